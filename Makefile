@@ -1,0 +1,46 @@
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run test check lint bench conformance lock
+
+help: ## what can be made here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY) ## .venv with everything installed, exactly as locked
+
+run: $(READY) ## the control plane with a demo tenant on http://127.0.0.1:8700; Ctrl-C stops it all
+	@$(BIN)/controlplane up --demo
+
+test: $(READY) ## the whole suite on a real Postgres and Redis of its own; ARGS="tests/embedded -k port" narrows it
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+check: lint test ## what CI runs: format, lint, types, import contracts, tests
+
+lint: $(READY) ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs one
+	@$(BIN)/python -m benchmarks $(ONLY)
+
+conformance: $(READY) ## what needs more than the bare machine: a real browser
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r conformance.lock
+	$(BIN)/pytest conformance $(ARGS)
+
+lock: pyproject.toml ## write the lock files again from pyproject.toml; needs uv on PATH
+	uv pip compile pyproject.toml --all-extras $(LOCKED) -o requirements.lock
+	uv pip compile --group conformance -c requirements.lock $(LOCKED) -o conformance.lock
+
+LOCKED := --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet
+
+# venv repairs a half-made .venv; the build backend comes from the lock, so that nothing unlocked is ever fetched
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
