@@ -1,0 +1,1 @@
+"""The control plane: what runs in one place for many tenants."""

@@ -1,0 +1,232 @@
+"""Transactions: the only way to the database, and the only way across tenants."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from msgspec import Struct
+from sqlalchemy import Delete, Executable, Select, Table, TextClause, Update, delete, select, text, update
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from controlplane.db import schema as t
+from controlplane.kit.clock import Clock, wall_clock
+from controlplane.kit.ids import TenantId, new_id
+
+Row = TypeVar("Row", bound=Struct)
+
+ENTER_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
+"""True: until the end of the transaction. Anything longer would wait in the pool for the next tenant."""
+
+BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
+
+UNAUDITED = frozenset(
+    table.name
+    for table in (
+        *t.PARTITIONED,
+        *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
+        *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
+        t.platform_audit_heads,
+    )
+)
+"""Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
+change that has one."""
+
+
+class Unaudited(AssertionError):
+    """A change was about to be committed with no audit event beside it: a bug."""
+
+
+class Tx:
+    """One open transaction, at one instant: everything in it happens at ``now``."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        self._connection = connection
+        self.now = now
+
+    async def first(self, into: type[Row], statement: Select[Any]) -> Row | None:
+        rows = await self.all(into, statement.limit(1))
+        return rows[0] if rows else None
+
+    async def all(self, into: type[Row], statement: Select[Any]) -> list[Row]:
+        """Rows as *into*. Only the columns *into* has fields for are fetched."""
+        fields = into.__struct_fields__
+        narrowed = statement.with_only_columns(
+            *(statement.selected_columns[name] for name in fields), maintain_column_froms=True
+        )
+        return _structs(into, await self._connection.execute(narrowed))
+
+    async def query(self, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
+        """Rows of a statement in SQL whose columns are exactly the fields of *into*, in that order."""
+        return _structs(into, await self._connection.execute(statement, values))
+
+    async def scalar(self, statement: Select[Any]) -> Any:
+        return await self._connection.scalar(statement)
+
+
+class WritingTx(Tx):
+    """A transaction that may change something, and then says so in the audit log."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        super().__init__(connection, now)
+        self._before_commit: list[Callable[[], Awaitable[None]]] = []
+        self._changed: set[str] = set()
+        self.audited = False
+
+    def before_commit(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Have *act* done last, so that the locks it takes are short and always taken in the same order."""
+        self._before_commit.append(act)
+
+    async def finish(self) -> None:
+        """What remains to be done before the commit.
+
+        Raises:
+            Unaudited: If something was changed and nothing said about it.
+        """
+        for act in self._before_commit:
+            await act()
+        if not self.audited and (silent := self._changed - UNAUDITED):
+            raise Unaudited(f"changed without an audit event: {', '.join(sorted(silent))}")
+
+    async def run(self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> int:
+        """Execute, once for each of *rows* if given, and return how many rows changed."""
+        self._note(statement)
+        result = await self._connection.execute(statement, rows)
+        return int(result.rowcount)  # type: ignore[attr-defined]
+
+    async def take(self, into: type[Row], statement: Insert | Update | Delete) -> list[Row]:
+        """Execute and hand back the rows it touched: whoever gets them is the only one who does."""
+        self._note(statement)
+        columns = (statement.table.c[name] for name in into.__struct_fields__)
+        return _structs(into, await self._connection.execute(statement.returning(*columns)))
+
+    def _note(self, statement: Executable) -> None:
+        if isinstance(statement, Insert | Update | Delete):
+            self._changed.add(statement.table.name)
+
+
+class TenantTx(WritingTx):
+    """A transaction that sees and writes one tenant's rows.
+
+    Twice over: the statements built here name the tenant, and the database adds it to every statement,
+    these and others (row-level security).
+    """
+
+    def __init__(self, connection: AsyncConnection, now: datetime, tenant_id: TenantId) -> None:
+        super().__init__(connection, now)
+        self.tenant_id = tenant_id
+
+    def select(self, table: Table) -> Select[Any]:
+        return select(table).where(table.c.tenant_id == self.tenant_id)
+
+    def insert(self, table: Table) -> Insert:
+        return insert(table).values(tenant_id=self.tenant_id)
+
+    def update(self, table: Table) -> Update:
+        return update(table).where(table.c.tenant_id == self.tenant_id)
+
+    def delete(self, table: Table) -> Delete:
+        return delete(table).where(table.c.tenant_id == self.tenant_id)
+
+    async def load(self, statement: TextClause, **values: object) -> None:
+        """Execute one set-based statement in SQL; ``:tenant_id`` in it is this tenant."""
+        await self._connection.execute(statement, {"tenant_id": self.tenant_id, **values})
+
+
+class PlatformTx(WritingTx):
+    """A transaction on the tables that belong to no tenant. It names those tables or nothing."""
+
+    def select(self, table: Table) -> Select[Any]:
+        return select(_platform(table))
+
+    def insert(self, table: Table) -> Insert:
+        return insert(_platform(table))
+
+    def update(self, table: Table) -> Update:
+        return update(_platform(table))
+
+    def delete(self, table: Table) -> Delete:
+        return delete(_platform(table))
+
+
+class OperatorTx(Tx):
+    """A transaction that sees every tenant and changes nothing.
+
+    For the console and for chores looking for work. What an operator changes is changed inside the tenant it
+    concerns, by a :class:`TenantTx`, where all its rules hold.
+    """
+
+    def select(self, table: Table) -> Select[Any]:
+        return select(table)
+
+
+class Database:
+    def __init__(self, url: str, clock: Clock = wall_clock, *, pool_size: int = 10) -> None:
+        """
+        Args:
+            url: ``postgresql://`` of the role ``cp_app``, which owns nothing.
+            pool_size: Connections kept; as many again are opened for a peak.
+        """
+        self.clock = clock
+        self._engine: AsyncEngine = create_async_engine(
+            asyncpg_url(url),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            connect_args={"server_settings": {"timezone": "UTC", "application_name": "controlplane"}},
+        )
+
+    async def tenant_of(self, kind: str, *keys: bytes) -> TenantId | None:
+        """Whose credential, slug or runtime this is. The only question asked before the tenant is known."""
+        async with self._engine.connect() as connection:
+            found: TenantId | None = await connection.scalar(
+                select(t.routes.c.tenant_id).where(t.routes.c.kind == kind, t.routes.c.key.in_(keys))
+            )
+            return found
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: TenantId) -> AsyncIterator[TenantTx]:
+        async with self._engine.begin() as connection:
+            await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
+            tx = TenantTx(connection, self.clock(), tenant_id)
+            yield tx
+            await tx.finish()
+
+    @asynccontextmanager
+    async def new_tenant(self) -> AsyncIterator[TenantTx]:
+        """A transaction inside a tenant that does not exist yet."""
+        async with self.tenant(TenantId(new_id(self.clock()))) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[PlatformTx]:
+        async with self._engine.begin() as connection:
+            tx = PlatformTx(connection, self.clock())
+            yield tx
+            await tx.finish()
+
+    @asynccontextmanager
+    async def operator(self) -> AsyncIterator[OperatorTx]:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(postgresql_readonly=True)
+            async with connection.begin():
+                await connection.execute(BECOME_OPERATOR)
+                yield OperatorTx(connection, self.clock())
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def asyncpg_url(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+asyncpg://", 1)
+
+
+def _platform(table: Table) -> Table:
+    if table.name not in t.PLATFORM:
+        raise AssertionError(f"{table.name} belongs to tenants")
+    return table
+
+
+def _structs(into: type[Row], rows: Any) -> list[Row]:
+    fields = into.__struct_fields__
+    return [into(**dict(zip(fields, row, strict=True))) for row in rows]
