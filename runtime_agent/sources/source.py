@@ -44,7 +44,7 @@ class Seen(Struct, frozen=True, array_like=True):
     content: bytes
     """Hash of what was read; tells a change from a copy, which only moves mtimes and inodes."""
     changed_at: datetime | None = None
-    """When the content last changed under the agent's eyes; None on first sight."""
+    """The content changed under the agent's eyes, not before this; None: it never saw it change."""
     broken_since: datetime | None = None
     """Since when a file cannot be read to its end; None when all can."""
 
@@ -133,8 +133,16 @@ class Source(Protocol):
         """Of one unit, as ``discover`` gives it; None: it is not there."""
         ...
 
-    def read(self, key: str, *, now: datetime, seen: Seen | None) -> Reading:
+    def read(self, key: str, *, now: datetime, seen: Seen | None, looked_at: datetime | None = None) -> Reading:
         """Everything to say about one unit now. Never raises for what the files hold.
+
+        Args:
+            key: As ``discover`` gives it.
+            now: The agent's clock.
+            seen: What the last reading handed back; None on first sight.
+            looked_at: When the agent last knew this unit to be as it was at the last reading: its last complete pass,
+                or its last event. A change since then happened after that instant, which is all that the agent can
+                say it saw; None: it cannot say.
 
         Raises:
             FileNotFoundError: The unit is not there (any more).

@@ -29,7 +29,7 @@ class EngineHome:
     def fingerprint(self, key: str) -> bytes | None:
         raise NotImplementedError
 
-    def read(self, key: str, *, now: datetime, seen: Seen | None) -> Reading:
+    def read(self, key: str, *, now: datetime, seen: Seen | None, looked_at: datetime | None = None) -> Reading:
         raise NotImplementedError
 
     def check(self) -> Health:
