@@ -1,0 +1,136 @@
+"""One PostgreSQL and one Redis for the whole run, a database of its own for every test, time that stands still."""
+
+import asyncio
+import itertools
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, settings
+
+from controlplane.db import roles
+from controlplane.db.database import Database
+from controlplane.db.upgrade import upgrade
+from controlplane.embedded import Services
+
+settings.register_profile(
+    "house", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("house")
+
+TEMPLATE = "migrated"
+SERVERS = pytest.StashKey[Services]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The servers start once, in the controlling process; workers find their URLs in the environment.
+
+    ``TEST_POSTGRES_URL`` (of a superuser) and ``TEST_REDIS_URL`` name servers that run already.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    services = config.stash[SERVERS] = Services()
+    superuser = os.environ["TEST_SUPERUSER_URL"] = services.postgres(os.environ.get("TEST_POSTGRES_URL"))
+    os.environ["TEST_REDIS_URL"] = services.redis(os.environ.get("TEST_REDIS_URL"))
+    urls = asyncio.run(_make_template(superuser))
+    os.environ["TEST_APP_URL"] = urls.app
+    os.environ["TEST_OWNER_URL"] = urls.owner
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if services := config.stash.get(SERVERS, None):
+        services.stop()
+
+
+async def _make_template(superuser: str) -> roles.Urls:
+    connection = await asyncpg.connect(superuser)
+    await connection.execute(f'DROP DATABASE IF EXISTS "{TEMPLATE}" WITH (FORCE)')
+    await connection.close()
+    urls = await roles.prepare(superuser, TEMPLATE)
+    await upgrade(urls.owner)
+    return urls
+
+
+class FrozenClock:
+    """Time that moves only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, by: timedelta) -> None:
+        self.now += by
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture(scope="session")
+async def superuser(anyio_backend: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(os.environ["TEST_SUPERUSER_URL"])
+    yield connection
+    await connection.close()
+
+
+_serial = itertools.count(1)
+
+
+@pytest.fixture
+async def database(superuser: asyncpg.Connection) -> AsyncIterator[str]:
+    """The name of a database of the test's own, copied from a migrated one."""
+    name = f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_serial)}"
+    await superuser.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" OWNER {roles.OWNER}')
+    yield name
+    await superuser.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def app_url(database: str) -> str:
+    """What replicas log in with."""
+    return os.environ["TEST_APP_URL"].replace(f"/{TEMPLATE}", f"/{database}")
+
+
+@pytest.fixture
+def owner_url(database: str) -> str:
+    """What migrations log in with."""
+    return os.environ["TEST_OWNER_URL"].replace(f"/{TEMPLATE}", f"/{database}")
+
+
+@pytest.fixture
+def admin_url(database: str) -> str:
+    """The superuser's, who sees everything: for looking at what really is in the database."""
+    return os.environ["TEST_SUPERUSER_URL"].removesuffix("/postgres") + f"/{database}"
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """One Redis for all tests: keys have to be the test's own."""
+    return os.environ["TEST_REDIS_URL"]
+
+
+@pytest.fixture
+async def db(app_url: str, clock: FrozenClock) -> AsyncIterator[Database]:
+    db = Database(app_url, clock)
+    yield db
+    await db.close()
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home that is still to be made, and not below pytest's folder: as root, PostgreSQL's account must get there."""
+    with tempfile.TemporaryDirectory(prefix="home-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder).resolve() / "home"
