@@ -1,0 +1,141 @@
+"""What runtimes say of themselves: the state that follows from it, and the ledger that keeps their last words."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import text
+
+from controlplane.db import schema as t
+from controlplane.db.database import Database, TenantTx
+from controlplane.domain import runtimes
+from controlplane.domain.runtimes import State
+from controlplane.kit.ids import RuntimeId, TenantId
+from runtime_agent.wire.heartbeat import Heartbeat
+
+LAGGING_S = 60
+"""A backlog older than this makes a runtime lag."""
+
+MISSED = 3
+"""Heartbeats that may be missed before a runtime counts as silent."""
+
+WRITE_DELAY = timedelta(seconds=15)
+"""How long a report may wait to be written; added to the silence that is allowed."""
+
+KEEP = text("""
+    INSERT INTO runtime_reports (tenant_id, runtime_id, received_at, epoch, last_seq, skew_ms, report)
+    SELECT CAST(:tenant_id AS uuid), r.runtime_id, r.received_at, r.epoch, r.last_seq, r.skew_ms, r.report
+    FROM json_to_recordset(CAST(:rows AS json)) AS r(
+        runtime_id uuid, received_at timestamptz, epoch bigint, last_seq bigint, skew_ms bigint, report jsonb)
+    JOIN runtimes n ON n.tenant_id = CAST(:tenant_id AS uuid) AND n.id = r.runtime_id
+    ON CONFLICT (tenant_id, runtime_id) DO UPDATE SET received_at = excluded.received_at, epoch = excluded.epoch,
+        last_seq = excluded.last_seq, skew_ms = excluded.skew_ms, report = excluded.report
+    WHERE runtime_reports.received_at < excluded.received_at
+""")
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """A heartbeat as it was heard."""
+
+    tenant_id: TenantId
+    runtime_id: RuntimeId
+    received_at: datetime
+    skew_ms: int
+    """The runtime's clock minus ours, the way here included."""
+    said: Heartbeat
+
+
+class _Row(Struct, frozen=True, kw_only=True):
+    runtime_id: RuntimeId
+    received_at: datetime
+    epoch: int
+    last_seq: int
+    skew_ms: int
+    report: Heartbeat
+
+
+class _Heard(Struct, frozen=True):
+    tenant_id: TenantId
+    id: RuntimeId
+    state_since: datetime
+    received_at: datetime | None
+    report: dict[str, object] | None
+
+
+def heard(tenant_id: TenantId, runtime_id: RuntimeId, said: Heartbeat, now: datetime) -> Report:
+    skew_ms = said.wall_ms - int(now.timestamp() * 1000)
+    return Report(tenant_id=tenant_id, runtime_id=runtime_id, received_at=now, skew_ms=skew_ms, said=said)
+
+
+def state_of(said: Heartbeat) -> tuple[State, str]:
+    """The state that a heartbeat puts its runtime in, and why."""
+    backlog = said.backlog
+    if said.draining:
+        return "draining", f"{backlog.records} records to go"
+    if backlog.oldest_age_s > LAGGING_S:
+        return "lagging", f"{backlog.records} records wait, the oldest for {backlog.oldest_age_s} s"
+    return "connected", "heard from, nothing older than a minute waits"
+
+
+async def keep(db: Database, reports: Iterable[Report]) -> int:
+    """Write last words, one statement a tenant. An older one never replaces a newer."""
+    by_tenant: dict[TenantId, list[Report]] = defaultdict(list)
+    for report in reports:
+        by_tenant[report.tenant_id].append(report)
+    for tenant_id, group in by_tenant.items():
+        rows = [
+            _Row(
+                runtime_id=report.runtime_id,
+                received_at=report.received_at,
+                epoch=report.said.epoch,
+                last_seq=report.said.last_seq,
+                skew_ms=report.skew_ms,
+                report=report.said,
+            )
+            for report in group
+        ]
+        async with db.tenant(tenant_id) as tx:
+            await tx.load(KEEP, rows=msgspec.json.encode(rows).decode())
+    return sum(map(len, by_tenant.values()))
+
+
+async def last_word(tx: TenantTx, runtime_id: RuntimeId) -> Heartbeat | None:
+    """The last heartbeat that was written."""
+    mine = tx.select(t.runtime_reports).where(t.runtime_reports.c.runtime_id == runtime_id)
+    found = await tx.first(_Written, mine)
+    return msgspec.convert(found.report, Heartbeat) if found else None
+
+
+class _Written(Struct, frozen=True):
+    report: dict[str, object]
+
+
+async def mark_silent(db: Database, listening_since: datetime) -> int:
+    """Turn to ``silent`` who has missed its heartbeats; who could not be heard because we were away is given time.
+
+    Looks across tenants, works inside one at a time.
+    """
+    async with db.operator() as tx:
+        now = tx.now
+        talking = await tx.query(_Heard, TALKING)
+    quiet = [row for row in talking if _silent_for(row, now, listening_since)]
+    for row in quiet:
+        last = row.received_at or row.state_since
+        async with db.tenant(row.tenant_id) as own:
+            await runtimes.turn(own, row.id, "silent", f"{MISSED} heartbeats missed; last heard {last:%Y-%m-%d %H:%M:%S} UTC")
+    return len(quiet)
+
+
+TALKING = text("""
+    SELECT r.tenant_id, r.id, r.state_since, w.received_at, w.report
+    FROM runtimes r LEFT JOIN runtime_reports w ON w.tenant_id = r.tenant_id AND w.runtime_id = r.id
+    WHERE r.state IN ('connected', 'lagging', 'draining')
+""")
+
+
+def _silent_for(row: _Heard, now: datetime, listening_since: datetime) -> bool:
+    interval_ms = (row.report or {}).get("interval_ms", runtimes.HEARTBEAT_MS)
+    allowed = MISSED * timedelta(milliseconds=int(str(interval_ms))) + WRITE_DELAY
+    return max(row.received_at or row.state_since, listening_since) + allowed < now

@@ -1,0 +1,226 @@
+"""Tokens of runtimes: the assertion that one signs, the access token and the join state that we sign.
+
+All are JSON Web Tokens signed with Ed25519 (RFC 7519, RFC 8037, RFC 9864).
+"""
+
+import base64
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+from msgspec import Struct
+
+from controlplane.kit.ids import RuntimeId, TenantId
+from controlplane.kit.problems import Refusal
+from runtime_agent.wire.join import AUDIENCE
+
+ISSUER = "engine-cloud"
+ALGORITHM = "Ed25519"
+LIFETIME = timedelta(minutes=10)
+ASSERTION_LIFETIME = timedelta(minutes=5)
+LEEWAY = timedelta(minutes=2)
+REMEMBERED = 20_000
+"""Verified access tokens kept, so that a runtime's next call costs no signature check."""
+
+
+class TokenInvalid(Refusal):
+    """Missing, forged, expired, or made for somebody else: which one is nobody's business."""
+
+    code, status, title = "authentication-required", 401, "No valid runtime token came with this call"
+    hint = "The agent asks for a new one with its own key; where that is refused too, join again."
+
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": 'Bearer realm="runtime"'}
+
+
+class AssertionInvalid(Refusal):
+    code, status, title = "assertion-invalid", 401, "The runtime did not prove who it is"
+    hint = "Its key is not the one that joined, or it has been removed: join again with a new token."
+
+
+class ClockSkewed(Refusal):
+    """The signature is right and the time in it is not: tell the agent ours, so that it can correct itself."""
+
+    code, status, title = "clock-skewed", 401, "The runtime's clock is too far from ours"
+    hint = "Set the clock of the runtime's machine; the agent corrects itself meanwhile."
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__(f"it is {now.isoformat()} here")
+        self.now = now
+
+    def facts(self) -> dict[str, object]:
+        return {"server_ms": int(self.now.timestamp() * 1000)}
+
+
+class Claims(Struct, frozen=True, kw_only=True):
+    """Of an access token."""
+
+    tenant_id: TenantId
+    runtime_id: RuntimeId
+    generation: int
+    expires_at: float
+    """Seconds since 1970."""
+
+
+class _Assertion(Struct, frozen=True, kw_only=True):
+    iss: str
+    sub: str
+    aud: str
+    iat: float
+    exp: float
+    jti: str
+
+
+class AccessTokens:
+    """Issues and checks access tokens and join states with the installation's signing keys."""
+
+    def __init__(self, keys: KeySet, current: OKPKey) -> None:
+        """
+        Args:
+            keys: All keys whose signatures are accepted, by ``kid``.
+            current: The one that signs.
+        """
+        self._keys, self._current = keys, current
+        self._verified: dict[str, Claims] = {}
+
+    def issue(self, claims: Claims, now: datetime) -> str:
+        return self._sign(
+            {
+                "aud": AUDIENCE,
+                "sub": str(claims.runtime_id),
+                "tid": str(claims.tenant_id),
+                "gen": claims.generation,
+                "iat": int(now.timestamp()),
+                "exp": int(claims.expires_at),
+            }
+        )
+
+    def check(self, token: str, now: datetime) -> Claims:
+        """
+        Raises:
+            TokenInvalid: Unless *token* is ours, for runtimes, and has not expired.
+        """
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._claims(token)
+            if len(self._verified) >= REMEMBERED:
+                self._verified.clear()
+            self._verified[token] = claims
+        if claims.expires_at <= now.timestamp():
+            self._verified.pop(token, None)
+            raise TokenInvalid
+        return claims
+
+    def join_state(self, runtime_id: UUID, count: int) -> str:
+        """The document that the runtime shows at its next token call: which one it is, and after how many calls."""
+        return self._sign({"aud": "join-state", "sub": str(runtime_id), "n": count})
+
+    def count_in(self, join_state: str, runtime_id: UUID) -> int | None:
+        """The counter in a join state of ours for this runtime; None where it is anything else."""
+        claims = self._verify(join_state)
+        if claims is None or claims.get("aud") != "join-state" or claims.get("sub") != str(runtime_id):
+            return None
+        count = claims.get("n")
+        return count if isinstance(count, int) else None
+
+    def _claims(self, token: str) -> Claims:
+        found = self._verify(token)
+        if found is None or found.get("aud") != AUDIENCE:
+            raise TokenInvalid
+        return Claims(
+            tenant_id=TenantId(UUID(found["tid"])),
+            runtime_id=RuntimeId(UUID(found["sub"])),
+            generation=found["gen"],
+            expires_at=found["exp"],
+        )
+
+    def _sign(self, claims: dict[str, Any]) -> str:
+        header = {"alg": ALGORITHM, "kid": self._current.kid}
+        return jwt.encode(header, {"iss": ISSUER, **claims}, self._current, algorithms=[ALGORITHM])
+
+    def _verify(self, token: str) -> dict[str, Any] | None:
+        try:
+            claims = jwt.decode(token, self._keys, algorithms=[ALGORITHM]).claims
+        except (JoseError, ValueError):
+            return None
+        return claims if claims.get("iss") == ISSUER else None
+
+
+def subject(assertion: str) -> UUID:
+    """Whom an assertion speaks of, before anything is checked.
+
+    Raises:
+        AssertionInvalid: If it has not even the form of one.
+    """
+    try:
+        _, payload, _ = assertion.split(".")
+        return UUID(msgspec.json.decode(_from_base64url(payload), type=_Assertion).sub)
+    except (ValueError, msgspec.MsgspecError):
+        raise AssertionInvalid from None
+
+
+def check_assertion(assertion: str, public_key: bytes, runtime_id: UUID, now: datetime) -> None:
+    """Check a client assertion (RFC 7523 section 3) by the key that joined.
+
+    Raises:
+        AssertionInvalid: If the signature, the subject or the audience is wrong.
+        ClockSkewed: If only its times are.
+    """
+    claims = msgspec.convert(_signed_by(assertion, public_key), _Assertion)
+    if claims.aud != AUDIENCE or claims.sub != str(runtime_id) or claims.iss != claims.sub:
+        raise AssertionInvalid
+    at, leeway = now.timestamp(), LEEWAY.total_seconds()
+    too_long = claims.exp - claims.iat > ASSERTION_LIFETIME.total_seconds()
+    if too_long or claims.exp < at - leeway or claims.iat > at + leeway:
+        raise ClockSkewed(now)
+
+
+def check_possession(proof: str, public_key: bytes, sealing_key: str, join_token: str) -> None:
+    """Check that whoever joins holds the private half of *public_key*, and meant this token and sealing key.
+
+    Raises:
+        AssertionInvalid: If not.
+    """
+    claims = _signed_by(proof, public_key)
+    token = hashlib.sha256(join_token.encode()).hexdigest()
+    wanted = {"aud": f"{AUDIENCE}/enroll", "sealing_key": sealing_key, "token_sha256": token}
+    if not all(hmac.compare_digest(str(claims.get(name, "")).encode(), value.encode()) for name, value in wanted.items()):
+        raise AssertionInvalid
+
+
+def public_bytes(text: str) -> bytes:
+    """32 bytes from base64url without padding.
+
+    Raises:
+        AssertionInvalid: If it is not 32 bytes.
+    """
+    try:
+        raw = _from_base64url(text)
+    except ValueError:
+        raise AssertionInvalid from None
+    if len(raw) != 32:
+        raise AssertionInvalid
+    return raw
+
+
+def _signed_by(token: str, public_key: bytes) -> dict[str, Any]:
+    key = OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": _base64url(public_key)})
+    try:
+        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
+    except (JoseError, ValueError):
+        raise AssertionInvalid from None
+    return claims
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _from_base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

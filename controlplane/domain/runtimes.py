@@ -1,0 +1,212 @@
+"""Runtimes: joining, proving who they are, being told to go."""
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import text
+
+from controlplane.db import schema as t
+from controlplane.db.database import TenantTx
+from controlplane.domain import audit
+from controlplane.domain.audit import Actor
+from controlplane.kit.ids import ProjectId, RuntimeId, new_id, text_id
+from controlplane.kit.problems import NotFound, Refusal
+from runtime_agent.wire.join import Enroll
+
+State: TypeAlias = Literal["connected", "lagging", "silent", "draining", "locked", "revoked"]
+
+MAX_NAMESAKES = 1000
+HEARTBEAT_MS = 30_000
+
+
+class Revoked(Refusal):
+    """The runtime has been told to go. It keeps its outbox."""
+
+    code, status, title = "revoked", 403, "This runtime has been revoked"
+    hint = "Nothing is lost: the agent keeps its outbox. To let it in again, join with a new token."
+
+
+class TenantSuspended(Refusal):
+    code, status, title = "tenant-suspended", 403, "This tenant is suspended"
+    hint = "Nothing is lost: the agent keeps its outbox and asks again from time to time."
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """What a runtime must prove, and what it has proved so far."""
+
+    id: RuntimeId
+    project_id: ProjectId
+    name: str
+    public_key: bytes
+    generation: int
+    join_count: int
+    join_nonce: str
+    state: str
+    revoked_at: datetime | None
+
+
+class Runtime(Struct, frozen=True, kw_only=True):
+    id: RuntimeId
+    project_id: ProjectId
+    name: str
+    state: str
+    state_reason: str
+    state_since: datetime
+    facts: dict[str, object]
+    labels: dict[str, object]
+    joined_at: datetime
+    revoked_at: datetime | None
+    left_at: datetime | None
+
+
+TURN = text("""
+    UPDATE runtimes SET state = :state, state_reason = :reason, state_since = :since
+    WHERE tenant_id = :tenant_id AND id = :id AND state <> :state AND revoked_at IS NULL AND left_at IS NULL
+""")
+
+COUNT_CALL = text("""
+    UPDATE runtimes SET join_count = join_count + 1, join_nonce = :nonce WHERE tenant_id = :tenant_id AND id = :id
+""")
+
+
+async def enroll(
+    tx: TenantTx, actor: Actor, project_id: ProjectId, asked: Enroll, public_key: bytes, sealing_key: bytes
+) -> Identity:
+    """Admit a runtime under a free name made from the one it asks for."""
+    newcomer = tx.insert(t.runtimes).values(
+        id=new_id(tx.now),
+        project_id=project_id,
+        public_key=public_key,
+        sealing_key=sealing_key,
+        generation=1,
+        join_count=1,
+        join_nonce="",
+        facts=msgspec.to_builtins(asked.facts),
+        labels=asked.labels,
+        state="silent",
+        state_reason="joined, not heard from yet",
+        state_since=tx.now,
+        joined_at=tx.now,
+    )
+    admitted: list[Identity] = []
+    while not admitted:  # somebody else may take the name between the question and the answer
+        name = await _free_name(tx, asked.name or asked.facts.hostname or "runtime")
+        untaken = newcomer.values(name=name).on_conflict_do_nothing(index_elements=["tenant_id", "name"])
+        admitted = await tx.take(Identity, untaken)
+    [identity] = admitted
+    await tx.run(tx.insert(t.routes).values(kind="runtime", key=identity.id.bytes))
+    audit.record(tx, actor, "runtime.joined", ("runtime", text_id("rt", identity.id)))
+    return identity
+
+
+async def joined_with(tx: TenantTx, public_key: bytes) -> Identity | None:
+    """The runtime that joined with this key: one whose answer got lost asks again."""
+    mine = tx.select(t.runtimes).where(t.runtimes.c.public_key == public_key, t.runtimes.c.revoked_at.is_(None))
+    return await tx.first(Identity, mine)
+
+
+async def identify(tx: TenantTx, runtime_id: RuntimeId) -> Identity | None:
+    """The runtime, its row locked: two token calls of one identity are answered one after the other."""
+    mine = tx.select(t.runtimes).where(t.runtimes.c.id == runtime_id).with_for_update()
+    return await tx.first(Identity, mine)
+
+
+async def count_call(tx: TenantTx, runtime: Identity, shown: int | None, nonce: str) -> int:
+    """The counter of the join state to hand out.
+
+    The same nonce gets the same answer, so that a lost reply does no harm. An old counter with another nonce is
+    another copy of this identity, or a disk that went back: it is written into the audit log.
+    """
+    if shown == runtime.join_count - 1 and nonce == runtime.join_nonce:
+        return runtime.join_count
+    if shown != runtime.join_count:
+        name = text_id("rt", runtime.id)
+        audit.record(
+            tx,
+            Actor(kind="runtime", id=name),
+            "runtime.join-state-conflict",
+            ("runtime", name),
+            shown=shown,
+            expected=runtime.join_count,
+        )
+    await tx.load(COUNT_CALL, id=runtime.id, nonce=nonce)
+    return runtime.join_count + 1
+
+
+async def get(tx: TenantTx, runtime_id: RuntimeId) -> Runtime:
+    """
+    Raises:
+        NotFound: If this tenant has no such runtime.
+    """
+    runtime = await tx.first(Runtime, tx.select(t.runtimes).where(t.runtimes.c.id == runtime_id))
+    if runtime is None:
+        raise NotFound
+    return runtime
+
+
+async def revoke(tx: TenantTx, actor: Actor, runtime_id: RuntimeId) -> None:
+    """End a runtime's access at its next call. What it has sent stays; doing it again changes nothing.
+
+    Raises:
+        NotFound: If this tenant has no such runtime.
+    """
+    runtime = await get(tx, runtime_id)
+    if runtime.revoked_at is not None:
+        return
+    await tx.run(
+        tx.update(t.runtimes)
+        .where(t.runtimes.c.id == runtime_id)
+        .values(
+            revoked_at=tx.now,
+            generation=t.runtimes.c.generation + 1,
+            state="revoked",
+            state_reason=f"revoked by {actor.kind} {actor.id}",
+            state_since=tx.now,
+        )
+    )
+    audit.record(tx, actor, "runtime.revoked", ("runtime", text_id("rt", runtime_id)))
+
+
+async def leave(tx: TenantTx, runtime_id: RuntimeId, *, complete: bool) -> None:
+    """A runtime says goodbye: its log is complete, or it is not."""
+    name = text_id("rt", runtime_id)
+    reason = "left; its log is complete" if complete else "left with records unsent"
+    await tx.run(
+        tx.update(t.runtimes)
+        .where(t.runtimes.c.id == runtime_id)
+        .values(
+            left_at=tx.now,
+            revoked_at=tx.now,
+            generation=t.runtimes.c.generation + 1,
+            state="revoked",
+            state_reason=reason,
+            state_since=tx.now,
+        )
+    )
+    audit.record(tx, Actor(kind="runtime", id=name), "runtime.left", ("runtime", name), complete=complete)
+
+
+async def turn(tx: TenantTx, runtime_id: RuntimeId, state: State, reason: str) -> None:
+    """Note a change of state, with its reason and when it began. The same state again changes nothing."""
+    await tx.load(TURN, id=runtime_id, state=state, reason=reason, since=tx.now)
+
+
+async def _free_name(tx: TenantTx, wanted: str) -> str:
+    taken = {
+        row.name
+        for row in await tx.all(
+            _Named,
+            tx.select(t.runtimes)
+            .where(t.runtimes.c.name >= wanted, t.runtimes.c.name < wanted + "\U0010ffff")
+            .limit(MAX_NAMESAKES),
+        )
+    }
+    if wanted not in taken:
+        return wanted
+    return next(name for n in range(2, MAX_NAMESAKES + 2) if (name := f"{wanted}-{n}") not in taken)
+
+
+class _Named(Struct, frozen=True):
+    name: str

@@ -1,0 +1,246 @@
+"""Reading a batch: from compressed bytes to records, with the first bad one named."""
+
+import base64
+import hashlib
+import hmac
+import io
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+import zstandard
+from msgspec import Struct
+
+from controlplane.domain.sync import refusals
+from controlplane.domain.sync.identities import stamp
+from controlplane.domain.sync.refusals import RecordRefused
+from runtime_agent.wire import PROTOCOL
+from runtime_agent.wire.records import (
+    MAX_RECORD_BYTES,
+    AnyRecord,
+    CheckpointSeen,
+    CostLine,
+    Record,
+    RunState,
+    SessionState,
+)
+from runtime_agent.wire.sync import MAX_COMPRESSED_BYTES, MAX_INFLATED_BYTES, MAX_RECORDS
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(days=1)
+"""Instants before the first or further ahead than the second are absurd."""
+
+NUL = b"\\u0000"
+"""PostgreSQL has no place for it in a text."""
+
+OLDEST_PROTOCOL = PROTOCOL
+
+_DECODER = msgspec.json.Decoder(AnyRecord)
+_ANY = msgspec.json.Decoder(dict)
+_HEAD = re.compile("[0-9a-f]{64}")
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """Where the agent says the batch belongs: the ``Sync-…`` headers."""
+
+    store_id: UUID
+    epoch: int
+    first: int
+    prev: bytes
+    count: int
+    digest: str
+    protocol: int
+
+    @property
+    def last(self) -> int:
+        return self.first + self.count - 1
+
+
+class Unknown(Struct, frozen=True):
+    """A record of a kind that a newer agent may send: kept, projected by a later release."""
+
+    record_id: UUID
+
+
+class Bad(Struct, frozen=True):
+    """The first line that is not acceptable."""
+
+    index: int
+    refusal: type[RecordRefused]
+    why: str
+
+
+class Batch(Struct, frozen=True):
+    """The lines of a body and what they say, up to the first bad one."""
+
+    lines: list[bytes]
+    records: list[Record | Unknown]
+    bad: Bad | None
+
+
+def position(get: Callable[[str], str | None]) -> Position:
+    """The place that the headers of an append name.
+
+    Args:
+        get: Looks a header up.
+
+    Raises:
+        BadHeader: If one is missing or not of its form; the detail names it.
+        UnsupportedProtocol: If the agent's protocol number is not spoken here.
+        BatchTooLarge: If more records are announced than a batch may have.
+    """
+    count = _number(get, "Sync-Count", most=1 << 31)
+    if count > MAX_RECORDS:
+        raise refusals.BatchTooLarge("records", MAX_RECORDS)
+    protocol = _number(get, "Sync-Protocol", most=1 << 31)
+    if protocol < OLDEST_PROTOCOL:
+        raise refusals.UnsupportedProtocol(f"protocol {protocol}; spoken here: {OLDEST_PROTOCOL} to {PROTOCOL}")
+    prev, store = get("Sync-Prev") or "", get("Sync-Store") or ""
+    if not _HEAD.fullmatch(prev):
+        raise refusals.BadHeader("Sync-Prev: expected 64 hexadecimal digits")
+    if (get("Content-Encoding") or "").lower() != "zstd":
+        raise refusals.BadHeader("Content-Encoding: expected zstd")
+    try:
+        store_id = UUID(store)
+    except ValueError:
+        raise refusals.BadHeader("Sync-Store: expected a UUID") from None
+    return Position(
+        store_id=store_id,
+        epoch=_number(get, "Sync-Epoch"),
+        first=_number(get, "Sync-First"),
+        prev=bytes.fromhex(prev),
+        count=count,
+        digest=get("Content-Digest") or "",
+        protocol=protocol,
+    )
+
+
+def read(body: bytes, place: Position, now: datetime) -> Batch:
+    """The records of *body*.
+
+    Raises:
+        BatchUnreadable: One of its kinds, if the body as a whole is not what the headers say.
+        BatchTooLarge: If it is larger than allowed, packed or unpacked.
+    """
+    if len(body) > MAX_COMPRESSED_BYTES:
+        raise refusals.BatchTooLarge("compressed bytes", MAX_COMPRESSED_BYTES)
+    _check_digest(body, place.digest)
+    text = unpacked(body)
+    if not text.endswith(b"\n"):
+        raise refusals.Truncated("the last line has no line feed")
+    lines = text[:-1].split(b"\n")
+    if len(lines) != place.count:
+        raise refusals.Truncated(f"{place.count} records announced, {len(lines)} found")
+    return _decoded(text, lines, place, now)
+
+
+def unpacked(body: bytes) -> bytes:
+    """*body* decompressed, at most :data:`MAX_INFLATED_BYTES` whatever its frame declares (RFC 8878)."""
+    reader = zstandard.ZstdDecompressor(max_window_size=MAX_INFLATED_BYTES).stream_reader(
+        io.BytesIO(body), read_across_frames=False
+    )
+    try:
+        text = reader.read(MAX_INFLATED_BYTES + 1)
+    except zstandard.ZstdError as error:
+        raise refusals.NotZstd(str(error)) from error
+    if len(text) > MAX_INFLATED_BYTES:
+        raise refusals.BatchTooLarge("inflated bytes", MAX_INFLATED_BYTES)
+    return text
+
+
+def decode(line: bytes) -> Record | Unknown:
+    """The record in *line*, which has been accepted before."""
+    try:
+        return _DECODER.decode(line)
+    except msgspec.ValidationError:
+        return Unknown(UUID(_ANY.decode(line)["record_id"]))
+
+
+def _decoded(text: bytes, lines: list[bytes], place: Position, now: datetime) -> Batch:
+    records: list[Record | Unknown] = []
+    if NUL not in text and max(map(len, lines)) <= MAX_RECORD_BYTES:
+        try:
+            records.extend(_DECODER.decode_lines(text))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            records.clear()
+    if len(records) == len(lines) and not any(_absurd(record, now) for record in records):
+        return Batch(lines, records, None)
+    records.clear()
+    for index, line in enumerate(lines):
+        found = _one(index, line, place.protocol, now)
+        if isinstance(found, Bad):
+            return Batch(lines, records, found)
+        records.append(found)
+    return Batch(lines, records, None)
+
+
+def _one(index: int, line: bytes, protocol: int, now: datetime) -> Record | Unknown | Bad:
+    if len(line) > MAX_RECORD_BYTES:
+        return Bad(index, refusals.RecordTooLarge, f"{len(line)} bytes, at most {MAX_RECORD_BYTES} are allowed")
+    if NUL in line:
+        return Bad(index, refusals.RecordInvalid, "a text with a NUL character")
+    try:
+        record = _DECODER.decode(line)
+    except msgspec.ValidationError as error:
+        return _misfit(index, line, protocol, str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Bad(index, refusals.RecordMalformed, str(error))
+    if absurd := _absurd(record, now):
+        return Bad(index, refusals.RecordAbsurdTime, absurd)
+    return record
+
+
+def _misfit(index: int, line: bytes, protocol: int, why: str) -> Unknown | Bad:
+    """Why a line that is JSON is no record of ours; where its writer is newer than we are it may be a kind of theirs."""
+    if why.endswith("`$.kind`"):
+        if protocol > PROTOCOL and (unknown := _of_a_newer_kind(line)):
+            return unknown
+        return Bad(index, refusals.RecordUnknownKind, why)
+    if "missing required field" in why:
+        return Bad(index, refusals.RecordIncomplete, why)
+    return Bad(index, refusals.RecordInvalid, why)
+
+
+def _of_a_newer_kind(line: bytes) -> Unknown | None:
+    try:
+        return Unknown(UUID(_ANY.decode(line)["record_id"]))
+    except (KeyError, ValueError, TypeError, AttributeError, msgspec.DecodeError):
+        return None
+
+
+def _absurd(record: Record | Unknown, now: datetime) -> str | None:
+    """Which of the instants that ids and order hang on cannot be, or None."""
+    latest = now + AHEAD
+    for name in _INSTANTS.get(type(record), ()):
+        instant = getattr(record, name)
+        if not EARLIEST <= instant <= latest:
+            return f"{name} is {instant.isoformat()}"
+    for name in ("session", "checkpoint"):
+        born = stamp(getattr(record, name, ""))
+        if born is not None and not EARLIEST <= born <= latest:
+            return f"the {name} is named after {born.isoformat()}"
+    return None
+
+
+_INSTANTS: dict[type, tuple[str, ...]] = {
+    SessionState: ("started_at", "changed_at"),
+    RunState: ("started_at", "changed_at"),
+    CheckpointSeen: ("created_at",),
+    CostLine: ("spent_at",),
+}
+
+
+def _check_digest(body: bytes, given: str) -> None:
+    """Compare with ``Content-Digest`` (RFC 9530 section 2)."""
+    wanted = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    if not hmac.compare_digest(wanted.encode(), given.encode()):
+        raise refusals.DigestMismatch("Content-Digest is not the SHA-256 of the body")
+
+
+def _number(get: Callable[[str], str | None], name: str, most: int = 1 << 53) -> int:
+    text = get(name) or ""
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and 1 <= int(text) <= most):
+        raise refusals.BadHeader(f"{name}: expected a whole number from 1 to {most}")
+    return int(text)

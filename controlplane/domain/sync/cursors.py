@@ -1,0 +1,63 @@
+"""Where each runtime's log stands: one row a runtime, the only lock of the log lane."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from controlplane.db import schema as t
+from controlplane.db.database import TenantTx
+from controlplane.kit.ids import ProjectId, RuntimeId
+
+
+class Cursor(Struct, frozen=True, kw_only=True):
+    """How far the log is held, and what else an append must know."""
+
+    store_id: UUID
+    epoch: int
+    """0 until the first hello."""
+    last_seq: int
+    head: bytes
+    project_id: ProjectId
+    generation: int
+    revoked_at: datetime | None
+    tenant_status: str
+
+
+_READ = """
+    SELECT s.store_id, c.epoch, c.last_seq, c.head, r.project_id, r.generation, r.revoked_at, n.status
+    FROM sync_cursors c
+    JOIN runtimes r ON r.tenant_id = c.tenant_id AND r.id = c.runtime_id
+    JOIN tenants n ON n.tenant_id = c.tenant_id
+    CROSS JOIN store s
+    WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id
+"""
+PEEK = text(_READ)
+LOCK = text(_READ + " FOR UPDATE OF c")
+
+MOVE = text("""
+    UPDATE sync_cursors SET epoch = :epoch, last_seq = :last_seq, head = :head, moved_at = :moved_at
+    WHERE tenant_id = :tenant_id AND runtime_id = :runtime_id
+""")
+
+
+async def begin(tx: TenantTx, runtime_id: RuntimeId) -> None:
+    """Give a runtime that has just joined its cursor."""
+    await tx.run(tx.insert(t.sync_cursors).values(runtime_id=runtime_id, epoch=0, last_seq=0, head=b""))
+
+
+async def lock(tx: TenantTx, runtime_id: RuntimeId) -> Cursor | None:
+    """The cursor, locked until the transaction ends: two agents with one identity meet here, not in the data."""
+    found = await tx.query(Cursor, LOCK, tenant_id=tx.tenant_id, runtime_id=runtime_id)
+    return found[0] if found else None
+
+
+async def peek(tx: TenantTx, runtime_id: RuntimeId) -> Cursor | None:
+    """The cursor as it stands, without a lock."""
+    found = await tx.query(Cursor, PEEK, tenant_id=tx.tenant_id, runtime_id=runtime_id)
+    return found[0] if found else None
+
+
+async def move(tx: TenantTx, runtime_id: RuntimeId, *, epoch: int, last_seq: int, head: bytes) -> None:
+    await tx.load(MOVE, runtime_id=runtime_id, epoch=epoch, last_seq=last_seq, head=head, moved_at=tx.now)

@@ -1,0 +1,65 @@
+"""Ids of what runtimes report, derived from what the source itself calls it: sent twice it is still one.
+
+The first 48 bits are the time that the source's own name carries, read as if it were UTC, and never a value that could
+be corrected later. ``docs/reference/derived-ids.md`` has test vectors.
+"""
+
+import re
+from datetime import UTC, datetime
+from uuid import UUID
+
+from controlplane.kit.ids import AgentId, CheckpointId, RunId, RuntimeId, SessionId, TenantId, born_at, derived_id
+
+_STAMP = re.compile(r"_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)(?:_|$)")
+
+
+def stamp(name: str) -> datetime | None:
+    """The time in ``session_20261109_134125_40151023``, or None where there is none."""
+    found = _STAMP.search(name)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = map(int, found.groups())
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+class Identities:
+    """The ids of one runtime's things."""
+
+    def __init__(self, tenant_id: TenantId, runtime_id: RuntimeId) -> None:
+        self._tenant_id = tenant_id
+        self._runtime_id = runtime_id
+        self._born = born_at(runtime_id)
+        self._sessions: dict[tuple[str, str], SessionId] = {}
+
+    def session_born(self, session: str) -> datetime:
+        """The time in the session's name; without one, when the runtime joined."""
+        return stamp(session) or self._born
+
+    def agent(self, name: str) -> AgentId:
+        return AgentId(self._derive(self._born, "agent", name))
+
+    def session(self, agent: str, session: str) -> SessionId:
+        known = self._sessions.get((agent, session))
+        if known is None:
+            known = SessionId(self._derive(self.session_born(session), "session", f"{agent}/{session}"))
+            self._sessions[agent, session] = known
+        return known
+
+    def run(self, agent: str, session: str, run: str) -> RunId:
+        return RunId(self._derive(self.session_born(session), "run", f"{agent}/{session}/{run}"))
+
+    def checkpoint(self, agent: str, session: str, checkpoint: str, created_raw: str) -> CheckpointId:
+        born = stamp(checkpoint) or self.session_born(session)
+        return CheckpointId(self._derive(born, "checkpoint", f"{agent}/{session}/{checkpoint}/{created_raw}"))
+
+    def cost(self, spent_at: datetime, entry: str) -> UUID:
+        return self._derive(spent_at, "cost", entry)
+
+    def loss(self, noticed_at: datetime, record_id: UUID) -> UUID:
+        return self._derive(noticed_at, "loss", record_id)
+
+    def _derive(self, born: datetime, kind: str, key: object) -> UUID:
+        return derived_id(born, self._tenant_id, self._runtime_id, kind, key)

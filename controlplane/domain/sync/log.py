@@ -1,0 +1,127 @@
+"""The append: one batch, one transaction, and nothing twice.
+
+The order of the checks is part of the protocol: store, epoch, gap, complete overlap, chain, append.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from controlplane.db import schema as t
+from controlplane.db.database import TenantTx
+from controlplane.domain.sync import batches, cursors, refusals
+from controlplane.domain.sync.batches import Bad, Batch, Position
+from controlplane.domain.sync.cursors import Cursor
+from controlplane.domain.sync.identities import Identities
+from controlplane.domain.sync.projections import project
+from controlplane.kit.ids import RuntimeId, new_id
+from runtime_agent.wire import chain
+
+
+class PartitionsWanted(Exception):
+    """Rows of months for which there is no partition yet. Make them, then append again; nothing was written."""
+
+    def __init__(self, births: set[tuple[str, datetime]]) -> None:
+        super().__init__(f"{len(births)} partitions")
+        self.births = births
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """What an append came to. Commit first, then :meth:`refusal` if there is one, else acknowledge."""
+
+    acked: int
+    head: bytes
+    added: int
+    """Records that were not held before."""
+    bad: Bad | None = None
+
+    def refusal(self) -> refusals.RecordRefused | None:
+        if self.bad is None:
+            return None
+        return self.bad.refusal(self.acked + 1, self.bad.why, acked=self.acked, head=self.head)
+
+
+async def append(
+    tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, place: Position, body: bytes, known: set[tuple[str, datetime]]
+) -> Kept:
+    """Keep the part of a batch that is not held yet, and move the cursor past it.
+
+    Sending a batch again, or one that overlaps the last, changes nothing twice. A record that is not acceptable ends
+    the part that is kept.
+
+    Args:
+        cursor: From :func:`cursors.lock` in the same transaction.
+        known: Partitions that are there for sure.
+
+    Raises:
+        StoreChanged, Fenced, Gap, Diverged: If the batch does not belong behind what is held.
+        BatchUnreadable, BatchTooLarge: If it is not what its headers say.
+        PartitionsWanted: If a month of it has no partition yet.
+    """
+    check_place(cursor, place)
+    if place.last <= cursor.last_seq:
+        return Kept(acked=cursor.last_seq, head=cursor.head, added=0)
+    batch = batches.read(body, place, tx.now)
+    skip = cursor.last_seq + 1 - place.first
+    if chain.extend(place.prev, batch.lines[:skip]) != cursor.head:
+        raise refusals.Diverged
+    accepted = len(batch.records)
+    if accepted <= skip:
+        return Kept(acked=cursor.last_seq, head=cursor.head, added=0, bad=batch.bad)
+
+    head = chain.extend(cursor.head, batch.lines[skip:accepted])
+    last_seq = place.first + accepted - 1
+    rows = project(Identities(tx.tenant_id, runtime_id), cursor.last_seq + 1, batch.records[skip:])
+    if wanted := rows.births - known:
+        raise PartitionsWanted(wanted)
+    await _keep(tx, runtime_id, place, batch, skip=skip, prev=cursor.head, head=head, body=body)
+    await rows.write(tx, runtime_id, cursor.project_id, place.epoch)
+    await cursors.move(tx, runtime_id, epoch=place.epoch, last_seq=last_seq, head=head)
+    return Kept(acked=last_seq, head=head, added=accepted - skip, bad=batch.bad)
+
+
+def check_place(cursor: Cursor, place: Position) -> None:
+    """
+    Raises:
+        StoreChanged, Fenced, Gap: In this order.
+    """
+    if place.store_id != cursor.store_id:
+        raise refusals.StoreChanged
+    if place.epoch != cursor.epoch:
+        raise refusals.Fenced(cursor.epoch)
+    if place.first > cursor.last_seq + 1:
+        raise refusals.Gap(cursor.last_seq + 1)
+
+
+async def _keep(
+    tx: TenantTx,
+    runtime_id: RuntimeId,
+    place: Position,
+    batch: Batch,
+    *,
+    skip: int,
+    prev: bytes,
+    head: bytes,
+    body: bytes,
+) -> None:
+    """The batch as it came: the bytes, which of its lines count, and which records they are."""
+    identities: list[UUID] = [record.record_id for record in batch.records[skip:]]
+    await tx.run(
+        tx.insert(t.sync_batches).values(
+            id=new_id(tx.now),
+            runtime_id=runtime_id,
+            epoch=place.epoch,
+            first_seq=place.first,
+            skip=skip,
+            last_seq=place.first + len(batch.records) - 1,
+            prev_head=prev,
+            head=head,
+            record_ids=b"".join(identity.bytes for identity in identities),
+            first_record=min(identities),
+            last_record=max(identities),
+            body=body,
+            protocol=place.protocol,
+            received_at=tx.now,
+        )
+    )

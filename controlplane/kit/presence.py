@@ -1,0 +1,69 @@
+"""The last word of each runtime, kept where it costs no database write, until somebody writes many at once."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+REPORTS, WAITING = "presence:reports", "presence:waiting"
+
+
+class Presence(Protocol):
+    """Losing it loses nothing: the next heartbeat of each runtime says it all again."""
+
+    async def hear(self, runtime_id: UUID, report: bytes) -> None:
+        """Remember *report* as the last word of this runtime."""
+        ...
+
+    async def last(self, runtime_id: UUID) -> bytes | None:
+        """The last word, if it is still remembered."""
+        ...
+
+    async def take(self, most: int) -> Sequence[bytes]:
+        """Up to *most* last words that nobody took since they were spoken; each is handed out once."""
+        ...
+
+
+class InMemory:
+    """For one process."""
+
+    def __init__(self) -> None:
+        self._reports: dict[UUID, bytes] = {}
+        self._waiting: dict[UUID, None] = {}
+
+    async def hear(self, runtime_id: UUID, report: bytes) -> None:
+        self._reports[runtime_id] = report
+        self._waiting[runtime_id] = None
+
+    async def last(self, runtime_id: UUID) -> bytes | None:
+        return self._reports.get(runtime_id)
+
+    async def take(self, most: int) -> Sequence[bytes]:
+        taken = list(self._waiting)[:most]
+        for runtime_id in taken:
+            del self._waiting[runtime_id]
+        return [self._reports[runtime_id] for runtime_id in taken]
+
+
+class ThroughRedis:
+    """For several replicas."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def hear(self, runtime_id: UUID, report: bytes) -> None:
+        async with self._redis.pipeline() as both:
+            both.hset(REPORTS, str(runtime_id), report)
+            both.sadd(WAITING, str(runtime_id))
+            await both.execute()
+
+    async def last(self, runtime_id: UUID) -> bytes | None:
+        found: bytes | None = await self._redis.hget(REPORTS, str(runtime_id))
+        return found
+
+    async def take(self, most: int) -> Sequence[bytes]:
+        taken = await self._redis.spop(WAITING, most)
+        if not taken:
+            return []
+        return [report for report in await self._redis.hmget(REPORTS, list(taken)) if report is not None]
