@@ -73,6 +73,8 @@ class WritingTx(Tx):
         self._before_commit: list[Callable[[], Awaitable[None]]] = []
         self._changed: set[str] = set()
         self.audited = False
+        self.events: list[Any] = []
+        """What :mod:`controlplane.domain.audit` is to write before the commit."""
 
     def before_commit(self, act: Callable[[], Awaitable[None]]) -> None:
         """Have *act* done last, so that the locks it takes are short and always taken in the same order."""
