@@ -41,7 +41,7 @@ async def _repeat(db: Database, chore: Chore, holder: UUID) -> None:
     while True:
         await _attempt(db, chore, holder)
         # replicas that started together need not ask together
-        await asyncio.sleep(chore.every.total_seconds() * random.uniform(0.9, 1.1))  # noqa: S311: spread, not secrecy
+        await asyncio.sleep(chore.every.total_seconds() * random.uniform(0.9, 1.1))  # noqa: S311 spread, not secrecy
 
 
 async def _attempt(db: Database, chore: Chore, holder: UUID) -> None:

@@ -95,7 +95,7 @@ class WritingTx(Tx):
         """Execute, once for each of *rows* if given, and return how many rows changed."""
         self._note(statement)
         result = await self._connection.execute(statement, rows)
-        return int(result.rowcount)  # type: ignore[attr-defined]
+        return int(result.rowcount)
 
     async def take(self, into: type[Row], statement: Insert | Update | Delete) -> list[Row]:
         """Execute and hand back the rows it touched: whoever gets them is the only one who does."""
@@ -104,7 +104,7 @@ class WritingTx(Tx):
         return _structs(into, await self._connection.execute(statement.returning(*columns)))
 
     def _note(self, statement: Executable) -> None:
-        if isinstance(statement, Insert | Update | Delete):
+        if isinstance(statement, Insert | Update | Delete) and isinstance(statement.table, Table):
             self._changed.add(statement.table.name)
 
 

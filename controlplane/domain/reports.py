@@ -124,7 +124,9 @@ async def mark_silent(db: Database, listening_since: datetime) -> int:
     for row in quiet:
         last = row.received_at or row.state_since
         async with db.tenant(row.tenant_id) as own:
-            await runtimes.turn(own, row.id, "silent", f"{MISSED} heartbeats missed; last heard {last:%Y-%m-%d %H:%M:%S} UTC")
+            await runtimes.turn(
+                own, row.id, "silent", f"{MISSED} heartbeats missed; last heard {last:%Y-%m-%d %H:%M:%S} UTC"
+            )
     return len(quiet)
 
 

@@ -190,7 +190,9 @@ def check_possession(proof: str, public_key: bytes, sealing_key: str, join_token
     claims = _signed_by(proof, public_key)
     token = hashlib.sha256(join_token.encode()).hexdigest()
     wanted = {"aud": f"{AUDIENCE}/enroll", "sealing_key": sealing_key, "token_sha256": token}
-    if not all(hmac.compare_digest(str(claims.get(name, "")).encode(), value.encode()) for name, value in wanted.items()):
+    if not all(
+        hmac.compare_digest(str(claims.get(name, "")).encode(), value.encode()) for name, value in wanted.items()
+    ):
         raise AssertionInvalid
 
 

@@ -70,4 +70,4 @@ class TokenAnswer(Struct, frozen=True, kw_only=True):
     expires_in: int
     """Seconds, at most 600."""
     join_state: str
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105

@@ -37,7 +37,7 @@ NUL = b"\\u0000"
 
 OLDEST_PROTOCOL = PROTOCOL
 
-_DECODER = msgspec.json.Decoder(AnyRecord)
+_DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(AnyRecord)
 _ANY = msgspec.json.Decoder(dict)
 _HEAD = re.compile("[0-9a-f]{64}")
 

@@ -3,20 +3,21 @@
 The order of the checks is part of the protocol: store, epoch, gap, complete overlap, chain, append.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
 from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain.sync import batches, cursors, refusals
-from controlplane.domain.sync.batches import Bad, Batch, Position
+from controlplane.domain.sync.batches import Bad, Position, Unknown
 from controlplane.domain.sync.cursors import Cursor
 from controlplane.domain.sync.identities import Identities
 from controlplane.domain.sync.projections import project
 from controlplane.kit.ids import RuntimeId, new_id
 from runtime_agent.wire import chain
+from runtime_agent.wire.records import Record
 
 
 class PartitionsWanted(Exception):
@@ -71,11 +72,12 @@ async def append(
         return Kept(acked=cursor.last_seq, head=cursor.head, added=0, bad=batch.bad)
 
     head = chain.extend(cursor.head, batch.lines[skip:accepted])
-    last_seq = place.first + accepted - 1
-    rows = project(Identities(tx.tenant_id, runtime_id), cursor.last_seq + 1, batch.records[skip:])
+    stretch = _Stretch(records=batch.records[skip:], skip=skip, prev=cursor.head, head=head)
+    rows = project(Identities(tx.tenant_id, runtime_id), cursor.last_seq + 1, stretch.records)
     if wanted := rows.births - known:
         raise PartitionsWanted(wanted)
-    await _keep(tx, runtime_id, place, batch, skip=skip, prev=cursor.head, head=head, body=body)
+    last_seq = place.first + accepted - 1
+    await _keep(tx, runtime_id, place, stretch, body)
     await rows.write(tx, runtime_id, cursor.project_id, place.epoch)
     await cursors.move(tx, runtime_id, epoch=place.epoch, last_seq=last_seq, head=head)
     return Kept(acked=last_seq, head=head, added=accepted - skip, bad=batch.bad)
@@ -94,29 +96,28 @@ def check_place(cursor: Cursor, place: Position) -> None:
         raise refusals.Gap(cursor.last_seq + 1)
 
 
-async def _keep(
-    tx: TenantTx,
-    runtime_id: RuntimeId,
-    place: Position,
-    batch: Batch,
-    *,
-    skip: int,
-    prev: bytes,
-    head: bytes,
-    body: bytes,
-) -> None:
+class _Stretch(Struct, frozen=True, kw_only=True):
+    """The lines of a body that count, and the chain around them."""
+
+    records: Sequence[Record | Unknown]
+    skip: int
+    prev: bytes
+    head: bytes
+
+
+async def _keep(tx: TenantTx, runtime_id: RuntimeId, place: Position, stretch: _Stretch, body: bytes) -> None:
     """The batch as it came: the bytes, which of its lines count, and which records they are."""
-    identities: list[UUID] = [record.record_id for record in batch.records[skip:]]
+    identities = [record.record_id for record in stretch.records]
     await tx.run(
         tx.insert(t.sync_batches).values(
             id=new_id(tx.now),
             runtime_id=runtime_id,
             epoch=place.epoch,
             first_seq=place.first,
-            skip=skip,
-            last_seq=place.first + len(batch.records) - 1,
-            prev_head=prev,
-            head=head,
+            skip=stretch.skip,
+            last_seq=place.first + stretch.skip + len(identities) - 1,
+            prev_head=stretch.prev,
+            head=stretch.head,
             record_ids=b"".join(identity.bytes for identity in identities),
             first_record=min(identities),
             last_record=max(identities),

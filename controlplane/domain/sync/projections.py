@@ -226,7 +226,7 @@ def _writer(table: Table, *, state: bool) -> TextClause:
     else:
         conflict = "NOTHING"
     return text(
-        f"INSERT INTO {table.name} ({names}) SELECT {shared}, {picked} "  # noqa: S608: names of our own columns
+        f"INSERT INTO {table.name} ({names}) SELECT {shared}, {picked} "  # noqa: S608 names of our own columns
         f"FROM json_to_recordset(CAST(:rows AS json)) AS r({typed}) ON CONFLICT (tenant_id, id) DO {conflict}"
     )
 

@@ -26,9 +26,7 @@ class Reported(Struct, frozen=True, kw_only=True):
     last_seq: int
 
 
-async def hello(
-    tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello, reported: Reported | None
-) -> Welcome:
+async def hello(tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello, reported: Reported | None) -> Welcome:
     """Let the agent go on where it stands, or fence its epoch and grant the next.
 
     It resumes if its epoch is the current one, its log is not shorter than what is held, the chains agree, and it still
