@@ -69,9 +69,7 @@ class Draft(Struct, frozen=True):
         record = self.record
         if not_before is None or isinstance(record, CheckpointSeen | CostLine) or record.changed_at >= not_before:
             return msgspec.structs.replace(record, record_id=record_id, occurred_at=occurred_at)
-        return msgspec.structs.replace(
-            record, record_id=record_id, occurred_at=occurred_at, changed_at=not_before
-        )
+        return msgspec.structs.replace(record, record_id=record_id, occurred_at=occurred_at, changed_at=not_before)
 
 
 _encode = msgspec.json.Encoder().encode
