@@ -96,7 +96,7 @@ def acknowledge(outbox: Outbox, epoch: int, seq: int, head: str, at: datetime) -
             return False
         if seq > where.acked:
             tx.execute("UPDATE state SET acked = ?", [seq])
-            tx.execute("INSERT INTO acks VALUES (?, ?, ?)", [epoch, seq, to_ms(at)])
+            tx.execute("INSERT OR REPLACE INTO acks VALUES (?, ?, ?)", [epoch, seq, to_ms(at)])
     return True
 
 

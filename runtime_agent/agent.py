@@ -1,0 +1,183 @@
+"""The agent's parts, put together for one home, and the two things that it does: look, and send."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import httpx
+
+from runtime_agent import heartbeat, home
+from runtime_agent.clock import Clock, utc_now
+from runtime_agent.heartbeat import DEFAULT_S
+from runtime_agent.http import Busy, Http, Refused, Unreachable
+from runtime_agent.identity import Identity
+from runtime_agent.outbox import DiskFull, Outbox, cursor, open_outbox, pruning
+from runtime_agent.pace import Pace
+from runtime_agent.scan import Outcome, Scanner
+from runtime_agent.server import Server
+from runtime_agent.settings import Settings
+from runtime_agent.sources import Source
+from runtime_agent.sync import Sync
+from runtime_agent.tokens import Tokens
+from runtime_agent.touched import Touched
+from runtime_agent.troubles import Troubles
+from runtime_agent.wire.heartbeat import Pulse, Trouble
+
+TURNED_AWAY = {401, 403}
+"""The server wants nothing of this runtime: revoked, suspended, unknown. Everything is kept, asking becomes rare."""
+
+logger = logging.getLogger(__name__)
+
+
+class Post(NamedTuple):
+    """Where to find what: the home, what is set, who we are."""
+
+    home: Path
+    settings: Settings
+    identity: Identity
+
+
+class Agent:
+    """Everything of one running agent that outlives a call."""
+
+    def __init__(self, post: Post, outbox: Outbox, http: Http, clock: Clock) -> None:
+        self.post = post
+        self.outbox = outbox
+        self.clock = clock
+        self.pace = Pace()
+        self.tokens = Tokens(http, post.home, post.identity, clock)
+        self.server = Server(http, self.tokens)
+        self.http = http
+        self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
+        self.touched = {source.kind: Touched() for source in post.settings.opened()}
+        self.scanners = [self._scanner(source) for source in post.settings.opened()]
+        self.troubles = Troubles()
+        self.last_words = ""
+        """What the server, or the way to it, said last when it did not simply answer."""
+
+    def _scanner(self, source: Source) -> Scanner:
+        return Scanner(self.outbox, source, self.clock, self.touched[source.kind])
+
+    async def send(self) -> bool:
+        """Make one call of the log lane; False when there is nothing to say.
+
+        Whatever goes wrong is taken note of: ``pace`` knows when to try again.
+        """
+        try:
+            more = await self.sync.step()
+        except (Unreachable, Busy, Refused, DiskFull, OSError) as error:
+            self.note(error)
+            return True
+        self.heard()
+        if self.sync.credit.min_interval_ms:
+            self.pace.rest(self.sync.credit.min_interval_ms / 1000)
+        return more
+
+    async def beat(self, interval_s: float = DEFAULT_S) -> Pulse | None:
+        """Send one heartbeat and compare cursors; None when it did not arrive."""
+        store_id = self.sync.store_id
+        message, before = heartbeat.compose(
+            self.outbox,
+            self.sync,
+            self.clock(),
+            interval_s=interval_s,
+            sources=[scanner.source.kind for scanner in self.scanners],
+            troubles=self.troubles.all(),
+        )
+        try:
+            pulse = await self.server.heartbeat(message)
+        except (Unreachable, Busy, Refused, OSError) as error:
+            self.note(error)
+            return None
+        self.heard()
+        self.pace.window_ms = pulse.reconnect_window_ms
+        self.sync.credit, self.sync.durable = pulse.credit, pulse.durable
+        if not heartbeat.fits(self.outbox, before, store_id, pulse):
+            logger.info("cursor.differs: the server stands at %d/%d", pulse.epoch, pulse.acked)
+            self.sync.doubt()
+        return pulse
+
+    def heard(self) -> None:
+        """The server answered as it should."""
+        self.pace.answered()
+        self.last_words = ""
+        self.troubles.report("server", [], self.clock())
+        self.troubles.report("outbox", [], self.clock())
+
+    def note(self, error: Exception) -> None:
+        """Something kept us from sending; say so once, and decide how long to wait."""
+        words = str(error) or type(error).__name__
+        if words != self.last_words:
+            logger.warning("%s: %s", type(error).__name__.lower(), words)
+            self.last_words = words
+        if isinstance(error, Busy):
+            self.pace.busy(error.retry_after_s)
+        elif isinstance(error, Refused) and error.problem.status in TURNED_AWAY:
+            self.pace.refused()
+        else:
+            self.pace.failed()
+        if isinstance(error, DiskFull | OSError):
+            self.disk_full(error)
+        elif isinstance(error, Refused):
+            self._trouble("server", error.problem.code, words)
+
+    def disk_full(self, error: Exception) -> None:
+        self._trouble("outbox", "disk-full", f"the agent's home takes nothing more: {error}")
+
+    def _trouble(self, area: str, code: str, line: str) -> None:
+        self.troubles.report(area, [Trouble(code=code[:200] or "refused", line=line[:500])], self.clock())
+
+    def look(self, scanner: Scanner, between: Callable[[Outcome], None] = lambda outcome: None) -> Outcome | None:
+        """Look at everything of one source; None when that was not possible. Runs in a thread of its own.
+
+        Raises:
+            Stopped: On request.
+        """
+        area = scanner.source.kind
+        try:
+            outcome = scanner.everything(between)
+        except DiskFull as error:
+            self.disk_full(error)
+            return None
+        except OSError as error:
+            found = scanner.source.check().troubles
+            line = f"{scanner.source.path}: {error.strerror or error}"
+            self.troubles.report(area, found or [Trouble(code="home-unreadable", line=line[:500])], self.clock())
+            return None
+        found = scanner.source.check().troubles if not outcome.looked_at else cursor.troubles(self.outbox)
+        self.troubles.report(area, found, self.clock())
+        self.troubles.report("outbox", [], self.clock())
+        return outcome
+
+    def prune(self) -> int:
+        """Forget what is safe to forget; return how many records."""
+        settings = self.post.settings
+        keep = timedelta(days=settings.keep_days)
+        dropped = self.sync.prune() or pruning.by_window(self.outbox, self.clock(), keep, settings.keep_mib << 20)
+        cursor.forget_gone(self.outbox, self.clock())
+        if dropped:
+            pruning.shrink(self.outbox)
+        return dropped
+
+
+@asynccontextmanager
+async def opened(
+    post: Post, clock: Clock = utc_now, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Agent]:
+    """The agent of a home that has joined; its outbox is closed at the end.
+
+    Raises:
+        Refusal: A setting, a mode or a file stands in the way.
+    """
+    home.check_modes(post.home)
+    outbox = await asyncio.to_thread(open_outbox, post.home / home.OUTBOX, post.identity.id)
+    try:
+        async with Http(post.identity.server, clock, transport) as http:
+            yield Agent(post, outbox, http, clock)
+    finally:
+        outbox.close()

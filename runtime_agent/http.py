@@ -1,0 +1,125 @@
+"""Calls to the control plane: what went over the wire, or why nothing did."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Self, TypeVar
+
+import httpx
+import msgspec
+
+from runtime_agent.clock import Clock
+from runtime_agent.wire import PROTOCOL
+from runtime_agent.wire.problems import Problem
+from runtime_agent.wire.sync import PROTOCOL_HEADER
+
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+RETRY_AFTER_S = 5.0
+"""Where a busy server names no time."""
+
+MOST_RETRY_AFTER_S = 3600.0
+BIG_SKEW_S = 5.0
+"""Below this a difference of clocks is the resolution of the ``Date`` header and the way here."""
+
+Answer = TypeVar("Answer")
+
+
+class Unreachable(Exception):
+    """No answer, or one that no control plane gives: try again later."""
+
+
+class Busy(Exception):
+    """The server asks for patience (429, 503)."""
+
+    def __init__(self, retry_after_s: float, problem: Problem) -> None:
+        super().__init__(problem.code or "busy")
+        self.retry_after_s = retry_after_s
+        self.problem = problem
+
+
+class Refused(Exception):
+    """The server said no; ``problem.code`` says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(": ".join(part for part in (problem.code, problem.title, problem.detail) if part))
+        self.problem = problem
+
+
+class Http:
+    """One connection to one control plane."""
+
+    def __init__(self, url: str, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: Of the control plane, without a path.
+            clock: Of this machine; ``skew_s`` is measured against it.
+            transport: For tests: where requests go instead of to the network.
+        """
+        headers = {PROTOCOL_HEADER: str(PROTOCOL), "Content-Type": "application/json"}
+        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, headers=headers, transport=transport)
+        self._clock = clock
+        self.skew_s = 0.0
+        """How far the server's clock is ahead of ours; 0 when it is near."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def post(self, path: str, content: bytes, headers: Mapping[str, str], into: type[Answer]) -> Answer:
+        """Send *content* and return what came back.
+
+        Raises:
+            Unreachable: No answer within 30 s, a broken one, or an error of the server's own.
+            Busy: The server asks for patience.
+            Refused: It said no.
+        """
+        try:
+            answer = await self._client.post(path, content=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+        self._note_time(answer)
+        if not answer.is_success:
+            raise _refusal(answer)
+        try:
+            return msgspec.json.decode(answer.content, type=into)
+        except msgspec.MsgspecError as error:
+            raise Unreachable(f"{path} answered with something else: {error}") from error
+
+    def _note_time(self, answer: httpx.Response) -> None:
+        try:
+            said = parsedate_to_datetime(answer.headers["Date"])
+        except (KeyError, ValueError):
+            return
+        if said.tzinfo is None:
+            said = said.replace(tzinfo=UTC)
+        skew_s = (said - self._clock()).total_seconds()
+        self.skew_s = skew_s if abs(skew_s) > BIG_SKEW_S else 0.0
+
+
+def _refusal(answer: httpx.Response) -> Exception:
+    try:
+        problem = msgspec.json.decode(answer.content, type=Problem)
+    except msgspec.MsgspecError:
+        problem = Problem()
+    problem = msgspec.structs.replace(problem, status=answer.status_code)
+    if answer.status_code in {429, 503}:
+        return Busy(_retry_after_s(answer), problem)
+    if answer.status_code >= 500 or answer.status_code in {404, 408} or not problem.code:
+        return Unreachable(f"{answer.request.url} answered {answer.status_code} {problem.code}".rstrip())
+    return Refused(problem)
+
+
+def _retry_after_s(answer: httpx.Response) -> float:
+    given = answer.headers.get("Retry-After", "")
+    try:
+        return min(max(float(given), 0.0), MOST_RETRY_AFTER_S)
+    except ValueError:
+        return RETRY_AFTER_S
+
+
+def at_server(http: Http, now: datetime) -> int:
+    """Seconds since 1970 by the server's clock, as far as it is known."""
+    return int(now.timestamp() + http.skew_s)

@@ -1,0 +1,114 @@
+"""Who this runtime is: its two key pairs and what the server calls it, in ``identity.json``, mode 0600."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from msgspec import Struct
+
+from runtime_agent.home import IDENTITY, write_whole
+from runtime_agent.problems import IdentityDamaged, NotJoined
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Both private keys never leave this file."""
+
+    server: str
+    """URL of the control plane, without a slash at its end."""
+    signing_key: str
+    """Ed25519, for requests; 32 bytes, base64url."""
+    sealing_key: str
+    """X25519, for what is sealed to this runtime; 32 bytes, base64url."""
+    runtime_id: UUID | None = None
+    """None while joining: the keys exist, the server's answer is not here yet."""
+    runtime: str = ""
+    """The same as people see it: ``rt_…``."""
+    tenant: str = ""
+    project: str = ""
+    name: str = ""
+    join_state: str = ""
+    """Given by the server with every token, shown at the next: an older one betrays a copy of this file."""
+    nonce: str = ""
+    """Of a token call whose answer is not here yet: asked again, the same answer comes."""
+
+    @property
+    def id(self) -> UUID:
+        """The runtime's id.
+
+        Raises:
+            NotJoined: There is none yet.
+        """
+        if self.runtime_id is None:
+            raise NotJoined("this runtime has not joined a control plane")
+        return self.runtime_id
+
+    def public_key(self) -> str:
+        return encoded(self._signing().public_key().public_bytes_raw())
+
+    def public_sealing_key(self) -> str:
+        return encoded(X25519PrivateKey.from_private_bytes(decoded(self.sealing_key)).public_key().public_bytes_raw())
+
+    def signed(self, claims: dict[str, Any]) -> str:
+        """A compact JWS (RFC 7515) over *claims*, alg ``Ed25519`` (RFC 9864)."""
+        payload = f"{_HEADER}.{encoded(msgspec.json.encode(claims))}"
+        return f"{payload}.{encoded(self._signing().sign(payload.encode()))}"
+
+    def _signing(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(decoded(self.signing_key))
+
+
+def encoded(raw: bytes) -> str:
+    """base64url without padding."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decoded(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+_HEADER = encoded(b'{"alg":"Ed25519","typ":"JWT"}')
+
+
+def fresh(server: str) -> Identity:
+    """New keys for a runtime that is about to join *server*."""
+    return Identity(
+        server=server,
+        signing_key=encoded(Ed25519PrivateKey.generate().private_bytes_raw()),
+        sealing_key=encoded(X25519PrivateKey.generate().private_bytes_raw()),
+    )
+
+
+def find(home: Path) -> Identity | None:
+    """What stands in the file; None if there is none.
+
+    Raises:
+        IdentityDamaged: It cannot be understood.
+    """
+    try:
+        return msgspec.json.decode((home / IDENTITY).read_bytes(), type=Identity)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise IdentityDamaged(f"{home / IDENTITY} cannot be read: {error}") from error
+
+
+def load(home: Path) -> Identity:
+    """The identity of a runtime that has joined.
+
+    Raises:
+        NotJoined: There is none.
+        IdentityDamaged: It cannot be understood.
+    """
+    found = find(home)
+    if found is None or found.runtime_id is None:
+        raise NotJoined(f"no runtime has joined with the home {home}")
+    return found
+
+
+def save(home: Path, identity: Identity) -> None:
+    """Replace the file; after a crash the old or the new one is there, whole."""
+    write_whole(home / IDENTITY, msgspec.json.format(msgspec.json.encode(identity), indent=2))
