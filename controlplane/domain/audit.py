@@ -114,9 +114,7 @@ def _sized(part: bytes) -> bytes:
     return len(part).to_bytes(8, "big") + part
 
 
-def _note(
-    tx: WritingTx, actor: Actor, action: str, target: Target, outcome: str, facts: dict[str, object]
-) -> None:
+def _note(tx: WritingTx, actor: Actor, action: str, target: Target, outcome: str, facts: dict[str, object]) -> None:
     if not tx.events:
         tx.before_commit(lambda: _append(tx))
     tx.events.append(

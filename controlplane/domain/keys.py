@@ -43,9 +43,7 @@ class Keyring(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def new() -> Keyring:
     """A keyring with one master key."""
-    return Keyring(
-        current="k001", keys={"k001": secrets.token_bytes(KEY_BYTES)}, pepper=secrets.token_bytes(KEY_BYTES)
-    )
+    return Keyring(current="k001", keys={"k001": secrets.token_bytes(KEY_BYTES)}, pepper=secrets.token_bytes(KEY_BYTES))
 
 
 def read(location: str, environ: Mapping[str, str]) -> Keyring:

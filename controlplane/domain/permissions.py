@@ -1,7 +1,6 @@
 """Who may do what: principals, permissions, the built-in roles, and the one decision."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -9,7 +8,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from controlplane.domain.audit import Actor
-from controlplane.kit.ids import AccountId, KeyId, ProjectId, RuntimeId, TenantId, text_id
+from controlplane.domain.tenants import Tenant
+from controlplane.kit.ids import AccountId, KeyId, RuntimeId, TenantId, text_id
 from controlplane.kit.problems import Refusal
 
 PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -54,9 +54,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "owner": frozenset(PERMISSIONS),
         "admin": frozenset(PERMISSIONS) - {"tenant:own"},
         "user_admin": frozenset({"tenant:read", "user:read"}),
-        "developer": frozenset(
-            {*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}
-        ),
+        "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
         "auditor": frozenset({*_WORK, "user:read", "join-token:read", "api-key:read", "audit:read"}),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),
@@ -83,19 +81,6 @@ OPERATORS_IN_TENANTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """What an operator holds inside a tenant of which they are no member. Never a way to make credentials for its API."""
 
 
-class TenantRef(Struct, frozen=True, kw_only=True):
-    """The tenant that a request is about."""
-
-    tenant_id: TenantId
-    slug: str
-    name: str
-    status: str
-
-    def is_named(self, text: str) -> bool:
-        """Whether *text* from a path, a slug or an id, means this tenant."""
-        return text in (self.slug, text_id("ten", self.tenant_id))
-
-
 class Person(Struct, frozen=True, kw_only=True):
     """A human at a browser. *tenant* and *role* are those of this request's path, looked up anew each time."""
 
@@ -104,14 +89,14 @@ class Person(Struct, frozen=True, kw_only=True):
     name: str
     email: str
     operator_role: str | None = None
-    tenant: TenantRef | None = None
+    tenant: Tenant | None = None
     role: str | None = None
     """None: no member of *tenant*."""
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
     id: KeyId
-    tenant: TenantRef
+    tenant: Tenant
     role: str
 
 
@@ -126,10 +111,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
 
     id: RuntimeId
     tenant_id: TenantId
-    project_id: ProjectId
-    name: str
     generation: int
-    token_expires_at: datetime
 
 
 Principal: TypeAlias = Person | ApiKey | OperatorKey | Runtime

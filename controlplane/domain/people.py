@@ -1,0 +1,240 @@
+"""People: accounts, who of them operates the service, and which tenants they belong to."""
+
+import re
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from controlplane.db import schema as t
+from controlplane.db.database import PlatformTx, TenantTx
+from controlplane.domain import audit
+from controlplane.domain.audit import Actor
+from controlplane.domain.permissions import OPERATOR_ROLES, ROLES, UnknownRole
+from controlplane.kit.ids import AccountId, TenantId, UserId, new_id, text_id
+from controlplane.kit.problems import NotFound, Refusal
+
+EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
+MOST_TENANTS = 200
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """A human, once, however many tenants they work in."""
+
+    id: AccountId
+    email: str
+    name: str
+    status: str
+    """``active`` or ``disabled``."""
+    created_at: datetime
+
+
+class Credentials(Struct, frozen=True, kw_only=True):
+    """What a sign-in is checked against."""
+
+    id: AccountId
+    status: str
+    password_hash: str | None
+
+
+class Operator(Struct, frozen=True, kw_only=True):
+    account_id: AccountId
+    role: str
+    created_at: datetime
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """A tenant's row about a person."""
+
+    id: UserId
+    account_id: AccountId
+    email_norm: str
+    name: str
+    role: str
+    status: str
+    """``active`` or ``disabled``."""
+    created_at: datetime
+
+
+class EmailInvalid(Refusal):
+    code, status, title = "email-invalid", 400, "This is not an e-mail address"
+    hint = "Write it as name@example.com."
+
+
+class EmailTaken(Refusal):
+    code, status, title = "email-taken", 409, "There is an account with this address"
+    hint = "Use the account that exists."
+
+
+class AlreadyMember(Refusal):
+    code, status, title = "user-exists", 409, "This person is in the tenant already"
+    hint = "Change their role instead."
+
+
+def normalized(email: str) -> str:
+    """The form in which addresses are compared."""
+    return email.strip().casefold()
+
+
+async def create_account(
+    tx: PlatformTx, actor: Actor, email: str, *, name: str = "", password_hash: str | None = None
+) -> Account:
+    """
+    Args:
+        password_hash: From :func:`controlplane.domain.passwords.hashed`; None: signs in by link only.
+
+    Raises:
+        EmailInvalid, EmailTaken: If there can be no account with this address.
+    """
+    if not EMAIL.fullmatch(email.strip()):
+        raise EmailInvalid
+    added = await tx.take(
+        Account,
+        tx.insert(t.accounts)
+        .values(
+            id=new_id(tx.now),
+            email=email.strip(),
+            email_norm=normalized(email),
+            name=name or email.strip().partition("@")[0],
+            password_hash=password_hash,
+            status="active",
+            created_at=tx.now,
+        )
+        .on_conflict_do_nothing(index_elements=["email_norm"]),
+    )
+    if not added:
+        raise EmailTaken
+    audit.record(tx, actor, "account.created", _account(added[0].id))
+    return added[0]
+
+
+async def by_email(tx: PlatformTx, email: str) -> Account | None:
+    return await tx.first(Account, tx.select(t.accounts).where(t.accounts.c.email_norm == normalized(email)))
+
+
+async def get(tx: PlatformTx, account_id: AccountId) -> Account:
+    """
+    Raises:
+        NotFound: If there is no such account.
+    """
+    account = await tx.first(Account, tx.select(t.accounts).where(t.accounts.c.id == account_id))
+    if account is None:
+        raise NotFound
+    return account
+
+
+async def account_for(tx: PlatformTx, actor: Actor, email: str, *, name: str = "") -> Account:
+    """The account with this address, made if there is none yet."""
+    return await by_email(tx, email) or await create_account(tx, actor, email, name=name)
+
+
+async def credentials(tx: PlatformTx, email: str) -> Credentials | None:
+    return await tx.first(Credentials, tx.select(t.accounts).where(t.accounts.c.email_norm == normalized(email)))
+
+
+async def set_password(tx: PlatformTx, actor: Actor, account_id: AccountId, password_hash: str) -> None:
+    """Replace the password and end every browser session of the account, the caller's own included."""
+    mine = tx.update(t.accounts).where(t.accounts.c.id == account_id)
+    if not await tx.run(mine.values(password_hash=password_hash)):
+        raise NotFound
+    await tx.run(tx.delete(t.browser_sessions).where(t.browser_sessions.c.account_id == account_id))
+    audit.record(tx, actor, "account.password-changed", _account(account_id))
+
+
+async def make_operator(tx: PlatformTx, actor: Actor, account_id: AccountId, role: str = "admin") -> Operator:
+    """Let the account operate the service; one that does already gets *role*."""
+    if role not in OPERATOR_ROLES:
+        raise UnknownRole(role)
+    [operator] = await tx.take(
+        Operator,
+        tx.insert(t.operators)
+        .values(account_id=account_id, role=role, created_at=tx.now)
+        .on_conflict_do_update(index_elements=["account_id"], set_={"role": role}),
+    )
+    audit.record(tx, actor, "operator.created", _account(account_id), role=role)
+    return operator
+
+
+async def operators(tx: PlatformTx, *, after: UUID | None, limit: int) -> list[Operator]:
+    """Newest account first, from just before *after* on."""
+    wanted = tx.select(t.operators)
+    if after is not None:
+        wanted = wanted.where(t.operators.c.account_id < after)
+    return await tx.all(Operator, wanted.order_by(t.operators.c.account_id.desc()).limit(limit))
+
+
+async def accounts(tx: PlatformTx, ids: list[AccountId]) -> dict[AccountId, Account]:
+    found = await tx.all(Account, tx.select(t.accounts).where(t.accounts.c.id.in_(ids)))
+    return {account.id: account for account in found}
+
+
+async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str) -> User:
+    """Let a person into the tenant of *tx*.
+
+    Raises:
+        UnknownRole: If there is no such role.
+        AlreadyMember: If they are in it, or another account with this address is.
+    """
+    if role not in ROLES:
+        raise UnknownRole(role)
+    added = await tx.take(
+        User,
+        tx.insert(t.users)
+        .values(
+            id=new_id(tx.now),
+            account_id=account.id,
+            email_norm=normalized(account.email),
+            name=account.name,
+            role=role,
+            status="active",
+            created_at=tx.now,
+        )
+        .on_conflict_do_nothing(),
+    )
+    if not added:
+        raise AlreadyMember
+    knock = tx.insert(t.account_tenants).values(account_id=account.id)
+    await tx.run(knock.on_conflict_do_nothing(index_elements=["account_id", "tenant_id"]))
+    audit.record(tx, actor, "user.added", ("user", text_id("usr", added[0].id)), role=role)
+    return added[0]
+
+
+async def member(tx: TenantTx, account_id: AccountId) -> User | None:
+    """The tenant's row about this person, if they may enter."""
+    mine = tx.select(t.users).where(t.users.c.account_id == account_id, t.users.c.status == "active")
+    return await tx.first(User, mine)
+
+
+async def users(tx: TenantTx, *, after: UUID | None, limit: int) -> list[User]:
+    """The tenant's people, newest first, from just before *after* on."""
+    wanted = tx.select(t.users)
+    if after is not None:
+        wanted = wanted.where(t.users.c.id < after)
+    return await tx.all(User, wanted.order_by(t.users.c.id.desc()).limit(limit))
+
+
+async def user(tx: TenantTx, user_id: UUID) -> User:
+    """
+    Raises:
+        NotFound: If this tenant has no such person.
+    """
+    found = await tx.first(User, tx.select(t.users).where(t.users.c.id == user_id))
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def tenants_of(tx: PlatformTx, account_id: AccountId) -> list[TenantId]:
+    """Where a person may knock."""
+    mine = tx.select(t.account_tenants).where(t.account_tenants.c.account_id == account_id)
+    ordered = mine.order_by(t.account_tenants.c.tenant_id).limit(MOST_TENANTS)
+    return [row.tenant_id for row in await tx.all(_Knock, ordered)]
+
+
+class _Knock(Struct, frozen=True):
+    tenant_id: TenantId
+
+
+def _account(account_id: AccountId) -> audit.Target:
+    return "account", text_id("acc", account_id)

@@ -1,0 +1,156 @@
+"""Browser sessions: how they begin, how long they last, and the one-time links that begin one."""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from controlplane.db import schema as t
+from controlplane.db.database import Database, PlatformTx
+from controlplane.domain import audit
+from controlplane.domain.audit import Actor
+from controlplane.domain.permissions import Person
+from controlplane.kit import tokens
+from controlplane.kit.ids import AccountId, new_id, text_id
+from controlplane.kit.problems import Refusal
+
+IDLE: Final = timedelta(minutes=30)
+LONGEST: Final = timedelta(hours=12)
+LINK_LIFETIME: Final = timedelta(hours=24)
+SEEN_EVERY: Final = timedelta(minutes=1)
+"""How often it is written down that a session is in use."""
+
+TOKEN_BYTES = 32
+
+
+class SignInRefused(Refusal):
+    """Wrong address, wrong password, disabled account: which one is nobody's business."""
+
+    code, status, title = "sign-in-refused", 401, "Address and password do not fit together"
+    hint = "Check both, or ask an operator for a sign-in link."
+
+
+class LinkUsedUp(Refusal):
+    """Unknown, expired and used links are the same to whoever holds one."""
+
+    code, status, title = "sign-in-link-invalid", 401, "This link does not work any more"
+    hint = "A link works once and for a day. A new one: controlplane operator create EMAIL"
+
+
+WHO = text("""
+    SELECT s.id, a.id, a.name, a.email, o.role, s.seen_at
+    FROM browser_sessions s JOIN accounts a ON a.id = s.account_id LEFT JOIN operators o ON o.account_id = a.id
+    WHERE s.token_hash = :token_hash AND s.expires_at > :now AND s.seen_at > :idle_since AND a.status = 'active'
+""")
+
+ENDED_SESSIONS = text("DELETE FROM browser_sessions WHERE expires_at <= :now OR seen_at <= :idle_since")
+
+ENDED_LINKS = text("DELETE FROM sign_in_links WHERE expires_at <= :now")
+
+
+async def begin(tx: PlatformTx, actor: Actor, pepper: bytes, account_id: AccountId, client: str) -> str:
+    """Begin a browser session and return its token, which is kept only as a hash.
+
+    Args:
+        client: What the browser calls itself, for the list of sessions.
+    """
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    session_id = new_id(tx.now)
+    await tx.run(
+        tx.insert(t.browser_sessions).values(
+            id=session_id,
+            token_hash=tokens.fingerprint(pepper, token),
+            account_id=account_id,
+            created_at=tx.now,
+            seen_at=tx.now,
+            expires_at=tx.now + LONGEST,
+            client=client[:200],
+        )
+    )
+    audit.record(tx, actor, "session.began", ("account", text_id("acc", account_id)))
+    return token
+
+
+async def person_by(tx: PlatformTx, pepper: bytes, token: str) -> Person | None:
+    """Whose session this is, unless it has ended; and note that it is in use."""
+    token_hash = tokens.fingerprint(pepper, token)
+    found = await tx.query(_SignedIn, WHO, token_hash=token_hash, now=tx.now, idle_since=tx.now - IDLE)
+    if not found:
+        return None
+    [session] = found
+    if tx.now - session.seen_at >= SEEN_EVERY:
+        mine = tx.update(t.browser_sessions).where(t.browser_sessions.c.id == session.session_id)
+        await tx.run(mine.values(seen_at=tx.now))
+    return Person(
+        account_id=session.account_id,
+        session_id=session.session_id,
+        name=session.name,
+        email=session.email,
+        operator_role=session.operator_role,
+    )
+
+
+async def end(tx: PlatformTx, actor: Actor, session_id: UUID) -> None:
+    """Sign out. Doing it again changes nothing."""
+    mine = tx.delete(t.browser_sessions).where(t.browser_sessions.c.id == session_id)
+    if await tx.run(mine):
+        audit.record(tx, actor, "session.ended", ("account", actor.id))
+
+
+async def make_link(tx: PlatformTx, actor: Actor, pepper: bytes, account_id: AccountId) -> str:
+    """A secret that signs this account in, once. Put it into a URL's fragment, never into its path or query."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    await tx.run(
+        tx.insert(t.sign_in_links).values(
+            token_hash=tokens.fingerprint(pepper, token),
+            account_id=account_id,
+            created_at=tx.now,
+            expires_at=tx.now + LINK_LIFETIME,
+        )
+    )
+    audit.record(tx, actor, "sign-in-link.created", ("account", text_id("acc", account_id)))
+    return token
+
+
+async def redeem(tx: PlatformTx, pepper: bytes, token: str) -> AccountId:
+    """Use a link up: deleted and handed out in one statement, so it works once whatever happens next.
+
+    Raises:
+        LinkUsedUp: If it is unknown, used or too old, or its account is disabled.
+    """
+    held = t.sign_in_links.c.token_hash == tokens.fingerprint(pepper, token)
+    used = await tx.take(_Link, tx.delete(t.sign_in_links).where(held))
+    if not used or used[0].expires_at <= tx.now:
+        raise LinkUsedUp
+    account = await tx.first(_Status, tx.select(t.accounts).where(t.accounts.c.id == used[0].account_id))
+    if account is None or account.status != "active":
+        raise LinkUsedUp
+    return used[0].account_id
+
+
+async def forget_ended(db: Database) -> int:
+    """Delete sessions and links that can never be used again. A chore."""
+    async with db.platform() as tx:
+        times = [{"now": tx.now, "idle_since": tx.now - IDLE}]
+        return await tx.run(ENDED_SESSIONS, times) + await tx.run(ENDED_LINKS, times)
+
+
+class _SignedIn(Struct, frozen=True):
+    session_id: UUID
+    account_id: AccountId
+    name: str
+    email: str
+    operator_role: str | None
+    seen_at: datetime
+
+
+class _Link(Struct, frozen=True):
+    account_id: AccountId
+    expires_at: datetime
+
+
+class _Status(Struct, frozen=True):
+    status: str
