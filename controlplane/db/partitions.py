@@ -1,7 +1,7 @@
 """Monthly partitions of the big tables: made ahead by a chore, and for past months when they are first needed."""
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 from sqlalchemy import text
@@ -23,7 +23,8 @@ class Partitions:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._there: set[tuple[str, date]] = set()
+        self.there: set[tuple[str, datetime]] = set()
+        """Table and first instant of a month: partitions that are there for sure."""
 
     async def see_to(self, needed: Iterable[tuple[str, datetime]]) -> int:
         """Make what is missing for rows of a table born at an instant (UTC). Returns how many were made.
@@ -31,10 +32,10 @@ class Partitions:
         In transactions of its own: call it before the one that writes the rows.
         """
         made = 0
-        for parent, month in {(parent, _month(instant)) for parent, instant in needed} - self._there:
+        for parent, month in {(parent, _month(instant)) for parent, instant in needed} - self.there:
             async with self._db.platform() as tx:
-                [answer] = await tx.query(_Made, MAKE, parent=parent, month=month)
-            self._there.add((parent, month))
+                [answer] = await tx.query(_Made, MAKE, parent=parent, month=month.date())
+            self.there.add((parent, month))
             made += answer.made
         return made
 
@@ -47,5 +48,5 @@ class Partitions:
         return await self.see_to((table.name, month) for table in t.PARTITIONED for month in months)
 
 
-def _month(instant: datetime) -> date:
-    return date(instant.year, instant.month, 1)
+def _month(instant: datetime) -> datetime:
+    return datetime(instant.year, instant.month, 1, tzinfo=UTC)

@@ -1,15 +1,17 @@
 """Bring the schema to the revision this code was written for, and refuse to work on another."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from msgspec import Struct
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from controlplane.db.database import asyncpg_url
+from controlplane.db.database import Tx, asyncpg_url
 from controlplane.kit.problems import Refusal
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
@@ -34,6 +36,7 @@ class WrongRevision(Refusal):
         return "The database was upgraded by a newer release: run that one."
 
 
+@cache
 def newest() -> str:
     """The revision that this code was written for."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
@@ -56,6 +59,17 @@ async def check(url: str) -> None:
         raise WrongRevision(found, newest())
 
 
+async def check_in(tx: Tx) -> None:
+    """
+    Raises:
+        WrongRevision: If the database that *tx* works on is older or newer than this code.
+    """
+    rows = await tx.query(_Revision, text("SELECT version_num FROM alembic_version"))
+    found = rows[0].version_num if rows else None
+    if found != newest():
+        raise WrongRevision(found, newest())
+
+
 async def upgrade(owner_url: str, revision: str = "head") -> None:
     """Run what is missing, in one transaction."""
     engine = create_async_engine(asyncpg_url(owner_url))
@@ -74,6 +88,10 @@ async def _revision(connection: AsyncConnection) -> str | None:
     except ProgrammingError:  # no such table: an empty database
         return None
     return found
+
+
+class _Revision(Struct, frozen=True):
+    version_num: str
 
 
 def _upgrade(connection: Connection, revision: str) -> None:

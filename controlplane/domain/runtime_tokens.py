@@ -7,7 +7,7 @@ import base64
 import hashlib
 import hmac
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 from msgspec import Struct
 
+from controlplane.domain import keys
+from controlplane.domain.keys import Keyring
 from controlplane.kit.ids import RuntimeId, TenantId
 from controlplane.kit.problems import Refusal
 from runtime_agent.wire.join import AUDIENCE
@@ -88,6 +90,12 @@ class AccessTokens:
         """
         self._keys, self._current = keys, current
         self._verified: dict[str, Claims] = {}
+
+    @classmethod
+    def under(cls, keyring: Keyring) -> Self:
+        """With the signing keys that the master keys derive."""
+        own = {kid: OKPKey.import_key(key, {"kid": kid}) for kid, key in keys.signing_keys(keyring).items()}
+        return cls(KeySet(list(own.values())), own[keyring.current])
 
     def issue(self, claims: Claims, now: datetime) -> str:
         return self._sign(

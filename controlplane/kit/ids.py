@@ -30,18 +30,29 @@ def new_id(born: datetime) -> UUID:
     return _version_7(_milliseconds(born), secrets.randbits(80))
 
 
-def derived_id(born: datetime, *parts: object) -> UUID:
-    """The same UUID whenever it is asked for the same thing: sending it twice cannot make it two.
+class Derivation:
+    """Makes the same UUID whenever it is asked for the same thing: sending it twice cannot make it two.
 
     The noise is the first 80 bits of SHA-256 over the parts, as text, joined by U+001F; test vectors are in
     ``docs/reference/derived-ids.md``.
-
-    Args:
-        born: An instant that can never be corrected later; leads the id, so ids sort by it.
-        parts: What makes it unique, the tenant included.
     """
-    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
-    return _version_7(_milliseconds(born), int.from_bytes(digest[:10], "big"))
+
+    def __init__(self, *shared: object) -> None:
+        """
+        Args:
+            shared: The first parts of everything derived here, the tenant included.
+        """
+        self._begun = hashlib.sha256("".join(f"{part}\x1f" for part in shared).encode())
+
+    def id_of(self, born: datetime, kind: str, key: str) -> UUID:
+        """
+        Args:
+            born: An instant that can never be corrected later; leads the id, so ids sort by it.
+            kind, key: The last parts: what kind of thing, and what its source calls it.
+        """
+        hashing = self._begun.copy()
+        hashing.update(f"{kind}\x1f{key}".encode())
+        return _version_7(_milliseconds(born), int.from_bytes(hashing.digest()[:10], "big"))
 
 
 def first_id(instant: datetime) -> UUID:

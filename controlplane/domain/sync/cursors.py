@@ -9,6 +9,7 @@ from sqlalchemy import text
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.kit.ids import ProjectId, RuntimeId
+from runtime_agent.wire import chain
 
 
 class Cursor(Struct, frozen=True, kw_only=True):
@@ -21,12 +22,17 @@ class Cursor(Struct, frozen=True, kw_only=True):
     head: bytes
     project_id: ProjectId
     generation: int
+    state: str
     revoked_at: datetime | None
     tenant_status: str
 
+    def known_head(self, runtime_id: RuntimeId) -> bytes:
+        """The head, also before the first hello."""
+        return self.head or chain.origin(runtime_id, self.epoch)
+
 
 _READ = """
-    SELECT s.store_id, c.epoch, c.last_seq, c.head, r.project_id, r.generation, r.revoked_at, n.status
+    SELECT s.store_id, c.epoch, c.last_seq, c.head, r.project_id, r.generation, r.state, r.revoked_at, n.status
     FROM sync_cursors c
     JOIN runtimes r ON r.tenant_id = c.tenant_id AND r.id = c.runtime_id
     JOIN tenants n ON n.tenant_id = c.tenant_id

@@ -6,13 +6,15 @@ be corrected later. ``docs/reference/derived-ids.md`` has test vectors.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
-from controlplane.kit.ids import AgentId, CheckpointId, RunId, RuntimeId, SessionId, TenantId, born_at, derived_id
+from controlplane.kit.ids import AgentId, CheckpointId, Derivation, RunId, RuntimeId, SessionId, TenantId, born_at
 
 _STAMP = re.compile(r"_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)(?:_|$)")
 
 
+@lru_cache(maxsize=4096)
 def stamp(name: str) -> datetime | None:
     """The time in ``session_20261109_134125_40151023``, or None where there is none."""
     found = _STAMP.search(name)
@@ -29,8 +31,7 @@ class Identities:
     """The ids of one runtime's things."""
 
     def __init__(self, tenant_id: TenantId, runtime_id: RuntimeId) -> None:
-        self._tenant_id = tenant_id
-        self._runtime_id = runtime_id
+        self._derive = Derivation(tenant_id, runtime_id).id_of
         self._born = born_at(runtime_id)
         self._sessions: dict[tuple[str, str], SessionId] = {}
 
@@ -59,7 +60,4 @@ class Identities:
         return self._derive(spent_at, "cost", entry)
 
     def loss(self, noticed_at: datetime, record_id: UUID) -> UUID:
-        return self._derive(noticed_at, "loss", record_id)
-
-    def _derive(self, born: datetime, kind: str, key: object) -> UUID:
-        return derived_id(born, self._tenant_id, self._runtime_id, kind, key)
+        return self._derive(noticed_at, "loss", str(record_id))

@@ -14,7 +14,7 @@ from controlplane.domain.sync import batches, cursors, refusals
 from controlplane.domain.sync.batches import Bad, Position, Unknown
 from controlplane.domain.sync.cursors import Cursor
 from controlplane.domain.sync.identities import Identities
-from controlplane.domain.sync.projections import project
+from controlplane.domain.sync.projections import month_of, project
 from controlplane.kit.ids import RuntimeId, new_id
 from runtime_agent.wire import chain
 from runtime_agent.wire.records import Record
@@ -74,7 +74,7 @@ async def append(
     head = chain.extend(cursor.head, batch.lines[skip:accepted])
     stretch = _Stretch(records=batch.records[skip:], skip=skip, prev=cursor.head, head=head)
     rows = project(Identities(tx.tenant_id, runtime_id), cursor.last_seq + 1, stretch.records)
-    if wanted := rows.births - known:
+    if wanted := (rows.births | {(t.sync_batches.name, month_of(tx.now))}) - known:
         raise PartitionsWanted(wanted)
     last_seq = place.first + accepted - 1
     await _keep(tx, runtime_id, place, stretch, body)

@@ -5,7 +5,7 @@ Every row has a derived id, so writing it again changes nothing. A state replace
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -147,7 +147,7 @@ class Rows:
         self._note_birth(table, identity)
 
     def _note_birth(self, table: Table, identity: UUID) -> None:
-        self.births.add((table.name, born_at(identity).replace(day=1, hour=0, minute=0, second=0, microsecond=0)))
+        self.births.add((table.name, month_of(born_at(identity))))
 
     async def write(self, tx: TenantTx, runtime_id: RuntimeId, project_id: ProjectId, epoch: int) -> None:
         """Put the rows into the tables, one statement a table."""
@@ -237,6 +237,11 @@ _WRITE: dict[Table, TextClause] = {
     t.checkpoints: _writer(t.checkpoints, state=False),
     t.cost_entries: _writer(t.cost_entries, state=False),
 }
+
+
+def month_of(instant: datetime) -> datetime:
+    """The first instant of the month (UTC) of *instant*."""
+    return datetime(instant.year, instant.month, 1, tzinfo=UTC)
 
 
 def project(identities: Identities, first_seq: int, records: Iterable[Record | Unknown]) -> Rows:

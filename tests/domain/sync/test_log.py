@@ -263,7 +263,9 @@ async def test_of_two_states_in_a_batch_the_newer_stays(site):
 
 
 @pytest.mark.parametrize(
-    ("earlier", "later", "stays"), [(0, 1, "failed"), (1, 0, "running"), (0, 0, "failed")], ids=["newer", "older", "same"]
+    ("earlier", "later", "stays"),
+    [(0, 1, "failed"), (1, 0, "running"), (0, 0, "failed")],
+    ids=["newer", "older", "same"],
 )
 async def test_a_state_replaces_an_older_one_by_the_sources_own_time(site, earlier, later, stays):
     log = await site.log()
@@ -279,7 +281,13 @@ async def test_a_state_replaces_an_older_one_by_the_sources_own_time(site, earli
 async def test_a_new_outbox_doubles_nothing(site):
     first = await site.log()
     cost = CostLine(
-        record_id=new_id(T0), occurred_at=T0, agent="a", session=session(1).session, entry="e1", spent_at=T0, micro_usd=5
+        record_id=new_id(T0),
+        occurred_at=T0,
+        agent="a",
+        session=session(1).session,
+        entry="e1",
+        spent_at=T0,
+        micro_usd=5,
     )
     first.write(session(1), run(1), checkpoint(1), cost)
     await site.append(first, 1, 4)

@@ -1,0 +1,62 @@
+"""POST /v1/runtime/heartbeat and /bye: alive, and gone for good."""
+
+import msgspec
+from litestar import Controller, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from controlplane.db.database import Database
+from controlplane.domain import reports, runtimes
+from controlplane.domain.permissions import Runtime
+from controlplane.http.authorize import Surface, rule
+from controlplane.http.runtime_api import standing
+from controlplane.kit.presence import Presence
+from controlplane.kit.wakeups import Wakeups
+from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
+
+
+class HeartbeatController(Controller):
+    @post("/heartbeat", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Report a runtime's state")
+    async def heartbeat(
+        self,
+        data: JSONBody[Heartbeat],
+        runtime: NamedDependency[Runtime],
+        db: NamedDependency[Database],
+        presence: NamedDependency[Presence],
+        wakeups: NamedDependency[Wakeups],
+    ) -> Pulse:
+        """Answer with the server's own cursor, so that a regression shows by itself.
+
+        The database is written only where the runtime's state turns.
+        """
+        state, reason = reports.state_of(data)
+        async with db.tenant(runtime.tenant_id) as tx:
+            cursor = await standing.seen(tx, runtime)
+            turned = cursor.state != state
+            if turned:
+                await runtimes.turn(tx, runtime.id, state, reason)
+            now = tx.now
+        report = reports.heard(runtime.tenant_id, runtime.id, data, now)
+        await presence.hear(runtime.id, msgspec.json.encode(report))
+        if turned:
+            await wakeups.nudge(f"tenant:{runtime.tenant_id}")
+            await wakeups.nudge("fleet")
+        return Pulse(
+            server_ms=int(now.timestamp() * 1000),
+            store_id=cursor.store_id,
+            epoch=cursor.epoch,
+            acked=cursor.last_seq,
+            head=cursor.known_head(runtime.id).hex(),
+            next_ms=runtimes.HEARTBEAT_MS,
+        )
+
+    @post("/bye", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say goodbye for good")
+    async def bye(
+        self, data: JSONBody[Bye], runtime: NamedDependency[Runtime], db: NamedDependency[Database]
+    ) -> dict[str, bool]:
+        """End the runtime's access, and note whether its log is complete here."""
+        async with db.tenant(runtime.tenant_id) as tx:
+            cursor = await standing.locked(tx, runtime)
+            complete = (data.epoch, data.last_seq) == (cursor.epoch, cursor.last_seq)
+            await runtimes.leave(tx, runtime.id, complete=complete)
+        return {"complete": complete}

@@ -1,0 +1,122 @@
+"""POST /v1/runtime/enroll and /token: with a join token once, with the runtime's own key ever after."""
+
+from datetime import datetime
+from typing import Any
+
+from litestar import Controller, Request, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from controlplane.db.database import Database, TenantTx
+from controlplane.domain import join_tokens, projects, runtime_tokens, runtimes, tenants
+from controlplane.domain.audit import Actor
+from controlplane.domain.keys import Keyring
+from controlplane.domain.runtime_tokens import LIFETIME, AccessTokens, AssertionInvalid, Claims
+from controlplane.domain.runtimes import Identity
+from controlplane.domain.sync import cursors
+from controlplane.http.authorize import Surface, open_to_all
+from controlplane.http.headers import request_id
+from controlplane.kit import tokens
+from controlplane.kit.ids import RuntimeId, TenantId, text_id
+from runtime_agent.wire.join import Enroll, Enrolled, TokenAnswer, TokenRequest
+
+
+class JoinController(Controller):
+    @post(
+        "/enroll",
+        status_code=201,
+        opt=open_to_all("the join token in the body is the credential", Surface.RUNTIME),
+        summary="Join a runtime",
+    )
+    async def enroll(
+        self,
+        data: JSONBody[Enroll],
+        request: Request[Any, Any, Any],
+        db: NamedDependency[Database],
+        keyring: NamedDependency[Keyring],
+        access_tokens: NamedDependency[AccessTokens],
+    ) -> Enrolled:
+        """Spend a join token and pin the runtime's two keys.
+
+        The same key with the same token gets the same runtime again: an answer that was lost does no harm.
+        """
+        public_key = runtime_tokens.public_bytes(data.public_key)
+        sealing_key = runtime_tokens.public_bytes(data.sealing_key)
+        if tokens.kind_of(data.join_token) != "jt":
+            raise join_tokens.JoinTokenUnknown
+        token_hash = tokens.fingerprint(keyring.pepper, data.join_token)
+        runtime_tokens.check_possession(data.proof, public_key, data.sealing_key, data.join_token)
+        tenant_id = await db.tenant_of(join_tokens.ROUTE, token_hash)
+        if tenant_id is None:
+            raise join_tokens.JoinTokenUnknown
+        async with db.tenant(tenant_id) as tx:
+            tenant = await tenants.get(tx)
+            if tenant.status != "active":
+                raise runtimes.TenantSuspended
+            runtime = await runtimes.joined_with(tx, public_key)
+            if runtime is None:
+                token = await join_tokens.spend(tx, token_hash)
+                actor = Actor(kind="join-token", id=text_id("jt", token.id), request_id=request_id(request.scope))
+                runtime = await runtimes.enroll(tx, actor, token.project_id, data, public_key, sealing_key)
+                await cursors.begin(tx, runtime.id)
+            project = await projects.get(tx, runtime.project_id)
+            now = tx.now
+        return Enrolled(
+            runtime_id=runtime.id,
+            runtime=text_id("rt", runtime.id),
+            tenant=tenant.slug,
+            project=project.slug,
+            name=runtime.name,
+            join_state=access_tokens.join_state(runtime.id, runtime.join_count),
+            access_token=_access_token(access_tokens, tenant_id, runtime, now),
+            expires_in=int(LIFETIME.total_seconds()),
+        )
+
+    @post(
+        "/token",
+        status_code=200,
+        opt=open_to_all("the assertion in the body is the credential", Surface.RUNTIME),
+        summary="Ask for an access token",
+    )
+    async def token(
+        self,
+        data: JSONBody[TokenRequest],
+        db: NamedDependency[Database],
+        access_tokens: NamedDependency[AccessTokens],
+    ) -> TokenAnswer:
+        """Exchange an assertion by the runtime's own key for an access token of ten minutes (RFC 7523)."""
+        subject = runtime_tokens.subject(data.client_assertion)
+        tenant_id = await db.tenant_of("runtime", subject.bytes)
+        if tenant_id is None:
+            raise AssertionInvalid
+        async with db.tenant(tenant_id) as tx:
+            runtime = await runtimes.identify(tx, RuntimeId(subject))
+            if runtime is None:
+                raise AssertionInvalid
+            runtime_tokens.check_assertion(data.client_assertion, runtime.public_key, runtime.id, tx.now)
+            await _check_standing(tx, runtime)
+            shown = access_tokens.count_in(data.join_state, runtime.id)
+            count = await runtimes.count_call(tx, runtime, shown, data.nonce)
+            now = tx.now
+        return TokenAnswer(
+            access_token=_access_token(access_tokens, tenant_id, runtime, now),
+            expires_in=int(LIFETIME.total_seconds()),
+            join_state=access_tokens.join_state(runtime.id, count),
+        )
+
+
+async def _check_standing(tx: TenantTx, runtime: Identity) -> None:
+    if runtime.revoked_at is not None:
+        raise runtimes.Revoked
+    if (await tenants.get(tx)).status != "active":
+        raise runtimes.TenantSuspended
+
+
+def _access_token(access_tokens: AccessTokens, tenant_id: TenantId, runtime: Identity, now: datetime) -> str:
+    claims = Claims(
+        tenant_id=tenant_id,
+        runtime_id=runtime.id,
+        generation=runtime.generation,
+        expires_at=now.timestamp() + LIFETIME.total_seconds(),
+    )
+    return access_tokens.issue(claims, now)

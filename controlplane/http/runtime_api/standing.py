@@ -1,0 +1,35 @@
+"""What every call of a runtime begins with: its cursor, and whether it may still call."""
+
+from controlplane.db.database import TenantTx
+from controlplane.domain import runtimes
+from controlplane.domain.permissions import Runtime
+from controlplane.domain.runtime_tokens import TokenInvalid
+from controlplane.domain.sync import cursors
+from controlplane.domain.sync.cursors import Cursor
+
+
+async def locked(tx: TenantTx, runtime: Runtime) -> Cursor:
+    """The runtime's cursor, locked.
+
+    Raises:
+        TokenInvalid: If its token was made before the last revocation.
+        Revoked, TenantSuspended: If it may not call any more, or not now.
+    """
+    return _standing(await cursors.lock(tx, runtime.id), runtime)
+
+
+async def seen(tx: TenantTx, runtime: Runtime) -> Cursor:
+    """As :func:`locked`, without the lock."""
+    return _standing(await cursors.peek(tx, runtime.id), runtime)
+
+
+def _standing(cursor: Cursor | None, runtime: Runtime) -> Cursor:
+    if cursor is None:
+        raise TokenInvalid
+    if cursor.revoked_at is not None:
+        raise runtimes.Revoked
+    if cursor.tenant_status != "active":
+        raise runtimes.TenantSuspended
+    if cursor.generation != runtime.generation:
+        raise TokenInvalid
+    return cursor

@@ -1,0 +1,100 @@
+"""POST /v1/runtime/sync/hello, /log and /diff: the log lane."""
+
+from typing import Any
+
+import msgspec
+from litestar import Controller, Request, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from controlplane.db.database import Database, TenantTx
+from controlplane.db.partitions import Partitions
+from controlplane.domain import reports
+from controlplane.domain.permissions import Runtime
+from controlplane.domain.reports import Report
+from controlplane.domain.sync import batches, log, recovery
+from controlplane.domain.sync.batches import Position
+from controlplane.domain.sync.log import Kept, PartitionsWanted
+from controlplane.domain.sync.recovery import Reported
+from controlplane.http.authorize import Surface, rule
+from controlplane.http.runtime_api import standing
+from controlplane.kit.presence import Presence
+from controlplane.kit.wakeups import Wakeups
+from runtime_agent.wire.sync import MAX_COMPRESSED_BYTES, Ack, Diff, Hello, Missing, Welcome
+
+
+class SyncController(Controller):
+    path = "/sync"
+
+    @post("/hello", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say where the log stands")
+    async def hello(
+        self,
+        data: JSONBody[Hello],
+        runtime: NamedDependency[Runtime],
+        db: NamedDependency[Database],
+        presence: NamedDependency[Presence],
+    ) -> Welcome:
+        """Go on where the log stands, or be granted a new epoch."""
+        word = await presence.last(runtime.id)
+        async with db.tenant(runtime.tenant_id) as tx:
+            cursor = await standing.locked(tx, runtime)
+            reported = await _reported(tx, runtime, word)
+            return await recovery.hello(tx, runtime.id, cursor, data, reported)
+
+    @post(
+        "/log",
+        status_code=200,
+        opt=rule(Surface.RUNTIME, "sync:write"),
+        request_max_body_size=MAX_COMPRESSED_BYTES + 1,
+        summary="Append a batch of records",
+    )
+    async def append(
+        self,
+        request: Request[Runtime, Any, Any],
+        runtime: NamedDependency[Runtime],
+        db: NamedDependency[Database],
+        partitions: NamedDependency[Partitions],
+        wakeups: NamedDependency[Wakeups],
+    ) -> Ack:
+        """Keep a batch: newline-delimited JSON, compressed with zstd, placed by the ``Sync-…`` headers.
+
+        Acknowledged after the commit. Where a record is refused, everything before it has been kept.
+        """
+        place = batches.position(request.headers.get)
+        body = await request.body()
+        try:
+            kept = await _append(db, partitions, runtime, place, body)
+        except PartitionsWanted as wanted:
+            await partitions.see_to(wanted.births)
+            kept = await _append(db, partitions, runtime, place, body)
+        return await _answer(kept, runtime, wakeups)
+
+    @post("/diff", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Ask which records are missing")
+    async def diff(
+        self, data: JSONBody[Diff], runtime: NamedDependency[Runtime], db: NamedDependency[Database]
+    ) -> Missing:
+        """Of records that the agent still holds, those that no batch of it ever brought."""
+        async with db.tenant(runtime.tenant_id) as tx:
+            await standing.seen(tx, runtime)
+            return Missing(missing=await recovery.missing(tx, runtime.id, data.record_ids))
+
+
+async def _append(db: Database, partitions: Partitions, runtime: Runtime, place: Position, body: bytes) -> Kept:
+    async with db.tenant(runtime.tenant_id) as tx:
+        cursor = await standing.locked(tx, runtime)
+        return await log.append(tx, runtime.id, cursor, place, body, partitions.there)
+
+
+async def _answer(kept: Kept, runtime: Runtime, wakeups: Wakeups) -> Ack:
+    if kept.added:
+        await wakeups.nudge(f"tenant:{runtime.tenant_id}")
+        await wakeups.nudge("fleet")
+    if refusal := kept.refusal():
+        raise refusal
+    return Ack(acked=kept.acked, head=kept.head.hex())
+
+
+async def _reported(tx: TenantTx, runtime: Runtime, word: bytes | None) -> Reported | None:
+    """What the runtime last said it had: just now, or as it was written down."""
+    said = msgspec.json.decode(word, type=Report).said if word else await reports.last_word(tx, runtime.id)
+    return Reported(epoch=said.epoch, last_seq=said.last_seq) if said else None
