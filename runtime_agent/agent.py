@@ -21,7 +21,6 @@ from runtime_agent.pace import Pace
 from runtime_agent.scan import Outcome, Scanner
 from runtime_agent.server import Server
 from runtime_agent.settings import Settings
-from runtime_agent.sources import Source
 from runtime_agent.sync import Sync
 from runtime_agent.tokens import Tokens
 from runtime_agent.touched import Touched
@@ -54,19 +53,15 @@ class Agent:
         self.server = Server(http, self.tokens)
         self.http = http
         self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
-        self.touched = {source.kind: Touched() for source in post.settings.opened()}
-        self.scanners = [self._scanner(source) for source in post.settings.opened()]
+        self.scanners = [Scanner(outbox, source, clock, Touched()) for source in post.settings.opened()]
         self.troubles = Troubles()
         self.last_words = ""
         """What the server, or the way to it, said last when it did not simply answer."""
 
-    def _scanner(self, source: Source) -> Scanner:
-        return Scanner(self.outbox, source, self.clock, self.touched[source.kind])
-
     async def send(self) -> bool:
         """Make one call of the log lane; False when there is nothing to say.
 
-        Whatever goes wrong is taken note of: ``pace`` knows when to try again.
+        Whatever goes wrong is taken note of: ``pace`` knows when to try again, ``last_words`` are not empty.
         """
         try:
             more = await self.sync.step()
@@ -107,7 +102,6 @@ class Agent:
         self.pace.answered()
         self.last_words = ""
         self.troubles.report("server", [], self.clock())
-        self.troubles.report("outbox", [], self.clock())
 
     def note(self, error: Exception) -> None:
         """Something kept us from sending; say so once, and decide how long to wait."""
@@ -127,7 +121,7 @@ class Agent:
             self._trouble("server", error.problem.code, words)
 
     def disk_full(self, error: Exception) -> None:
-        self._trouble("outbox", "disk-full", f"the agent's home takes nothing more: {error}")
+        self._trouble("disk", "disk-full", f"the agent's home takes nothing more: {error}")
 
     def _trouble(self, area: str, code: str, line: str) -> None:
         self.troubles.report(area, [Trouble(code=code[:200] or "refused", line=line[:500])], self.clock())
@@ -151,7 +145,7 @@ class Agent:
             return None
         found = scanner.source.check().troubles if not outcome.looked_at else cursor.troubles(self.outbox)
         self.troubles.report(area, found, self.clock())
-        self.troubles.report("outbox", [], self.clock())
+        self.troubles.report("disk", [], self.clock())
         return outcome
 
     def prune(self) -> int:

@@ -88,6 +88,17 @@ class Http:
         except msgspec.MsgspecError as error:
             raise Unreachable(f"{path} answered with something else: {error}") from error
 
+    async def alive(self) -> None:
+        """Ask whether somebody is there, without saying who asks.
+
+        Raises:
+            Unreachable: Nobody is.
+        """
+        try:
+            self._note_time(await self._client.get("/livez"))
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+
     def _note_time(self, answer: httpx.Response) -> None:
         try:
             said = parsedate_to_datetime(answer.headers["Date"])

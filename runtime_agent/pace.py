@@ -31,7 +31,9 @@ class Pace:
         self.connected, self._attempt, self._last_roll = True, 0, 0.0
 
     def failed(self) -> None:
-        """The server could not be reached, or broke."""
+        """The server could not be reached, or broke. Of several calls that fail together, one counts."""
+        if self.wait_s():
+            return
         roll = self._roll()
         if self.connected:
             self.connected, wait_s = False, backoff.edge_s(self.window_ms, roll)

@@ -52,7 +52,9 @@ def plain(value: Any, limit: int) -> str:
     """
     if not isinstance(value, str):
         return ""
-    text = value if len(value) <= _LONGEST_LOOK else value[:_LONGEST_LOOK]
+    if len(value) <= limit and value.isascii() and value.isidentifier():
+        return value
+    text = value[:_LONGEST_LOOK]
     if not (text.isascii() and text.isprintable()):
         text = "".join(_printable(character) for character in text)
         text = unicodedata.normalize("NFC", text)

@@ -46,13 +46,13 @@ class Stopped(Exception):
 class Scanner:
     """One source and the outbox that remembers it. Used by one thread at a time."""
 
-    def __init__(self, outbox: Outbox, source: Source, clock: Clock, touched: Touched | None = None) -> None:
+    def __init__(self, outbox: Outbox, source: Source, clock: Clock, touched: Touched) -> None:
         self.source = source
         self.stop = threading.Event()
         """Set by another thread to end the scan soon."""
+        self.touched = touched
         self._outbox = outbox
         self._clock = clock
-        self._touched = touched or Touched()
         self._unkept: dict[str, datetime] = {}
         """Units that could not be written for want of space, and when they were first read."""
 
@@ -128,7 +128,7 @@ class Scanner:
             except FileNotFoundError:
                 continue
             now = time.monotonic()
-            self._touched.took(unit.key, now - began, now)
+            self.touched.took(unit.key, now - began, now)
             found.append(Found(key=unit.key, fingerprint=unit.fingerprint, reading=reading))
             records += len(reading.records)
             if records >= RECORDS:

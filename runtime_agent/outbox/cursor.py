@@ -19,6 +19,9 @@ FIRST_RETRY_S = 0.1
 LONGEST_RETRY_S = 300.0
 """Between readings of a unit that holds something half written."""
 
+SOONEST_MS = 1000
+"""Time alone never has a unit read more often than that."""
+
 GONE_FOR = timedelta(days=30)
 """After that a vanished unit is forgotten; if it ever comes back, it is said again."""
 
@@ -115,7 +118,7 @@ def _unit(tx: sqlite3.Connection, source: str, unit: Found, at: datetime) -> tup
 
 
 def _due_ms(reading: Reading, tries: int, at: datetime) -> int | None:
-    due_ms = None if reading.due_at is None else to_ms(reading.due_at)
+    due_ms = None if reading.due_at is None else max(to_ms(reading.due_at), to_ms(at) + SOONEST_MS)
     if not reading.again:
         return due_ms
     retry_ms = to_ms(at) + round(1000 * min(FIRST_RETRY_S * 2.0 ** min(tries - 1, 20), LONGEST_RETRY_S))

@@ -1,0 +1,228 @@
+"""The daemon: looking, sending and beating side by side until it is asked to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from runtime_agent import heartbeat, status
+from runtime_agent.agent import Agent, Post, opened
+from runtime_agent.clock import to_ms
+from runtime_agent.home import OUTBOX
+from runtime_agent.outbox import DiskFull, OutboxDamaged, cursor
+from runtime_agent.outbox.file import set_aside
+from runtime_agent.scan import Outcome, Scanner, Stopped
+from runtime_agent.watch import Watcher
+
+SHARE = 0.005
+"""The part of a core that looking at everything may take, again and again."""
+
+HOME_MISSING_S = 5.0
+"""Between looks for a home that is not there, or for space on a full disk."""
+
+PRUNE_S = 600.0
+AFTER_A_BUG_S = 5.0
+
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
+
+
+async def run(post: Post) -> None:
+    """Work until SIGTERM or SIGINT; a damaged outbox is replaced on the way.
+
+    Raises:
+        Refusal: A setting, a mode or a file stands in the way of the start.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    while not stop.is_set():
+        async with opened(post) as agent:
+            damaged = await _work(agent, stop)
+            post = post._replace(identity=agent.tokens.identity)
+        if damaged:
+            set_aside(post.home / OUTBOX, damaged)
+
+
+async def _work(agent: Agent, stop: asyncio.Event) -> str:
+    """Until stopped, then ""; or until the outbox turns out to be damaged, then why."""
+    daemon, damage = Daemon(agent), ""
+    logger.info("agent.started: process %d, runtime %s", os.getpid(), agent.post.identity.runtime)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_forever(loop)) for loop in daemon.loops()]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+    except* OutboxDamaged as found:
+        damage = str(found.exceptions[0])
+    finally:
+        daemon.close()
+    logger.info("agent.stopped")
+    return damage
+
+
+async def _forever(loop: Callable[[], Awaitable[None]]) -> None:
+    """A bug in one loop is logged, and neither ends it nor the others."""
+    while True:
+        try:
+            await loop()
+        except (OutboxDamaged, Stopped):
+            raise
+        except Exception:
+            logger.exception("bug")
+            await asyncio.sleep(AFTER_A_BUG_S)
+
+
+class Daemon:
+    """The loops over one agent."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._loop = asyncio.get_running_loop()
+        self._unsent = asyncio.Event()
+        self._beaten = asyncio.Event()
+        self._look: dict[str, asyncio.Event] = {}
+        self._watchers: dict[str, Watcher] = {}
+        for scanner in agent.scanners:
+            self._look[scanner.source.kind] = asyncio.Event()
+            self._watchers[scanner.source.kind] = Watcher(scanner.source, self._teller(scanner))
+        self._reporter = status.Reporter(agent.post.home, agent.clock)
+
+    def loops(self) -> list[Callable[[], Awaitable[None]]]:
+        return [self._send, self._beat, self._tidy, *(self._looker(scanner) for scanner in self._agent.scanners)]
+
+    def close(self) -> None:
+        for watcher in self._watchers.values():
+            watcher.stop()
+        self._reporter.remove()
+
+    async def _send(self) -> None:
+        while True:
+            if wait_s := self._agent.pace.wait_s():
+                await asyncio.sleep(wait_s)
+                continue
+            self._unsent.clear()
+            if not await self._agent.send():
+                self._report()
+                await self._unsent.wait()
+
+    async def _beat(self) -> None:
+        interval_s = heartbeat.DEFAULT_S
+        while True:
+            if wait_s := self._agent.pace.wait_s():
+                await asyncio.sleep(wait_s)
+                continue
+            pulse = await self._agent.beat(interval_s)
+            self._unsent.set()  # a doubt, or a credit that was raised
+            self._report()
+            if pulse is not None:
+                interval_s = max(pulse.next_ms, 100) / 1000
+                await asyncio.sleep(interval_s)
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_S)
+            with suppress(DiskFull):
+                await asyncio.to_thread(self._agent.prune)
+
+    def _report(self) -> None:
+        agent = self._agent
+        watching = {kind: watcher.active for kind, watcher in self._watchers.items()}
+        self._reporter.write(agent.pace.connected, agent.last_words, agent.troubles.all(), watching)
+
+    def _teller(self, scanner: Scanner) -> Callable[[set[str]], None]:
+        """Called in the watching thread."""
+
+        def tell(keys: set[str]) -> None:
+            scanner.touched.add(keys, time.monotonic())
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._look[scanner.source.kind].set)
+
+        return tell
+
+    def _looker(self, scanner: Scanner) -> Callable[[], Awaitable[None]]:
+        async def look() -> None:
+            watcher, look_now = self._watchers[scanner.source.kind], self._look[scanner.source.kind]
+            next_full = 0.0
+            while True:
+                look_now.clear()
+                if time.monotonic() >= next_full:
+                    next_full = await self._look_at_everything(scanner, watcher)
+                await self._look_at_some(scanner)
+                wait_s = self._wait_s(scanner, next_full)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(look_now.wait(), wait_s)
+
+        return look
+
+    async def _look_at_everything(self, scanner: Scanner, watcher: Watcher) -> float:
+        """Returns when to do so again, on the monotonic clock."""
+        agent = self._agent
+        await asyncio.to_thread(watcher.ensure)  # before looking: what changes from here on is told
+        outcome = await _in_thread(scanner, agent.look, scanner, self._between(scanner))
+        agent.troubles.report("watch", watcher.troubles, agent.clock())
+        self._unsent.set()
+        self._report()
+        if outcome is None:
+            return time.monotonic() + HOME_MISSING_S
+        interval_s = agent.post.settings.scan_interval_s if watcher.active else HOME_MISSING_S
+        return time.monotonic() + max(interval_s, outcome.seconds / SHARE)
+
+    async def _look_at_some(self, scanner: Scanner) -> None:
+        keys = scanner.touched.take(time.monotonic())
+        due_ms = cursor.next_due_ms(self._agent.outbox, scanner.source.kind)
+        overdue = due_ms is not None and due_ms <= self._now_ms()
+        if not keys and not overdue:
+            return
+        try:
+            if keys:
+                await _in_thread(scanner, scanner.some, keys)
+            if overdue:
+                await _in_thread(scanner, scanner.overdue)
+        except DiskFull as error:
+            self._agent.disk_full(error)
+            scanner.touched.add(keys, time.monotonic() + HOME_MISSING_S)
+            await asyncio.sleep(1.0)
+        self._unsent.set()
+
+    def _between(self, scanner: Scanner) -> Callable[[Outcome], None]:
+        """Called in the scanning thread: what was found is sent, and what changed now does not wait for the rest."""
+
+        def between(_: Outcome) -> None:
+            scanner.some(scanner.touched.take(time.monotonic()))
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._unsent.set)
+
+        return between
+
+    def _wait_s(self, scanner: Scanner, next_full: float) -> float:
+        """Seconds until there is something to look at, unless a change is told before."""
+        now = time.monotonic()
+        waits = [next_full - now]
+        if (touched_s := scanner.touched.wait_s(now)) is not None:
+            waits.append(touched_s)
+        if (due_ms := cursor.next_due_ms(self._agent.outbox, scanner.source.kind)) is not None:
+            waits.append((due_ms - self._now_ms()) / 1000)
+        return max(0.0, min(waits))
+
+    def _now_ms(self) -> int:
+        return to_ms(self._agent.clock())
+
+
+async def _in_thread(scanner: Scanner, work: Callable[..., Result], *arguments: Any) -> Result:
+    """The result of *work*, done in a thread; when cancelled, only after the thread has ended."""
+    future = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        scanner.stop.set()
+        with suppress(Stopped, DiskFull):
+            await future
+        raise

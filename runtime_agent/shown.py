@@ -1,0 +1,50 @@
+"""Status and findings as lines for people."""
+
+from runtime_agent.doctor import Examination
+from runtime_agent.status import Running, Status
+
+MARKS = {"ok": "ok     ", "warning": "WARNING", "problem": "PROBLEM"}
+
+
+def status_lines(status: Status) -> list[str]:
+    """What ``status`` prints."""
+    if not status.joined:
+        return [
+            f"home      {status.home}",
+            "not joined; next: runtime-agent join URL --token-stdin --source engine:PATH",
+        ]
+    ledger = status.ledger
+    lines = [
+        f"runtime   {status.runtime} ({status.name})",
+        f"tenant    {status.tenant}, project {status.project}",
+        f"server    {status.server}: {_connection(status.running)}",
+        *(f"source    {s.kind} {s.path}: {s.agents:,} agents, {s.sessions:,} sessions" for s in status.sources),
+        f"log       epoch {ledger.epoch}, {ledger.acked:,} of {ledger.last_seq:,} records acknowledged",
+        f"backlog   {ledger.backlog.records:,} records, {ledger.backlog.bytes:,} bytes"
+        + (f", the oldest {ledger.backlog.oldest_age_s:,} s old" if ledger.backlog.records else ""),
+    ]
+    if ledger.quarantined:
+        lines.append(f"refused   {ledger.quarantined:,} records, kept here")
+    lines += [f"trouble   {trouble.code}: {trouble.line}" for trouble in status.troubles]
+    return lines
+
+
+def _connection(running: Running | None) -> str:
+    if running is None:
+        return "no agent runs with this home"
+    if running.last_words:
+        return f"process {running.pid}: {running.last_words}"
+    return f"process {running.pid}, " + ("connected" if running.connected else "connecting")
+
+
+def doctor_lines(found: Examination) -> list[str]:
+    """What ``doctor`` prints: findings, then what would leave."""
+    lines = []
+    for check in found.checks:
+        lines.append(f"{MARKS[check.verdict]}  {check.name}: {check.line}")
+        if check.hint and check.verdict != "ok":
+            lines.append(f"         {check.hint}")
+    if found.sample is None:
+        return [*lines, "", "There is no session to show."]
+    lines += ["", f"What would leave this network for {found.sample.session}, {len(found.sample.lines)} lines:"]
+    return lines + found.sample.lines
