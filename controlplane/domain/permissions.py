@@ -47,6 +47,11 @@ OPERATOR_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What can be done across tenants. Never part of a tenant's role."""
 
+RUNTIME_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {"sync:write": "Report what a runtime does, as that runtime."}
+)
+"""What a runtime can do, as itself and nobody else."""
+
 _WORK = {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "project:read", "tenant:read"}
 
 ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -201,4 +206,4 @@ def _held(principal: Principal) -> list[tuple[str, frozenset[str]]]:
         if principal.operator_role is not None:
             held.append((f"operator:{principal.operator_role}", OPERATOR_ROLES.get(principal.operator_role, nothing)))
         return held
-    return []
+    return [("runtime", frozenset(RUNTIME_PERMISSIONS))]

@@ -57,15 +57,27 @@ async def listing(tx: TenantTx, *, after: UUID | None, limit: int) -> list[Proje
     return await tx.all(Project, wanted.order_by(t.projects.c.id.desc()).limit(limit))
 
 
-async def get(tx: TenantTx, name: str) -> Project:
-    """The project whose slug or id is *name*.
+async def named(tx: TenantTx, reference: str) -> Project:
+    """The project whose slug or id is *reference*.
 
     Raises:
         NotFound: If this tenant has no such project.
     """
-    identity = parse_id("prj", name)
-    is_it = t.projects.c.slug == name if identity is None else t.projects.c.id == identity
-    project = await tx.first(Project, tx.select(t.projects).where(is_it))
+    identity = parse_id("prj", reference)
+    if identity is not None:
+        return await get(tx, identity)
+    project = await tx.first(Project, tx.select(t.projects).where(t.projects.c.slug == reference))
+    if project is None:
+        raise NotFound
+    return project
+
+
+async def get(tx: TenantTx, project_id: UUID) -> Project:
+    """
+    Raises:
+        NotFound: If this tenant has no such project.
+    """
+    project = await tx.first(Project, tx.select(t.projects).where(t.projects.c.id == project_id))
     if project is None:
         raise NotFound
     return project

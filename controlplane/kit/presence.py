@@ -1,7 +1,7 @@
 """The last word of each runtime, kept where it costs no database write, until somebody writes many at once."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 REPORTS, WAITING = "presence:reports", "presence:waiting"
 
 
+@runtime_checkable
 class Presence(Protocol):
     """Losing it loses nothing: the next heartbeat of each runtime says it all again."""
 

@@ -1,0 +1,170 @@
+"""Everything is put together here and nowhere else."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from redis.asyncio import Redis
+
+from controlplane import settings
+from controlplane.chores import all as every_chore
+from controlplane.chores import loop
+from controlplane.db.database import Database
+from controlplane.db.partitions import Partitions
+from controlplane.domain import keys
+from controlplane.domain.keys import Keyring
+from controlplane.domain.permissions import Authorizer
+from controlplane.domain.runtime_tokens import AccessTokens
+from controlplane.http import authentication, authorize, headers, health, me, openapi, principals, problems, proof
+from controlplane.http.authorize import Surface
+from controlplane.http.operator_api import door as operator_api
+from controlplane.http.pages import PAGING
+from controlplane.http.runtime_api import door as runtime_api
+from controlplane.http.sessions import cookie_for
+from controlplane.http.tenant_api import door as tenant_api
+from controlplane.kit import limiter, log, presence, wakeups
+from controlplane.kit.problems import Refusal
+from controlplane.kit.secret import Secret
+
+ROUTERS = [
+    health.router,
+    openapi.openapi,
+    me.router,
+    me.auth_router,
+    tenant_api.router,
+    operator_api.router,
+    runtime_api.router,
+]
+
+AUTHENTICATION = {
+    Surface.TENANT: authentication.person_or_api_key,
+    Surface.OPERATOR: authentication.person_or_operator_key,
+    Surface.RUNTIME: runtime_api.authenticate,
+    Surface.ME: authentication.person,
+    Surface.CONSOLE: authentication.person,
+}
+"""How each surface learns who calls."""
+
+MAX_BODY_BYTES = 1 << 20
+"""Of a request; routes that take more say so themselves."""
+
+
+def from_environment() -> Litestar:
+    """The app of one replica, as ``CONTROLPLANE_*`` says. What a granian worker calls.
+
+    Raises:
+        SettingInvalid, UnusableKeyring: If it cannot be put together.
+    """
+    log.configure()
+    given = settings.read(os.environ)
+    assert given.database_url is not None, "whoever starts a replica names its database"
+    return build(
+        Database(given.database_url),
+        keys.read(given.kek, os.environ),
+        public_url=given.public_url,
+        redis=Redis.from_url(given.redis_url) if given.redis_url else None,
+        metrics_token=Secret(given.metrics_token) if given.metrics_token else None,
+    )
+
+
+def documented() -> dict[str, object]:
+    """The OpenAPI document of this release. Asks no database."""
+    return openapi.document(build(Database("postgresql://nobody@127.0.0.1/none"), keys.new()))
+
+
+def build(
+    db: Database,
+    keyring: Keyring,
+    *,
+    public_url: str = "http://127.0.0.1:8700",
+    redis: Redis | None = None,
+    metrics_token: Secret | None = None,
+    with_chores: bool = True,
+) -> Litestar:
+    """
+    Args:
+        public_url: What browsers call; decides how the session's cookie is made.
+        redis: Shared by the replicas; None: this is the only one.
+        metrics_token: Opens ``/metrics``; None: it answers to loopback only.
+        with_chores: False where a test does them itself.
+    """
+    heard = presence.ThroughRedis(redis) if redis else presence.InMemory()
+    partitions = Partitions(db)
+    access_tokens = AccessTokens.under(keyring)
+    limits = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
+    nudges = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
+
+    @asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        chores = every_chore.chores(db, heard, partitions) if with_chores else ()
+        try:
+            async with _doing(db, chores):
+                yield
+        finally:
+            if redis is not None:
+                await redis.aclose()
+            await db.close()
+
+    app = Litestar(
+        route_handlers=ROUTERS,
+        guards=[authorize.authorize],
+        state=State(
+            {
+                "db": db,
+                "keyring": keyring,
+                "access_tokens": access_tokens,
+                "authentication": AUTHENTICATION,
+                "authorizer": Authorizer(),
+                "cursor_key": keys.cursor_key(keyring),
+                "metrics_token": metrics_token,
+                "public_url": public_url,
+                "session_cookie": cookie_for(public_url),
+            }
+        ),
+        dependencies={
+            "db": always(db),
+            "keyring": always(keyring),
+            "access_tokens": always(access_tokens),
+            "partitions": always(partitions),
+            "presence": always(heard),
+            "wakeups": always(nudges),
+            "limiter": always(limits),
+            **PAGING,
+            **principals.PRINCIPALS,
+        },
+        exception_handlers={
+            Refusal: problems.refuse,
+            HTTPException: problems.malformed,
+            Exception: problems.broken,
+        },
+        before_send=[headers.complete],
+        request_max_body_size=MAX_BODY_BYTES,
+        lifespan=[running],
+        openapi_config=openapi.config(),
+        on_app_init=[openapi.take_litestars_pages_away],
+        debug=False,
+    )
+    proof.prove(app)
+    return app
+
+
+@asynccontextmanager
+async def _doing(db: Database, chores: Sequence[loop.Chore]) -> AsyncIterator[None]:
+    """With the chores being done beside it."""
+    task = asyncio.create_task(loop.run(db, chores))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def always(value: object) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False)

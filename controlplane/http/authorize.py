@@ -1,0 +1,158 @@
+"""The one guard: who calls, in which tenant, and whether they may. Every route has a rule, or the app does not start."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from msgspec import Struct
+from msgspec.structs import replace
+
+from controlplane.domain import people, tenants
+from controlplane.domain.permissions import ApiKey, Authorizer, OperatorKey, Person, Principal, Runtime
+from controlplane.domain.tenants import Tenant, TenantSuspended
+from controlplane.http.problems import Invalid
+from controlplane.http.sessions import refuse_foreign_pages
+from controlplane.kit.problems import NotFound, Refusal
+
+Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
+
+Authenticate: TypeAlias = Callable[[Connection], Awaitable[Principal | None]]
+"""Who calls. None: nobody showed a credential. Raises a refusal where one was shown that opens nothing."""
+
+TENANT_PARAMETER: Final = "tenant"
+
+
+class Surface(StrEnum):
+    """Whom a route is for. Each kind of credential serves some of them and is worth nothing at the others."""
+
+    TENANT = "tenant"
+    OPERATOR = "operator"
+    RUNTIME = "runtime"
+    ME = "me"
+    CONSOLE = "console"
+
+
+SERVES: Final[Mapping[type, frozenset[Surface]]] = {
+    Person: frozenset({Surface.TENANT, Surface.OPERATOR, Surface.ME, Surface.CONSOLE}),
+    ApiKey: frozenset({Surface.TENANT}),
+    OperatorKey: frozenset({Surface.OPERATOR}),
+    Runtime: frozenset({Surface.RUNTIME}),
+}
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """Who may use a route. It stands in the handler's ``opt`` under ``rule``."""
+
+    surface: Surface | None = None
+    permission: str | None = None
+    """None: being who one is, is enough; never at the tenant's and the operators' surface."""
+    open_because: str = ""
+    """Not empty: anybody may, without any credential, for this reason."""
+    query: frozenset[str] | None = None
+    """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
+
+
+def rule(surface: Surface, permission: str | None = None) -> dict[str, Rule]:
+    """``@get("/", opt=rule(Surface.TENANT, "run:read"))``."""
+    return {"rule": Rule(surface=surface, permission=permission)}
+
+
+def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
+    """``@get("/livez", opt=open_to_all("says nothing"))``."""
+    return {"rule": Rule(surface=surface, open_because=because)}
+
+
+class AuthenticationRequired(Refusal):
+    code, status, title = "authentication-required", 401, "Say who you are first"
+    hint = "Send a credential of this surface: Authorization: Bearer ec_…, or sign in."
+
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class PermissionDenied(Refusal):
+    code, status, title = "permission-denied", 403, "You may not do this"
+    hint = "Ask somebody who may give you the permission."
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(f"this needs the permission {permission}")
+        self.permission = permission
+
+    def facts(self) -> dict[str, object]:
+        return {"permission": self.permission}
+
+
+async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
+    """The guard of the whole app. It is the only writer of ``connection.state.tenant_id``.
+
+    Raises:
+        Refusal: 401 without a credential, 404 for what the caller must not know of, 403 inside their own tenant.
+    """
+    its: Rule = handler.opt["rule"]
+    if its.surface is not Surface.RUNTIME:
+        refuse_foreign_pages(connection)
+    if not its.open_because:
+        await _authorize(connection, its)
+    _refuse_unknown_parameters(connection, its)
+
+
+async def _authorize(connection: Connection, its: Rule) -> None:
+    state = connection.app.state
+    assert its.surface is not None
+    principal: Principal | None = await state.authentication[its.surface](connection)
+    if principal is None:
+        raise AuthenticationRequired
+    if its.surface not in SERVES[type(principal)]:
+        raise NotFound
+    reference = connection.path_params.get(TENANT_PARAMETER)
+    if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
+        principal = await _in_tenant(connection, principal, reference, its.surface)
+    elif isinstance(principal, Runtime):
+        connection.state.tenant_id = principal.tenant_id
+    connection.scope["user"] = principal
+    authorizer: Authorizer = state.authorizer
+    if its.permission is not None and not authorizer.decide(principal, its.permission).allow:
+        if its.surface is Surface.OPERATOR and isinstance(principal, Person) and principal.operator_role is None:
+            raise NotFound  # that there are operators' pages is nothing a tenant's people need to know
+        raise PermissionDenied(its.permission)
+
+
+async def _in_tenant(connection: Connection, principal: Principal, reference: str, surface: Surface) -> Principal:
+    """*principal* bound to the tenant in the path. A foreign one is answered like an absent one."""
+    if isinstance(principal, ApiKey):
+        if not principal.tenant.is_named(reference):
+            raise NotFound
+        tenant = principal.tenant
+    else:
+        assert isinstance(principal, Person)
+        principal, tenant = await _entered(connection, principal, reference)
+        if principal.role is None and (surface is not Surface.CONSOLE or principal.operator_role is None):
+            raise NotFound
+    if tenant.status != "active" and not (isinstance(principal, Person) and principal.role is None):
+        raise TenantSuspended
+    connection.state.tenant_id = tenant.tenant_id
+    return principal
+
+
+async def _entered(connection: Connection, person: Person, reference: str) -> tuple[Person, Tenant]:
+    db = connection.app.state.db
+    tenant_id = await tenants.find(db, reference)
+    if tenant_id is None:
+        raise NotFound
+    async with db.tenant(tenant_id) as tx:
+        tenant = await tenants.get(tx)
+        user = await people.member(tx, person.account_id)
+    return replace(person, tenant=tenant, role=user.role if user else None), tenant
+
+
+def _refuse_unknown_parameters(connection: Connection, its: Rule) -> None:
+    if its.query is None:
+        return
+    unknown = sorted(set(connection.query_params) - its.query)
+    if unknown:
+        known = ", ".join(sorted(its.query)) or "none"
+        raise Invalid(
+            [{"in": "query", "name": name, "detail": f"no such parameter; there are: {known}"} for name in unknown]
+        )

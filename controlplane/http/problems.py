@@ -1,0 +1,137 @@
+"""What is not an answer becomes problem+json (RFC 9457): refusals with their facts, bugs with nothing."""
+
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+
+from controlplane.http.headers import request_id
+from controlplane.kit.problems import NotFound, Refusal
+
+PROBLEM_JSON = "application/problem+json"
+
+UNREACHABLE = (
+    ConnectionError,
+    InterfaceError,
+    PoolExhausted,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+"""What a database or Redis that is away looks like, before or in the middle of a statement."""
+
+RETRY_AFTER_S = 2
+
+CODES = {
+    HTTPStatus.BAD_REQUEST: "validation-failed",
+    HTTPStatus.UNAUTHORIZED: "authentication-required",
+    HTTPStatus.FORBIDDEN: "permission-denied",
+    HTTPStatus.NOT_FOUND: NotFound.code,
+    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body-too-large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "media-type-unsupported",
+}
+"""What Litestar turns down itself, by status."""
+
+log = structlog.get_logger("controlplane.http")
+
+
+class Unavailable(Refusal):
+    """The database is away; nothing was changed, and asking again is right."""
+
+    code, status, title = "unavailable", 503, "The service cannot reach its database right now"
+    hint = "Nothing was changed. Try again in a moment."
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(RETRY_AFTER_S)}
+
+
+class Invalid(Refusal):
+    """The request has not the shape it must have; the places are named."""
+
+    code, status, title = "validation-failed", 400, "The request is not well formed"
+    hint = "See the operation in /openapi.json."
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        super().__init__("; ".join(error["detail"] for error in errors))
+        self.errors = errors
+
+    def facts(self) -> dict[str, object]:
+        return {"errors": self.errors}
+
+
+def refuse(request: Request[Any, Any, Any], refusal: Refusal) -> Response[dict[str, object]]:
+    body: dict[str, object] = {
+        "type": f"/problems/{refusal.code}",
+        "title": refusal.title,
+        "status": refusal.status,
+        "detail": refusal.detail,
+        "code": refusal.code,
+        "hint": refusal.hint,
+        "request_id": request_id(request.scope),
+        **refusal.facts(),
+    }
+    return Response(body, status_code=refusal.status, media_type=PROBLEM_JSON, headers=refusal.headers())
+
+
+def malformed(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, object]]:
+    """What Litestar itself turns down: no such path, a body that is not the right shape."""
+    status = HTTPStatus(error.status_code)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return broken(request, error)
+    if status is HTTPStatus.NOT_FOUND:
+        return refuse(request, NotFound())
+    if status is HTTPStatus.BAD_REQUEST:
+        return refuse(request, Invalid(_places(error)))
+    answer = refuse(request, _turned_down(status))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def broken(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, object]]:
+    """A bug, or a database that is away. Litestar logs exceptions only in debug mode, so this is the place that does."""
+    method, path = request.method, request.scope.get("path_template", "")
+    if is_unreachable(error):
+        log.warning("request.unavailable", method=method, path=path, error=type(error).__name__)
+        return refuse(request, Unavailable())
+    log.error("request.failed", request_id=request_id(request.scope), method=method, path=path, exc_info=error)
+    return refuse(request, _Bug())
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether *error* means that the database or Redis is away."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_unreachable(part) for part in error.exceptions)
+    return isinstance(error, UNREACHABLE) or (error.__cause__ is not None and isinstance(error.__cause__, UNREACHABLE))
+
+
+class _Bug(Refusal):
+    code, status, title = "internal-error", 500, "Something went wrong on our side"
+    hint = "It has been written down under this request id."
+
+
+def _turned_down(status: HTTPStatus) -> Refusal:
+    refusal = Refusal()
+    refusal.status, refusal.title = status, status.phrase  # type: ignore[misc]
+    refusal.code = CODES.get(status, status.phrase.lower().replace(" ", "-"))  # type: ignore[misc]
+    return refusal
+
+
+def _places(error: HTTPException) -> list[dict[str, str]]:
+    """Where in the request the trouble is, in Litestar's words without its internals."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    places = [
+        {"in": str(place.get("source", "body")), "name": str(place.get("key", "")), "detail": str(place["message"])}
+        for place in extra
+        if isinstance(place, dict) and "message" in place
+    ]
+    return places or [{"in": "body", "name": "", "detail": error.detail}]

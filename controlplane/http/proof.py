@@ -1,0 +1,120 @@
+"""The proof, at the start, that every route is locked; and the list of the locks."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from litestar import Litestar
+from litestar.handlers import BaseRouteHandler
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+from msgspec.structs import replace
+
+from controlplane.domain.permissions import OPERATOR_PERMISSIONS, PERMISSIONS, RUNTIME_PERMISSIONS
+from controlplane.http.authorize import TENANT_PARAMETER, Rule, Surface
+
+PREFIXES: Final = {
+    "/v1/tenants/": Surface.TENANT,
+    "/v1/operator": Surface.OPERATOR,
+    "/v1/runtime": Surface.RUNTIME,
+    "/v1/me": Surface.ME,
+    "/v1/auth": Surface.ME,
+    "/console": Surface.CONSOLE,
+}
+"""Which surface an address belongs to; an address outside them is open to all or does not exist."""
+
+KNOWN: Final[Mapping[Surface, frozenset[str]]] = {
+    Surface.TENANT: frozenset(PERMISSIONS),
+    Surface.OPERATOR: frozenset(OPERATOR_PERMISSIONS),
+    Surface.RUNTIME: frozenset(RUNTIME_PERMISSIONS),
+    Surface.ME: frozenset(),
+    Surface.CONSOLE: frozenset(PERMISSIONS) | frozenset(OPERATOR_PERMISSIONS),
+}
+"""Which permissions a surface may ask for."""
+
+OPTIONS: Final = Rule(open_because="says which methods there are, which the document says as well")
+
+
+class Unlocked(AssertionError):
+    """A route could be used by somebody who must not: the app does not start."""
+
+
+class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the committed list."""
+
+    method: str
+    path: str
+    surface: str | None = None
+    permission: str | None = None
+    open_because: str = ""
+
+
+def prove(app: Litestar) -> None:
+    """Check the rule of every handler, and note in it which query parameters the handler knows.
+
+    Raises:
+        Unlocked: Naming every handler that has no rule, or one that cannot be right.
+    """
+    wrong = []
+    for path, _method, handler, model in _handlers(app):
+        if _is_automatic_options(handler):
+            handler.opt["rule"] = OPTIONS
+            continue
+        if problem := _problem(path, handler.opt.get("rule")):
+            wrong.append(f"{path} ({handler}): {problem}")
+        elif handler.opt["rule"].surface is not Surface.CONSOLE and model is not None:
+            names = frozenset(parameter.field_alias for parameter in model.expected_query_params)
+            handler.opt["rule"] = replace(handler.opt["rule"], query=names)
+    if wrong:
+        raise Unlocked("; ".join(wrong))
+
+
+def locks(app: Litestar) -> list[Lock]:
+    """Every route and method with its rule, sorted: ``docs/reference/permissions.json``."""
+    found = [
+        Lock(
+            method=method,
+            path=path,
+            surface=its.surface,
+            permission=its.permission,
+            open_because=its.open_because,
+        )
+        for path, method, its in rules(app)
+    ]
+    return sorted(found, key=lambda lock: (lock.path, lock.method))
+
+
+def rules(app: Litestar) -> Iterator[tuple[str, str, Rule]]:
+    """Path, method and rule of every handler that somebody wrote."""
+    for path, method, handler, _ in _handlers(app):
+        its = handler.opt["rule"]
+        if its is not OPTIONS:
+            yield path, method, its
+
+
+def _problem(path: str, rule: Any) -> str | None:
+    if not isinstance(rule, Rule):
+        return "no rule"
+    if rule.open_because:
+        return None
+    wanted = next((surface for prefix, surface in PREFIXES.items() if path.startswith(prefix)), None)
+    if rule.surface is None or rule.surface is not wanted:
+        return f"its rule is for {rule.surface}, its address for {wanted}"
+    if rule.surface is Surface.TENANT and f"{{{TENANT_PARAMETER}}}" not in path:
+        return "no tenant in the path"
+    if rule.permission is None:
+        return None if rule.surface in (Surface.ME, Surface.CONSOLE) else "no permission"
+    return None if rule.permission in KNOWN[rule.surface] else f"no permission is called {rule.permission}"
+
+
+def _handlers(app: Litestar) -> Iterator[tuple[str, str, BaseRouteHandler, Any]]:
+    """Path, method, handler and what it takes from a request."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, model) in route.route_handler_map.items():
+                yield route.path_format or "/", str(method), handler, model
+        else:
+            yield route.path_format or "/", type(route).__name__, route.route_handler, None
+
+
+def _is_automatic_options(handler: BaseRouteHandler) -> bool:
+    return handler.fn.__module__ == HTTPRoute.__module__

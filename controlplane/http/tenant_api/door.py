@@ -1,0 +1,18 @@
+"""The tenants' door: a tenant's people and their automation, at /v1/tenants/{tenant}.
+
+Each handler says in its rule which permission it needs; the guard has bound the request to one tenant before it runs,
+and ``tx`` is open in that tenant.
+"""
+
+from litestar import Router
+
+from controlplane.http.tenant_api import tenant
+from controlplane.http.transaction import TENANT_TX
+
+router = Router(
+    "/v1/tenants/{tenant:str}",
+    route_handlers=[
+        tenant.show,
+    ],
+    dependencies=TENANT_TX,
+)

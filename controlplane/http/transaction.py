@@ -1,0 +1,28 @@
+"""The transaction of a request: committed before the answer leaves, or not at all.
+
+``tx`` is the only generator among the dependencies, because Litestar ends several of them at the same time.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from litestar import Request
+from litestar.di import NamedDependency, Provide
+
+from controlplane.db.database import Database, PlatformTx, TenantTx
+
+
+async def _in_the_tenant(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[TenantTx]:
+    async with db.tenant(request.state.tenant_id) as tx:
+        yield tx
+
+
+async def _on_the_platform(db: NamedDependency[Database]) -> AsyncIterator[PlatformTx]:
+    async with db.platform() as tx:
+        yield tx
+
+
+TENANT_TX = {"tx": Provide(_in_the_tenant)}
+"""For routers whose rules bind a request to a tenant: the guard has put its id where this looks."""
+
+PLATFORM_TX = {"tx": Provide(_on_the_platform)}

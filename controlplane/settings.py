@@ -1,0 +1,104 @@
+"""What an operator may set. Read once, at the start, from ``<home>/controlplane.toml`` and ``CONTROLPLANE_*``."""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from controlplane.kit.problems import Refusal
+
+PREFIX: Final = "CONTROLPLANE_"
+FILE: Final = "controlplane.toml"
+
+PostgresUrl = Annotated[str, Meta(pattern="^postgresql://")]
+
+
+class SettingInvalid(Refusal):
+    """A setting is misspelled, or not what it must be. Its value is not repeated: it may hold a password."""
+
+    code, status, title = "setting-invalid", 400, "A setting is wrong"
+    hint = "See docs/reference/settings.md."
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The environment overrules the file. No settings at all work with ``controlplane up``."""
+
+    home: str = ""
+    """Keys, embedded database, blobs. Empty: the usual place of this account."""
+    database_url: PostgresUrl | None = None
+    """Of the role ``cp_app``. None: the embedded database."""
+    database_owner_url: PostgresUrl | None = None
+    """Of the role ``cp_owner``; only ``controlplane db`` uses it."""
+    database_admin_url: PostgresUrl | None = None
+    """Of a role that may create roles; only ``controlplane db init`` uses it."""
+    redis_url: Annotated[str, Meta(pattern="^(rediss?|unix)://")] | None = None
+    """None: one process, in which wake-ups, rate limits and presence stay."""
+    blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://")] | None = None
+    """None: ``<home>/blobs``."""
+    kek: Annotated[str, Meta(pattern="^(file|env):.")] = ""
+    """Where the keyring is: ``file:PATH`` or ``env:NAME``. Empty: ``<home>/secrets/keyring.json``."""
+    metrics_token: Annotated[str, Meta(min_length=16)] | None = None
+    """Bearer token for ``/metrics``. None: from loopback only."""
+    smtp_url: Annotated[str, Meta(pattern="^smtps?://")] | None = None
+    """None: mails land in ``<home>/outbox``."""
+    mail_from: str | None = None
+    public_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8700"
+    """What browsers call, without a path."""
+
+    def __repr__(self) -> str:
+        return f"Settings(home={self.home!r}, …)"
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """The settings of the home that *environ* names.
+
+    Raises:
+        SettingInvalid: Naming the setting and what was expected.
+    """
+    given: dict[str, Any] = {
+        name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)
+    }
+    home = Path(given.get("home") or usual_home(environ))
+    settings = _checked({**_from_file(home / FILE), **given})
+    return replace(settings, home=str(home), kek=settings.kek or f"file:{home / 'secrets' / 'keyring.json'}")
+
+
+def usual_home(environ: Mapping[str, str]) -> Path:
+    """For root not below ``/root``, which is closed to the account that PostgreSQL runs as."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/engine-cloud")
+    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "engine-cloud"
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingInvalid(f"{path}: {error}") from error
+    if "home" in found:
+        raise SettingInvalid(f"{path}: home is where this file is; set {PREFIX}HOME instead")
+    return found
+
+
+def _checked(given: dict[str, Any]) -> Settings:
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingInvalid(_named(str(error))) from None
+
+
+def _named(complaint: str) -> str:
+    """msgspec's complaint with the setting's own name in it: ``CONTROLPLANE_KEK: Expected …``."""
+    unknown = re.search(r"unknown field `(\w+)`", complaint)
+    if unknown:
+        return f"{PREFIX}{unknown[1].upper()}: there is no such setting"
+    what, _, place = complaint.partition(" - at `$.")
+    return f"{PREFIX}{place.rstrip('`').upper()}: {what}"
