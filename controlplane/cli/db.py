@@ -1,0 +1,81 @@
+"""``controlplane db``: roles, schema, revision."""
+
+from pathlib import Path
+
+import click
+
+from controlplane.cli.home import Home
+from controlplane.cli.options import home_option, json_option, show
+from controlplane.cli.problems import Declined
+
+
+@click.group()
+def db() -> None:
+    """Make, upgrade and check the database."""
+
+
+@db.command()
+@home_option
+@json_option
+def init(home: Path, as_json: bool) -> None:
+    """Make roles, database and schema; again is harmless.
+
+    With CONTROLPLANE_DATABASE_ADMIN_URL on that server, and prints the URLs to set; without, the embedded one.
+    """
+    import asyncio
+
+    from sqlalchemy import make_url
+
+    from controlplane.cli import first_steps, reach
+    from controlplane.db import roles, upgrade
+
+    given = reach.settings_of(home)
+    first_steps.make_keyring(Home(home))
+    if not given.database_admin_url:
+        if given.database_url:
+            raise Declined("CONTROLPLANE_DATABASE_ADMIN_URL is not set.", "Set it to a role that may create roles.")
+        with reach.database(home, create=True) as urls:
+            asyncio.run(upgrade.upgrade(urls.owner))
+        show({"revision": upgrade.newest()}, upgrade.newest(), as_json)
+        return
+    earlier = roles.Urls(app=given.database_url or "", owner=given.database_owner_url or "")
+    name = make_url(given.database_url).database if given.database_url else None
+    with reach.told_plainly(given.database_admin_url):
+        urls = asyncio.run(roles.prepare(given.database_admin_url, name or reach.DATABASE, earlier))
+        asyncio.run(upgrade.upgrade(urls.owner))
+    document = {"revision": upgrade.newest(), "database_url": urls.app, "database_owner_url": urls.owner}
+    text = f"CONTROLPLANE_DATABASE_URL={urls.app}\nCONTROLPLANE_DATABASE_OWNER_URL={urls.owner}"
+    show(document, text, as_json)
+
+
+@db.command()
+@home_option
+@json_option
+def upgrade(home: Path, as_json: bool) -> None:
+    """Bring the schema to this release's revision and print it. Needs CONTROLPLANE_DATABASE_OWNER_URL."""
+    import asyncio
+
+    from controlplane.cli import reach
+    from controlplane.db import upgrade
+
+    with reach.database(home) as urls:
+        if not urls.owner:
+            raise Declined("CONTROLPLANE_DATABASE_OWNER_URL is not set.", "Set it to the URL of cp_owner.")
+        with reach.told_plainly(urls.owner):
+            asyncio.run(upgrade.upgrade(urls.owner))
+    show({"revision": upgrade.newest()}, upgrade.newest(), as_json)
+
+
+@db.command()
+@home_option
+@json_option
+def check(home: Path, as_json: bool) -> None:
+    """Print the revision if it is the one this release works with; refuse it otherwise."""
+    import asyncio
+
+    from controlplane.cli import reach
+    from controlplane.db import upgrade
+
+    with reach.database(home) as urls, reach.told_plainly(urls.app):
+        asyncio.run(upgrade.check(urls.app))
+    show({"revision": upgrade.newest()}, upgrade.newest(), as_json)

@@ -1,0 +1,78 @@
+"""The demo beside ``up``: a tenant, a generated EngineX home that keeps moving, and a real agent that sends it.
+
+The server knows nothing of it: the agent joins with a token like any other, from a home of its own.
+"""
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from datetime import UTC
+from pathlib import Path
+
+from controlplane.cli.child import Child
+from controlplane.cli.home import Home
+from controlplane.cli.problems import Declined
+from controlplane.cli.reach import with_database
+from controlplane.cli.shell import shell
+from controlplane.db.database import Database
+from controlplane.demo.home import Shape, is_complete, write_home
+from controlplane.domain import join_tokens, people, projects, tenants
+from controlplane.domain.keys import Keyring
+from controlplane.embedded.account import make_folder
+from controlplane.kit.clock import wall_clock
+from controlplane.kit.ids import TenantId
+
+SLUG, NAME = "demo", "Larkfield Benefits"
+
+JOIN_S = 60
+
+
+def start(running: ExitStack, home: Home, url: str) -> list[Child]:
+    """Make what is missing of the demo and start its processes; *running* stops them."""
+    folder = home.folder / "demo"
+    make_folder(folder, 0o700)
+    source, agent_home = folder / "engine-home", folder / "agent"
+    os.environ["RUNTIME_AGENT_SOURCE_TIMEZONE"] = "UTC"  # the home's naive times are written in it
+    if not is_complete(source):
+        write_home(source, Shape(zone=UTC), now=wall_clock())
+    if not (agent_home / "identity.json").exists():
+        _join(url, agent_home, source, with_database(home.folder, _let_in))
+
+    agent = Child("agent", [*AGENT, "run", "--home", agent_home], home.logs / "agent.log")
+    alive = Child("demo", [*DEMO, "alive", source], home.logs / "demo.log")
+    for child in (agent, alive):
+        running.callback(child.stop)
+        child.start()
+    return [agent, alive]
+
+
+AGENT = (sys.executable, "-m", "runtime_agent")
+DEMO = (sys.executable, "-m", "controlplane.demo")
+
+
+def _join(url: str, agent_home: Path, source: Path, token: str) -> None:
+    words = ["join", url, "--token-stdin", "--home", str(agent_home), "--source", f"engine:{source}"]
+    done = subprocess.run([*AGENT, *words], input=token, capture_output=True, text=True, timeout=JOIN_S)  # noqa: S603
+    if done.returncode:
+        raise Declined(f"The demo's agent could not join: {done.stderr.strip()}")
+
+
+async def _let_in(db: Database, keyring: Keyring) -> str:
+    """A join token of the demo tenant, which is made if it is not there; the operators' first is its owner."""
+    tenant_id = await db.tenant_of(tenants.ROUTE, SLUG.encode()) or await _make_tenant(db)
+    async with db.tenant(tenant_id) as tx:
+        project = await projects.named(tx, projects.DEFAULT)
+        _, token = await join_tokens.create(tx, shell(), keyring.pepper, project.id)
+        return token
+
+
+async def _make_tenant(db: Database) -> TenantId:
+    async with db.platform() as platform:
+        operators = await people.operators(platform, after=None, limit=1)
+        accounts = await people.accounts(platform, [operator.account_id for operator in operators])
+    async with db.new_tenant() as tx:
+        tenant = await tenants.create(tx, shell(), SLUG, NAME)
+        for account in accounts.values():
+            await people.add_user(tx, shell(), account, "owner")
+        return tenant.tenant_id

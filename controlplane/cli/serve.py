@@ -1,0 +1,81 @@
+"""``controlplane serve``: one replica against a Postgres that somebody else runs."""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from controlplane.cli import parent, ports
+from controlplane.cli.options import home_option, json_option, show
+from controlplane.cli.problems import Declined
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+KILL_AFTER_S = 2
+"""How long a worker may take to stop; streams end at once, so only a stuck request gets there."""
+
+
+@click.command()
+@home_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8700, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that serve.")
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when the process that started this one ends.")
+@json_option
+def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_json: bool) -> None:
+    """Serve against an external Postgres; start as many of these as you like.
+
+    Needs CONTROLPLANE_DATABASE_URL, and CONTROLPLANE_REDIS_URL where there is more than one.
+    """
+    import asyncio
+
+    from controlplane import settings
+    from controlplane.cli.reach import told_plainly
+    from controlplane.db import upgrade
+    from controlplane.domain import keys
+
+    if with_parent:
+        parent.end_with(os.getppid())
+    os.environ["CONTROLPLANE_HOME"] = str(home)
+    given = settings.read(os.environ)
+    if not given.database_url:
+        raise Declined(
+            "CONTROLPLANE_DATABASE_URL is not set.", "Set it, or let `controlplane up` bring a database along."
+        )
+    keys.read(given.kek, os.environ)
+    with told_plainly(given.database_url):
+        asyncio.run(upgrade.check(given.database_url))
+    ports.refuse_taken(host, port)
+    if as_json:
+        show({"url": f"http://{ports.reachable_at(host)}:{port}", "workers": workers}, "", as_json)
+    _run(host, port, workers)
+
+
+def _run(host: str, port: int, workers: int) -> None:
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    import controlplane.app  # noqa: F401 - once, before the workers are forked from this process
+
+    Granian(
+        "controlplane.app:from_environment",
+        interface=Interfaces.ASGI,
+        address=host,
+        port=port,
+        workers=workers,
+        workers_kill_timeout=KILL_AFTER_S,
+        respawn_failed_workers=True,
+        log_level=LogLevels.warning,
+    ).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
+
+
+def _load(main: int) -> "Litestar":
+    """The app, in a worker that ends when the *main* process does: nobody would ever stop it otherwise."""
+    from controlplane.app import from_environment
+
+    parent.end_with(main)
+    return from_environment()
