@@ -14,7 +14,15 @@ from runtime_agent.sources.engine.times import Times, compact, raw
 from runtime_agent.sources.engine.values import count, hexadecimal, word
 from runtime_agent.sources.engine.visits import Work
 from runtime_agent.sources.source import NO_ID, NO_TIME, STALE_AFTER, Draft
-from runtime_agent.wire.records import MAX_PATH, MAX_REASONS, MAX_RECORD_BYTES, Error, RunState, SessionState
+from runtime_agent.wire.records import (
+    MAX_PATH,
+    MAX_REASONS,
+    MAX_RECORD_BYTES,
+    CheckpointSeen,
+    Error,
+    RunState,
+    SessionState,
+)
 from runtime_agent.wire.types import Count, Name, Quality
 
 MAX_VISITED = 200
@@ -141,7 +149,7 @@ def session_draft(it: Session) -> Draft:
         updated_at=found.updated_at,
         ended_at=ended_at,
         duration_ms=_duration_ms(it, started_at, ended_at),
-        current_node=redact.name(progress.current_node) or redact.name(progress.paused_at),
+        current_node=_current_node(it, progress),
         path=_path(progress, summary),
         visits=_visits(progress.node_visit_counts),
         steps=_steps(progress, summary),
@@ -263,6 +271,14 @@ def _attention(summary: SummaryFile | None) -> list[str]:
     if not isinstance(reasons, list):
         return []
     return [text for reason in reasons[-MAX_REASONS:] if (text := redact.line(reason))]
+
+
+def _current_node(it: Session, progress: Progress) -> Name | None:
+    """Of what has not ended, the node whose start is the last checkpoint: state.json is written when a node ends."""
+    last = it.checkpoints[-1].record if it.checkpoints and it.standing.status in {"running", "lost"} else None
+    if isinstance(last, CheckpointSeen) and last.type == "node_start" and last.node:
+        return last.node
+    return redact.name(progress.current_node) or redact.name(progress.paused_at)
 
 
 def _quality(it: Session, progress: Progress) -> Quality:
