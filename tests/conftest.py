@@ -9,13 +9,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 from hypothesis import HealthCheck, settings
+from litestar import Litestar
 
+from controlplane.app import build
 from controlplane.db import roles
 from controlplane.db.database import Database
 from controlplane.db.upgrade import upgrade
+from controlplane.domain.keys import Keyring
 from controlplane.embedded import Services
+from tests.make import Make
 
 settings.register_profile(
     "house", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -23,6 +28,7 @@ settings.register_profile(
 settings.load_profile("house")
 
 TEMPLATE = "migrated"
+KEYRING = Keyring(current="test", keys={"test": bytes(32)}, pepper=bytes(32))
 SERVERS = pytest.StashKey[Services]()
 
 
@@ -126,6 +132,26 @@ async def db(app_url: str, clock: FrozenClock) -> AsyncIterator[Database]:
     db = Database(app_url, clock)
     yield db
     await db.close()
+
+
+@pytest.fixture
+def make(db: Database) -> Make:
+    return Make(db, KEYRING)
+
+
+@pytest.fixture
+async def app(db: Database) -> AsyncIterator[Litestar]:
+    app = build(db, KEYRING, public_url="http://test", with_chores=False)
+    async with app.lifespan():
+        yield app
+
+
+@pytest.fixture
+async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """The app over HTTP, in this event loop: asyncpg connections do not cross loops."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
 
 
 @pytest.fixture
