@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 import httpx
 import msgspec
 
-from runtime_agent.clock import Clock
+from runtime_agent.clock import Clock, from_ms
 from runtime_agent.wire import PROTOCOL
 from runtime_agent.wire.problems import Problem
 from runtime_agent.wire.sync import PROTOCOL_HEADER
@@ -82,7 +82,10 @@ class Http:
             raise Unreachable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
         self._note_time(answer)
         if not answer.is_success:
-            raise _refusal(answer)
+            refusal = _refusal(answer)
+            if isinstance(refusal, Refused) and refusal.problem.server_ms:
+                self._note_skew(from_ms(refusal.problem.server_ms))
+            raise refusal
         try:
             return msgspec.json.decode(answer.content, type=into)
         except msgspec.MsgspecError as error:
@@ -106,6 +109,9 @@ class Http:
             return
         if said.tzinfo is None:
             said = said.replace(tzinfo=UTC)
+        self._note_skew(said)
+
+    def _note_skew(self, said: datetime) -> None:
         skew_s = (said - self._clock()).total_seconds()
         self.skew_s = skew_s if abs(skew_s) > BIG_SKEW_S else 0.0
 

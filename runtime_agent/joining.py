@@ -85,7 +85,7 @@ async def join(http: Http, folder: Path, identity: Identity, ticket: Ticket, clo
         JoinRefused: With the control plane's own words.
     """
     proof = {
-        "aud": AUDIENCE,
+        "aud": f"{AUDIENCE}/enroll",
         "iat": at_server(http, clock()),
         "exp": at_server(http, clock()) + ASSERTION_S,
         "jti": str(uuid4()),

@@ -20,3 +20,5 @@ class Problem(Struct, frozen=True, kw_only=True):
     """With a ``record-…`` code: everything up to here was kept."""
     head: str | None = None
     """With a ``record-…`` code: chain head at ``acked``."""
+    server_ms: int | None = None
+    """With ``clock-skewed``: the server's clock, milliseconds since 1970."""
