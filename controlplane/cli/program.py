@@ -3,6 +3,7 @@
 import sys
 
 import click
+import msgspec
 
 from controlplane.cli.api_key import api_key
 from controlplane.cli.db import db
@@ -42,18 +43,21 @@ def main() -> None:
     try:
         program()
     except Refusal as refusal:
-        _refuse(f"{refusal.title}: {refusal.detail}" if refusal.detail else refusal.title, refusal.hint)
+        said = f"{refusal.title}: {refusal.detail}" if refusal.detail else refusal.title
+        _refuse(refusal.code, said, refusal.hint)
     except Declined as declined:
-        _refuse(str(declined), declined.hint)
+        _refuse("refused", str(declined), declined.hint)
     except Unavailable as unavailable:
-        _refuse(str(unavailable), "")
+        _refuse("unavailable", str(unavailable), "")
     except Exception:
         sys.excepthook(*sys.exc_info())
         sys.exit(BUG)
 
 
-def _refuse(what: str, hint: str) -> None:
-    click.echo(what, err=True)
+def _refuse(code: str, said: str, hint: str) -> None:
+    if "--json" in sys.argv:
+        click.echo(msgspec.json.encode({"code": code, "detail": said, "hint": hint}))
+    click.echo(said, err=True)
     if hint:
         click.echo(hint, err=True)
     sys.exit(REFUSED)
