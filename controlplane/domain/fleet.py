@@ -1,0 +1,183 @@
+"""The fleet as one looks at it: each runtime with its ledger, and whether it is telling us everything."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from controlplane.db import schema as t
+from controlplane.domain import newest
+from controlplane.domain.newest import Condition, Reading, Search
+from controlplane.domain.runtimes import State
+
+LOSSES = 20
+"""Losses that a ledger lists, the newest; ``lost_records`` counts them all."""
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A runtime and the state it is in."""
+
+    id: UUID
+    tenant_id: UUID
+    tenant: str
+    project: str
+    name: str
+    state: State
+    state_reason: str
+    state_since: datetime
+    facts: dict[str, Any]
+    labels: dict[str, Any]
+    joined_at: datetime
+    revoked_at: datetime | None
+    left_at: datetime | None
+
+
+class Backlog(Struct, frozen=True, kw_only=True):
+    """What a runtime said waits to be acknowledged."""
+
+    records: int
+    bytes: int
+    oldest_age_s: int
+
+
+class Loss(Struct, frozen=True, kw_only=True):
+    """Records that are known to be missing here."""
+
+    runtime_id: UUID
+    kind: str
+    """``lost``: vanished with an agent's disk; ``gap``: could not be kept there; ``quarantined``: refused here."""
+    epoch: int
+    first_seq: int
+    last_seq: int
+    records: int
+    reason: str
+    detail: str
+    noticed_at: datetime
+
+
+class Ledger(Struct, frozen=True, kw_only=True):
+    """What a runtime says it has against what we hold. None: it has said nothing yet."""
+
+    acknowledged: int
+    epoch: int
+    moved_at: datetime | None
+    reported: int | None
+    reported_epoch: int | None
+    backlog: Backlog | None
+    lost: list[Loss]
+    lost_records: int
+    last_heard_at: datetime | None
+    """By our clock."""
+    skew_ms: int | None
+    """Its clock minus ours."""
+
+
+class _Entry(Struct, frozen=True, kw_only=True):
+    runtime_id: UUID
+    epoch: int
+    acknowledged: int
+    moved_at: datetime | None
+    reported: int | None
+    reported_epoch: int | None
+    last_heard_at: datetime | None
+    skew_ms: int | None
+    waiting_records: int | None
+    waiting_bytes: int | None
+    oldest_age_s: int | None
+    lost_records: int
+
+
+ENTRIES: Final = text(
+    """
+    SELECT r.id AS runtime_id, coalesce(c.epoch, 0) AS epoch, coalesce(c.last_seq, 0) AS acknowledged, c.moved_at,
+        w.last_seq AS reported, w.epoch AS reported_epoch, w.received_at AS last_heard_at, w.skew_ms,
+        CAST(w.report -> 'backlog' ->> 'records' AS bigint) AS waiting_records,
+        CAST(w.report -> 'backlog' ->> 'bytes' AS bigint) AS waiting_bytes,
+        CAST(w.report -> 'backlog' ->> 'oldest_age_s' AS bigint) AS oldest_age_s,
+        (SELECT CAST(coalesce(sum(l.records), 0) AS bigint) FROM sync_losses l
+            WHERE l.tenant_id = r.tenant_id AND l.runtime_id = r.id) AS lost_records
+    FROM runtimes r
+    LEFT JOIN sync_cursors c ON c.tenant_id = r.tenant_id AND c.runtime_id = r.id
+    LEFT JOIN runtime_reports w ON w.tenant_id = r.tenant_id AND w.runtime_id = r.id
+    WHERE r.tenant_id = ANY (CAST(:tenants AS uuid[])) AND r.id = ANY (CAST(:runtimes AS uuid[]))
+    """
+)
+
+LOST: Final = text(
+    """
+    SELECT l.runtime_id, l.kind, l.epoch, l.first_seq, l.last_seq, l.records, l.reason, l.detail, l.noticed_at
+    FROM runtimes r
+    CROSS JOIN LATERAL (
+        SELECT * FROM sync_losses s WHERE s.tenant_id = r.tenant_id AND s.runtime_id = r.id ORDER BY s.id DESC LIMIT :most
+    ) l
+    WHERE r.tenant_id = ANY (CAST(:tenants AS uuid[])) AND r.id = ANY (CAST(:runtimes AS uuid[]))
+    ORDER BY l.id DESC
+    """
+)
+
+
+async def listing(
+    tx: Reading,
+    *,
+    state: State | None = None,
+    project: str | UUID | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> list[Member]:
+    """Runtimes, the one that joined last first, from the first one older than *before*.
+
+    Args:
+        project: Slug or id.
+    """
+    wanted: list[Condition] = []
+    if state is not None:
+        wanted.append(t.runtimes.c.state == state)
+    if project is not None:
+        wanted.append(t.runtimes.c.project_id.in_(await newest.project_ids(tx, project)))
+    return await newest.page(tx, Member, t.runtimes, Search(conditions=wanted), before=before, limit=limit)
+
+
+async def get(tx: Reading, runtime_id: UUID) -> Member:
+    """
+    Raises:
+        NotFound: If there is none that *tx* can see.
+    """
+    return await newest.one(tx, Member, t.runtimes, runtime_id)
+
+
+async def ledgers(tx: Reading, members: Sequence[Member]) -> dict[UUID, Ledger]:
+    """The ledgers of *members*, by runtime id, in two statements."""
+    if not members:
+        return {}
+    these = {
+        "runtimes": [member.id for member in members],
+        "tenants": list({member.tenant_id for member in members}),
+    }
+    lost: dict[UUID, list[Loss]] = defaultdict(list)
+    for loss in await tx.query(Loss, LOST, most=LOSSES, **these):
+        lost[loss.runtime_id].append(loss)
+    return {
+        entry.runtime_id: _ledger(entry, lost[entry.runtime_id]) for entry in await tx.query(_Entry, ENTRIES, **these)
+    }
+
+
+def _ledger(entry: _Entry, lost: list[Loss]) -> Ledger:
+    waiting = Backlog(
+        records=entry.waiting_records or 0, bytes=entry.waiting_bytes or 0, oldest_age_s=entry.oldest_age_s or 0
+    )
+    return Ledger(
+        acknowledged=entry.acknowledged,
+        epoch=entry.epoch,
+        moved_at=entry.moved_at,
+        reported=entry.reported,
+        reported_epoch=entry.reported_epoch,
+        backlog=None if entry.last_heard_at is None else waiting,
+        lost=lost,
+        lost_records=entry.lost_records,
+        last_heard_at=entry.last_heard_at,
+        skew_ms=entry.skew_ms,
+    )

@@ -1,0 +1,150 @@
+"""Rows of one table, newest first by id, with tenant and project named: what every list is made of.
+
+Every index leads with the tenant. A ``TenantTx`` goes along one of them; an ``OperatorTx``, which has all tenants to
+look through, goes along it once for each.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final, TypeAlias, TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, true
+
+from controlplane.db import schema as t
+from controlplane.db.database import OperatorTx, TenantTx
+from controlplane.kit.ids import born_at, first_id
+from controlplane.kit.problems import NotFound
+
+Reading: TypeAlias = TenantTx | OperatorTx
+Row = TypeVar("Row", bound=Struct)
+Condition: TypeAlias = ColumnElement[bool]
+
+
+class Search(Struct, frozen=True, kw_only=True):
+    """What rows have to meet."""
+
+    conditions: Sequence[Condition] = ()
+    few: bool = False
+    """So few rows do that it is quicker to find them all and then sort."""
+
+    def and_(self, *more: Condition) -> "Search":
+        return Search(conditions=(*self.conditions, *more), few=self.few)
+
+
+MARGIN: Final = timedelta(hours=26)
+"""How far an id's time may be from the instant that its row carries: ids hold the source's local time read as UTC,
+and local times go from UTC-12 to UTC+14."""
+
+LAST_CHARACTER: Final = "\U0010ffff"
+
+
+async def page(
+    tx: Reading, into: type[Row], table: Table, search: Search, *, before: UUID | None, limit: int
+) -> list[Row]:
+    """The first *limit* rows that *search* finds and that have an id smaller than *before*, newest first.
+
+    The fields of *into* are columns of *table*, and besides ``tenant`` and ``project``, the two slugs.
+    """
+    older = search if before is None else search.and_(table.c.id < before)
+    if older.few or isinstance(tx, OperatorTx):
+        older = await _by_key(tx, table, older, limit)
+    newest_first = tx.select(table).with_only_columns(*_columns(into, table)).order_by(table.c.id.desc())
+    return await tx.all(into, newest_first.where(*older.conditions).limit(limit))
+
+
+async def one(tx: Reading, into: type[Row], table: Table, identity: UUID) -> Row:
+    """The row with this id.
+
+    Raises:
+        NotFound: If there is none, or only in a tenant that *tx* does not see.
+    """
+    found = await page(tx, into, table, Search(conditions=(table.c.id == identity,)), before=None, limit=1)
+    if not found:
+        raise NotFound
+    return found[0]
+
+
+async def project_ids(tx: Reading, slug_or_id: str | UUID) -> list[UUID]:
+    """The projects that a filter means: none, one, or for an operator one a tenant."""
+    column = t.projects.c.id if isinstance(slug_or_id, UUID) else t.projects.c.slug
+    found = await tx.all(_Id, tx.select(t.projects).where(column == slug_or_id).limit(1000))
+    return [row.id for row in found]
+
+
+def born_within(identity: ColumnElement[UUID], since: datetime | None, until: datetime | None) -> Iterable[Condition]:
+    """What ids of rows between two instants meet, with :data:`MARGIN`: it keeps other months out of the plan."""
+    if since is not None:
+        yield identity >= first_born(since)
+    if until is not None:
+        yield identity < first_id(until + MARGIN)
+
+
+def first_born(since: datetime) -> UUID:
+    """The smallest id of a thing that began at *since* or later."""
+    return first_id(since - MARGIN)
+
+
+def born_with(identity: ColumnElement[UUID], other: UUID) -> Iterable[Condition]:
+    """What ids meet that carry the same time as *other*: a session's runs."""
+    born = born_at(other)
+    yield identity >= first_id(born)
+    yield identity < first_id(born + timedelta(milliseconds=1))
+
+
+def within(instant: ColumnElement[Any], since: datetime | None, until: datetime | None) -> Iterable[Condition]:
+    """From *since* on, and before *until*."""
+    if since is not None:
+        yield instant >= since
+    if until is not None:
+        yield instant < until
+
+
+def starts_with(column: ColumnElement[str], prefix: str) -> Condition:
+    """Case-sensitive. Comparisons are leakproof and LIKE is not, so only these run before the policy does."""
+    bytewise = column.collate("C")
+    return and_(bytewise >= prefix, bytewise < prefix + LAST_CHARACTER)
+
+
+@cache
+def _columns(into: type[Struct], table: Table) -> tuple[ColumnElement[Any], ...]:
+    """The columns that *into* has fields for. The names come from the row's own tenant and from no other."""
+    tenant = t.tenants.select().where(t.tenants.c.tenant_id == table.c.tenant_id)
+    project = t.projects.select().where(
+        t.projects.c.tenant_id == table.c.tenant_id, t.projects.c.id == table.c.project_id
+    )
+    named = {
+        "tenant": tenant.with_only_columns(t.tenants.c.slug).scalar_subquery().label("tenant"),
+        "project": project.with_only_columns(t.projects.c.slug).scalar_subquery().label("project"),
+    }
+    return tuple(named[name] if name in named else table.c[name] for name in into.__struct_fields__)
+
+
+async def _by_key(tx: Reading, table: Table, search: Search, limit: int) -> Search:
+    """The newest *limit* rows by their keys, found tenant by tenant, along each one's index."""
+    own = tx.select(table).with_only_columns(table.c.tenant_id, table.c.id)
+    meet = own.where(table.c.tenant_id == t.tenants.c.tenant_id, *search.conditions)
+    if search.few:  # OFFSET 0 keeps the planner from walking back through every month in search of the newest
+        found = meet.offset(0).subquery()
+        newest = found.select().order_by(found.c.id.desc()).limit(limit).lateral()
+    else:
+        newest = meet.order_by(table.c.id.desc()).limit(limit).lateral()
+    everywhere = _each_tenant(tx, newest).with_only_columns(*newest.c).order_by(newest.c.id.desc()).limit(limit)
+    keys = await tx.all(_Key, everywhere)
+    tenants, ids = {key.tenant_id for key in keys}, [key.id for key in keys]
+    return Search(conditions=(table.c.tenant_id.in_(tenants), table.c.id.in_(ids)))
+
+
+def _each_tenant(tx: Reading, rows: FromClause) -> Select[Any]:
+    return tx.select(t.tenants).select_from(t.tenants.join(rows, true()))
+
+
+class _Key(Struct, frozen=True):
+    tenant_id: UUID
+    id: UUID
+
+
+class _Id(Struct, frozen=True):
+    id: UUID
