@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.schema import SchemaItem
 
 from controlplane.db.types import Instant
@@ -375,7 +375,7 @@ def _origin() -> tuple[SchemaItem, ...]:
 
 
 def _outcome() -> tuple[SchemaItem, ...]:
-    """What sessions and runs have in common."""
+    """What sessions and runs have in common. JSON is kept as it came: nothing ever looks into it."""
     return (
         *_origin(),
         Column("changed_at", Instant, nullable=False),
@@ -383,11 +383,11 @@ def _outcome() -> tuple[SchemaItem, ...]:
         Column("status", Text, nullable=False),
         Column("waiting_for", Text),
         Column("quality", Text, nullable=False),
-        Column("attention", JSONB, nullable=False),
+        Column("attention", JSON, nullable=False),
         Column("started_at", Instant, nullable=False),
         Column("ended_at", Instant),
         Column("duration_ms", BigInteger),
-        Column("path", JSONB, nullable=False),
+        Column("path", JSON, nullable=False),
         Column("steps", BigInteger, nullable=False),
         Column("retries", BigInteger, nullable=False),
         Column("input_tokens", BigInteger, nullable=False),
@@ -405,11 +405,10 @@ sessions = projection(
     Column("current_node", Text),
     Column("logged_input_tokens", BigInteger, nullable=False),
     Column("logged_output_tokens", BigInteger, nullable=False),
-    Column("detail", JSONB, nullable=False),
+    Column("detail", JSON, nullable=False),
     Index(None, "tenant_id", "status", "id"),
     Index(None, "tenant_id", "runtime_id", "id"),
     Index(None, "tenant_id", "agent", "id"),
-    Index(None, "tenant_id", "source_id"),
 )
 
 runs = projection(
@@ -420,8 +419,8 @@ runs = projection(
     Column("trace", Text, nullable=False),
     Column("execution", Text, nullable=False),
     Index(None, "tenant_id", "status", "id"),
-    Index(None, "tenant_id", "session_id"),
 )
+"""No index by session: a run's id begins with the same 48 bits as its session's, so the key finds them."""
 
 checkpoints = projection(
     "checkpoints",
@@ -452,7 +451,7 @@ cost_entries = projection(
     Column("output_tokens", BigInteger, nullable=False),
     Column("micro_usd", BigInteger, nullable=False),
     Column("duration_ms", BigInteger, nullable=False),
-    Column("flags", JSONB, nullable=False),
+    Column("flags", JSON, nullable=False),
     Index(None, "tenant_id", "session_id"),
 )
 

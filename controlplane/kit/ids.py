@@ -27,7 +27,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def new_id(born: datetime) -> UUID:
     """A UUID version 7: 48 bits of *born* in milliseconds, the rest random."""
-    return _version_7(_milliseconds(born), secrets.randbits(80))
+    return _version_7(milliseconds(born), secrets.randbits(80))
 
 
 class Derivation:
@@ -44,25 +44,35 @@ class Derivation:
         """
         self._begun = hashlib.sha256("".join(f"{part}\x1f" for part in shared).encode())
 
-    def id_of(self, born: datetime, kind: str, key: str) -> UUID:
+    def id_of(self, born_ms: int, kind: str, key: str) -> UUID:
         """
         Args:
-            born: An instant that can never be corrected later; leads the id, so ids sort by it.
+            born_ms: Milliseconds since 1970 of an instant that can never be corrected later; ids sort by it.
             kind, key: The last parts: what kind of thing, and what its source calls it.
         """
         hashing = self._begun.copy()
         hashing.update(f"{kind}\x1f{key}".encode())
-        return _version_7(_milliseconds(born), int.from_bytes(hashing.digest()[:10], "big"))
+        return _version_7(born_ms, int.from_bytes(hashing.digest()[:10], "big"))
 
 
 def first_id(instant: datetime) -> UUID:
     """The smallest id that something born at *instant* could have: a bound for ranges of ids."""
-    return UUID(int=_milliseconds(instant) << 80)
+    return UUID(int=milliseconds(instant) << 80)
 
 
 def born_at(identity: UUID) -> datetime:
     """The instant in the first 48 bits of *identity*, to the millisecond."""
-    return _EPOCH + (identity.int >> 80) * _MILLISECOND
+    return _EPOCH + born_ms(identity) * _MILLISECOND
+
+
+def born_ms(identity: UUID) -> int:
+    """The first 48 bits of *identity*: milliseconds since 1970."""
+    return identity.int >> 80
+
+
+def milliseconds(instant: datetime) -> int:
+    """Since 1970."""
+    return (instant - _EPOCH) // _MILLISECOND
 
 
 def text_id(kind: str, identity: UUID) -> str:
@@ -84,12 +94,9 @@ def parse_id(kind: str, text: str) -> UUID | None:
     return UUID(int=number) if number >> 128 == 0 else None
 
 
-def _milliseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // _MILLISECOND
+_NOISE = ~(0xF << 76 | 0x3 << 62) & (1 << 80) - 1
+_MARKS = 0x7 << 76 | 0x2 << 62  # version and variant
 
 
-def _version_7(milliseconds: int, noise: int) -> UUID:
-    bits = milliseconds << 80 | noise
-    bits = bits & ~(0xF << 76) | 0x7 << 76  # version
-    bits = bits & ~(0x3 << 62) | 0x2 << 62  # variant
-    return UUID(int=bits)
+def _version_7(ms: int, noise: int) -> UUID:
+    return UUID(int=ms << 80 | noise & _NOISE | _MARKS)

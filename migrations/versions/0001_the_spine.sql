@@ -65,7 +65,7 @@ CREATE TABLE cost_entries (
     output_tokens bigint NOT NULL,
     micro_usd bigint NOT NULL,
     duration_ms bigint NOT NULL,
-    flags jsonb NOT NULL,
+    flags json NOT NULL,
     CONSTRAINT pk_cost_entries PRIMARY KEY (tenant_id, id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX ix_cost_entries_tenant_id_session_id ON cost_entries (tenant_id, session_id);
@@ -119,11 +119,11 @@ CREATE TABLE runs (
     status text NOT NULL,
     waiting_for text,
     quality text NOT NULL,
-    attention jsonb NOT NULL,
+    attention json NOT NULL,
     started_at timestamptz NOT NULL,
     ended_at timestamptz,
     duration_ms bigint,
-    path jsonb NOT NULL,
+    path json NOT NULL,
     steps bigint NOT NULL,
     retries bigint NOT NULL,
     input_tokens bigint NOT NULL,
@@ -136,7 +136,6 @@ CREATE TABLE runs (
     execution text NOT NULL,
     CONSTRAINT pk_runs PRIMARY KEY (tenant_id, id)
 ) PARTITION BY RANGE (id);
-CREATE INDEX ix_runs_tenant_id_session_id ON runs (tenant_id, session_id);
 CREATE INDEX ix_runs_tenant_id_status_id ON runs (tenant_id, status, id);
 
 CREATE TABLE sessions (
@@ -154,11 +153,11 @@ CREATE TABLE sessions (
     status text NOT NULL,
     waiting_for text,
     quality text NOT NULL,
-    attention jsonb NOT NULL,
+    attention json NOT NULL,
     started_at timestamptz NOT NULL,
     ended_at timestamptz,
     duration_ms bigint,
-    path jsonb NOT NULL,
+    path json NOT NULL,
     steps bigint NOT NULL,
     retries bigint NOT NULL,
     input_tokens bigint NOT NULL,
@@ -170,12 +169,11 @@ CREATE TABLE sessions (
     current_node text,
     logged_input_tokens bigint NOT NULL,
     logged_output_tokens bigint NOT NULL,
-    detail jsonb NOT NULL,
+    detail json NOT NULL,
     CONSTRAINT pk_sessions PRIMARY KEY (tenant_id, id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX ix_sessions_tenant_id_agent_id ON sessions (tenant_id, agent, id);
 CREATE INDEX ix_sessions_tenant_id_runtime_id_id ON sessions (tenant_id, runtime_id, id);
-CREATE INDEX ix_sessions_tenant_id_source_id ON sessions (tenant_id, source_id);
 CREATE INDEX ix_sessions_tenant_id_status_id ON sessions (tenant_id, status, id);
 
 CREATE TABLE store (

@@ -21,14 +21,14 @@ MAX_PATH = 1000
 MAX_REASONS = 20
 
 
-class Error(Struct, frozen=True, kw_only=True):
+class Error(Struct, frozen=True, kw_only=True, gc=False):
     """Why something failed: its class and first line. Never a stack trace."""
 
     name: Name
     line: Line = ""
 
 
-class NodeVisit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class NodeVisit(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One visit of a node, in the order in which they ended."""
 
     node: Name
@@ -48,7 +48,7 @@ class NodeVisit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Groups the visits of one run."""
 
 
-class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="kind"):
     record_id: UUID
     """UUIDv7, made once by the agent; stays when the record is sent again."""
     occurred_at: Instant

@@ -14,8 +14,9 @@ import zstandard
 from msgspec import Struct
 
 from controlplane.domain.sync import refusals
-from controlplane.domain.sync.identities import stamp
+from controlplane.domain.sync.identities import stamp_ms
 from controlplane.domain.sync.refusals import RecordRefused
+from controlplane.kit.ids import milliseconds
 from runtime_agent.wire import PROTOCOL
 from runtime_agent.wire.records import (
     MAX_RECORD_BYTES,
@@ -211,25 +212,29 @@ def _of_a_newer_kind(line: bytes) -> Unknown | None:
 
 
 def _absurd(record: Record | Unknown, now: datetime) -> str | None:
-    """Which of the instants that ids and order hang on cannot be, or None."""
+    """Which of the times that ids and order hang on cannot be, or None."""
     latest = now + AHEAD
-    for name in _INSTANTS.get(type(record), ()):
-        instant = getattr(record, name)
+    instants, names = _TIMES.get(type(record), ((), ()))
+    for field in instants:
+        instant = getattr(record, field)
         if not EARLIEST <= instant <= latest:
-            return f"{name} is {instant.isoformat()}"
-    for name in ("session", "checkpoint"):
-        born = stamp(getattr(record, name, ""))
-        if born is not None and not EARLIEST <= born <= latest:
-            return f"the {name} is named after {born.isoformat()}"
+            return f"{field} is {instant.isoformat()}"
+    for field in names:
+        stamped = stamp_ms(getattr(record, field))
+        if stamped is not None and not _EARLIEST_MS <= stamped <= milliseconds(latest):
+            return f"the {field} is named after a time that cannot be"
     return None
 
 
-_INSTANTS: dict[type, tuple[str, ...]] = {
-    SessionState: ("started_at", "changed_at"),
-    RunState: ("started_at", "changed_at"),
-    CheckpointSeen: ("created_at",),
-    CostLine: ("spent_at",),
+_EARLIEST_MS = milliseconds(EARLIEST)
+
+_TIMES: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    SessionState: (("started_at", "changed_at"), ("session",)),
+    RunState: (("started_at", "changed_at"), ("session",)),
+    CheckpointSeen: (("created_at",), ("session", "checkpoint")),
+    CostLine: (("spent_at",), ("session",)),
 }
+"""Of each kind the instants, and the names that may carry one."""
 
 
 def _check_digest(body: bytes, given: str) -> None:

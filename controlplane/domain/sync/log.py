@@ -5,8 +5,10 @@ The order of the checks is part of the protocol: store, epoch, gap, complete ove
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from msgspec import Struct
+from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
@@ -18,6 +20,14 @@ from controlplane.domain.sync.projections import month_of, project
 from controlplane.kit.ids import RuntimeId, new_id
 from runtime_agent.wire import chain
 from runtime_agent.wire.records import Record
+
+
+KEEP = text("""
+    INSERT INTO sync_batches (tenant_id, id, runtime_id, epoch, first_seq, skip, last_seq, prev_head, head,
+        record_ids, first_record, last_record, body, protocol, received_at)
+    VALUES (:tenant_id, :id, :runtime_id, :epoch, :first_seq, :skip, :last_seq, :prev_head, :head,
+        :record_ids, :first_record, :last_record, :body, :protocol, :received_at)
+""")
 
 
 class PartitionsWanted(Exception):
@@ -74,7 +84,7 @@ async def append(
     head = chain.extend(cursor.head, batch.lines[skip:accepted])
     stretch = _Stretch(records=batch.records[skip:], skip=skip, prev=cursor.head, head=head)
     rows = project(Identities(tx.tenant_id, runtime_id), cursor.last_seq + 1, stretch.records)
-    if wanted := (rows.births | {(t.sync_batches.name, month_of(tx.now))}) - known:
+    if wanted := (rows.births() | {(t.sync_batches.name, month_of(tx.now))}) - known:
         raise PartitionsWanted(wanted)
     last_seq = place.first + accepted - 1
     await _keep(tx, runtime_id, place, stretch, body)
@@ -107,22 +117,21 @@ class _Stretch(Struct, frozen=True, kw_only=True):
 
 async def _keep(tx: TenantTx, runtime_id: RuntimeId, place: Position, stretch: _Stretch, body: bytes) -> None:
     """The batch as it came: the bytes, which of its lines count, and which records they are."""
-    identities = [record.record_id for record in stretch.records]
-    await tx.run(
-        tx.insert(t.sync_batches).values(
-            id=new_id(tx.now),
-            runtime_id=runtime_id,
-            epoch=place.epoch,
-            first_seq=place.first,
-            skip=stretch.skip,
-            last_seq=place.first + stretch.skip + len(identities) - 1,
-            prev_head=stretch.prev,
-            head=stretch.head,
-            record_ids=b"".join(identity.bytes for identity in identities),
-            first_record=min(identities),
-            last_record=max(identities),
-            body=body,
-            protocol=place.protocol,
-            received_at=tx.now,
-        )
+    identities = [record.record_id.bytes for record in stretch.records]
+    await tx.load(
+        KEEP,
+        id=new_id(tx.now),
+        runtime_id=runtime_id,
+        epoch=place.epoch,
+        first_seq=place.first,
+        skip=stretch.skip,
+        last_seq=place.first + stretch.skip + len(identities) - 1,
+        prev_head=stretch.prev,
+        head=stretch.head,
+        record_ids=b"".join(identities),
+        first_record=UUID(bytes=min(identities)),
+        last_record=UUID(bytes=max(identities)),
+        body=body,
+        protocol=place.protocol,
+        received_at=tx.now,
     )

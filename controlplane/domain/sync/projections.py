@@ -5,7 +5,7 @@ Every row has a derived id, so writing it again changes nothing. A state replace
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -16,7 +16,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain.sync.batches import Unknown
 from controlplane.domain.sync.identities import Identities
-from controlplane.kit.ids import ProjectId, RuntimeId, born_at
+from controlplane.kit.ids import ProjectId, RuntimeId, born_ms
 from runtime_agent.wire.records import (
     CheckpointSeen,
     CostLine,
@@ -29,6 +29,9 @@ from runtime_agent.wire.records import (
 )
 
 Row = dict[str, object]
+
+DAY_MS = 86_400_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 SAME_FOR_ALL = ("tenant_id", "runtime_id", "project_id", "epoch", "received_at")
 """Columns that a whole batch shares: sent once as parameters, not once a row."""
@@ -43,8 +46,7 @@ class Rows:
         self._facts: dict[Table, dict[UUID, Row]] = {t.checkpoints: {}, t.cost_entries: {}}
         self._losses: list[Row] = []
         self._agents: set[str] = set()
-        self.births: set[tuple[str, datetime]] = set()
-        """Table and first day of the month, for the partitions that must be there."""
+        self._born_days: dict[str, set[int]] = {table.name: set() for table in (*self._states, *self._facts)}
 
     def add(self, seq: int, record: Record | Unknown) -> None:
         """Project *record*. Of two states of one thing in a batch the later one stays."""
@@ -147,7 +149,11 @@ class Rows:
         self._note_birth(table, identity)
 
     def _note_birth(self, table: Table, identity: UUID) -> None:
-        self.births.add((table.name, month_of(born_at(identity))))
+        self._born_days[table.name].add(born_ms(identity) // DAY_MS)
+
+    def births(self) -> set[tuple[str, datetime]]:
+        """Table and first instant of a month, for the partitions that must be there."""
+        return {(name, month_of(EPOCH + timedelta(days=day))) for name, days in self._born_days.items() for day in days}
 
     async def write(self, tx: TenantTx, runtime_id: RuntimeId, project_id: ProjectId, epoch: int) -> None:
         """Put the rows into the tables, one statement a table."""
