@@ -10,6 +10,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
 from redis.asyncio import Redis
 
 from controlplane import settings
@@ -32,7 +33,7 @@ from controlplane.kit import limiter, log, presence, wakeups
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
 
-ROUTERS = [
+ROUTERS: Sequence[ControllerRouterHandler] = [
     health.router,
     openapi.openapi,
     me.router,

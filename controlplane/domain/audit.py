@@ -58,6 +58,10 @@ class Event(Struct, frozen=True, kw_only=True):
     prev_hash: bytes
     hash: bytes
 
+    @property
+    def occurred_at(self) -> datetime:
+        return _EPOCH + timedelta(microseconds=self.occurred_us)
+
 
 class Head(Struct, frozen=True):
     seq: int

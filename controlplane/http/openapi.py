@@ -1,8 +1,10 @@
 """The API as a document: what Litestar makes of the handlers, with what it does not know put in."""
 
+import re
 from importlib.metadata import version
 from typing import Any, Final
 
+import msgspec
 from litestar import Litestar, Request, Response, get
 from litestar.config.app import AppConfig
 from litestar.openapi.config import OpenAPIConfig
@@ -102,7 +104,7 @@ async def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
 
 def document(app: Litestar) -> dict[str, Any]:
     """OpenAPI 3.1, with the permission of every operation and with problems as they are sent."""
-    found: dict[str, Any] = app.openapi_schema.to_schema()
+    found = _readable(app.openapi_schema.to_schema())
     components = found.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM
     components["securitySchemes"] = SECURITY
@@ -112,6 +114,13 @@ def document(app: Litestar) -> dict[str, Any]:
         if operation is not None:
             _complete(operation, its)
     return found
+
+
+def _readable(schema: dict[str, Any]) -> dict[str, Any]:
+    """Pages of something are called after it, not after the module it stands in."""
+    text = msgspec.json.encode(schema).decode()
+    named: dict[str, Any] = msgspec.json.decode(re.sub(r"Page_[\w.]*?(\w+)_\b", r"\1Page", text))
+    return named
 
 
 def _complete(operation: dict[str, Any], its: Rule) -> None:

@@ -1,6 +1,6 @@
 """Who is asking, handed to handlers: the principal itself, and how it stands in the audit log."""
 
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias
 
 from litestar import Request
 from litestar.di import Provide
@@ -9,9 +9,8 @@ from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import Person, Principal, actor_of
 from controlplane.http.headers import request_id
 
-
-def _principal(request: Request[Any, Any, Any]) -> Principal:
-    return cast(Principal, request.user)
+AnyRequest: TypeAlias = Request[Principal, Any, Any]
+"""Whose ``user`` the guard has set."""
 
 
 def _person(request: Request[Any, Any, Any]) -> Person:
@@ -24,8 +23,8 @@ def _actor(request: Request[Any, Any, Any]) -> Actor:
 
 
 PRINCIPALS: Final = {
-    "principal": Provide(_principal, sync_to_thread=False),
     "person": Provide(_person, sync_to_thread=False),
     "actor": Provide(_actor, sync_to_thread=False),
 }
-"""``principal: NamedDependency[Principal]``, ``person: NamedDependency[Person]``, ``actor: NamedDependency[Actor]``."""
+"""``person: NamedDependency[Person]``, ``actor: NamedDependency[Actor]``. Where several kinds come in, the principal is
+``request.user``: a union of Structs is nothing that a dependency could be checked against."""

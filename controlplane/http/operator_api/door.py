@@ -1,7 +1,17 @@
-"""The operators' door: those who run the service, across tenants, at /v1/operator."""
+"""The operators' door: those who run the service, across tenants, at /v1/operator.
+
+``tx`` is open on the platform; what concerns a tenant is done in a transaction inside that tenant.
+"""
 
 from litestar import Router
 
+from controlplane.http.operator_api.keys import KeysController
+from controlplane.http.operator_api.operators import OperatorsController
+from controlplane.http.operator_api.tenants import TenantsController
 from controlplane.http.transaction import PLATFORM_TX
 
-router = Router("/v1/operator", route_handlers=[], dependencies=PLATFORM_TX)
+router = Router(
+    "/v1/operator",
+    route_handlers=[TenantsController, OperatorsController, KeysController],
+    dependencies=PLATFORM_TX,
+)

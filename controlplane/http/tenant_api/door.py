@@ -7,12 +7,22 @@ and ``tx`` is open in that tenant.
 from litestar import Router
 
 from controlplane.http.tenant_api import tenant
+from controlplane.http.tenant_api.api_keys import ApiKeysController
+from controlplane.http.tenant_api.audit_events import AuditEventsController
+from controlplane.http.tenant_api.join_tokens import JoinTokensController
+from controlplane.http.tenant_api.projects import ProjectsController
+from controlplane.http.tenant_api.users import UsersController
 from controlplane.http.transaction import TENANT_TX
 
 router = Router(
     "/v1/tenants/{tenant:str}",
     route_handlers=[
         tenant.show,
+        ProjectsController,
+        UsersController,
+        ApiKeysController,
+        JoinTokensController,
+        AuditEventsController,
     ],
     dependencies=TENANT_TX,
 )
