@@ -1,0 +1,123 @@
+"""Commands beside a running ``up`` of the same home."""
+
+import json
+import re
+
+import httpx
+import pytest
+
+from tests.programs import controlplane, said
+
+LISTS = [["tenant", "list"], ["operator", "list"], ["api-key", "list", "--tenant", "acme"]]
+LISTS += [["join-token", "list", "--tenant", "acme"], ["tenant", "show", "acme"], ["db", "check"], ["doctor"]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def acme(running, shared_home):
+    return said(shared_home, "tenant", "create", "acme", "--name", "Acme", "--owner", "ann@example.com")
+
+
+def test_a_created_tenants_id_stands_alone_on_a_line(acme, shared_home):
+    assert re.fullmatch(r"ten_[0-9a-z]{26}", acme)
+    assert json.loads(said(shared_home, "tenant", "show", "acme", "--json"))["id"] == acme
+
+
+def test_a_created_key_opens_the_api_at_once_and_no_longer_when_it_is_revoked(running, shared_home):
+    made = json.loads(said(shared_home, "api-key", "create", "--tenant", "acme", "--name", "ci", "--json"))
+    bearer = {"Authorization": f"Bearer {made['key']}"}
+    assert running.get("/v1/tenants/acme", headers=bearer).json()["slug"] == "acme"
+
+    said(shared_home, "api-key", "revoke", made["id"], "--tenant", "acme")
+
+    assert running.get("/v1/tenants/acme", headers=bearer).status_code == 401
+
+
+def test_keys_and_tokens_stand_alone_on_a_line(shared_home):
+    key = said(shared_home, "api-key", "create", "--tenant", "acme", "--name", "ci", "--expires", "2d")
+    token = said(shared_home, "join-token", "create", "--tenant", "acme", "--ttl", "15m", "--uses", "3")
+
+    assert re.fullmatch(r"ec_sk_[0-9A-Za-z]{36}", key)
+    assert re.fullmatch(r"ec_jt_[0-9A-Za-z]{36}", token)
+
+
+def test_a_revoked_join_token_is_shown_as_such_and_never_with_its_secret(shared_home):
+    made = json.loads(said(shared_home, "join-token", "create", "--tenant", "acme", "--json"))
+    said(shared_home, "join-token", "revoke", made["id"], "--tenant", "acme")
+
+    listed = said(shared_home, "join-token", "list", "--tenant", "acme", "--json")
+
+    [mine] = [token for token in json.loads(listed)["data"] if token["id"] == made["id"]]
+    assert mine["state"] == "revoked"
+    assert made["token"] not in listed
+
+
+def test_the_link_of_a_new_operator_names_the_server_and_hides_the_token_in_the_fragment(running, shared_home):
+    link = said(shared_home, "operator", "create", "bob@example.com")
+
+    assert re.fullmatch(re.escape(running.url) + r"/console/welcome#[\w-]{43}", link)
+
+
+def test_an_operator_with_a_password_signs_in_with_it(running, shared_home):
+    password = "four unrelated words here"
+    made = said(shared_home, "operator", "create", "eve@example.com", "--password-stdin", stdin=password + "\n")
+    assert made.startswith("acc_")
+
+    with httpx.Client(base_url=running.url, headers={"Origin": running.url}) as browser:
+        browser.post("/v1/auth/sign-in", json={"email": "eve@example.com", "password": password}).raise_for_status()
+        assert browser.get("/v1/me").json()["email"] == "eve@example.com"
+
+
+def test_a_suspended_tenant_is_served_again_after_resume(running, shared_home):
+    said(shared_home, "tenant", "create", "dormant", "--name", "Dormant")
+    key = said(shared_home, "api-key", "create", "--tenant", "dormant", "--name", "ci")
+    bearer = {"Authorization": f"Bearer {key}"}
+
+    said(shared_home, "tenant", "suspend", "dormant", "--reason", "asked to")
+    assert running.get("/v1/tenants/dormant", headers=bearer).json()["code"] == "tenant-suspended"
+
+    said(shared_home, "tenant", "resume", "dormant")
+    assert running.get("/v1/tenants/dormant", headers=bearer).status_code == 200
+
+
+@pytest.mark.parametrize("words", LISTS, ids=" ".join)
+def test_json_is_one_document_and_nothing_else(shared_home, words):
+    done = controlplane(shared_home, *words, "--json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    json.loads(done.stdout)
+
+
+REFUSED = [
+    (["tenant", "create", "acme", "--name", "Again"], "slug exists"),
+    (["tenant", "create", "No Slug", "--name", "Bad"], "cannot be a tenant's slug"),
+    (["tenant", "show", "nobody"], "no tenant 'nobody'"),
+    (["api-key", "create", "--tenant", "acme", "--name", "x", "--role", "king"], "no such role"),
+    (["api-key", "create", "--tenant", "acme", "--name", "x", "--expires", "9999w"], "cannot last that long"),
+    (["api-key", "revoke", "key_1", "--tenant", "acme"], "'key_1' is no id"),
+    (["join-token", "create", "--tenant", "acme", "--project", "nothing"], "no such thing"),
+    (["operator", "create", "nonsense"], "not an e-mail address"),
+]
+
+
+@pytest.mark.parametrize(("words", "what"), REFUSED, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_refusal_goes_to_stderr_with_its_hint_and_status_1(shared_home, words, what):
+    done = controlplane(shared_home, *words)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    [said_first, hint] = done.stderr.splitlines()
+    assert what in said_first
+    assert hint
+
+
+def test_a_refusal_as_json_is_one_document_too(shared_home):
+    done = controlplane(shared_home, "tenant", "create", "acme", "--name", "Again", "--json")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["code"] == "tenant-slug-taken"
+
+
+def test_wrong_usage_has_status_2(shared_home):
+    done = controlplane(shared_home, "api-key", "create", "--tenant", "acme", "--name", "x", "--expires", "3 years")
+
+    assert done.returncode == 2
+    assert "90d" in done.stderr
