@@ -72,12 +72,14 @@ class Up:
         """The ids of all that it started, by command line: the home is in everyone's, or the port."""
         return [pid for pid, words in commands() if str(self.home) in words or f"--port {self.port} " in words]
 
+    def pids_of(self, part):
+        """Those of its processes whose command line has *part*, without the small ones that watch them."""
+        mine = self.processes()
+        return [pid for pid, words in commands() if pid in mine and part in words and "watch.py" not in words]
+
     def pid_of(self, part):
-        """Of the oldest of its processes whose command line has *part*."""
-        found = [
-            pid for pid, words in commands() if pid in self.processes() and part in words and "watch.py" not in words
-        ]
-        return min(found)
+        """The oldest of them."""
+        return min(self.pids_of(part))
 
     def get(self, path, **more):
         return httpx.get(f"{self.url}{path}", timeout=PATIENCE_S, **more)
