@@ -7,10 +7,15 @@ and ``tx`` is open in that tenant.
 from litestar import Router
 
 from controlplane.http.tenant_api import tenant
+from controlplane.http.tenant_api.agents import AgentsController
 from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
+from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.projects import ProjectsController
+from controlplane.http.tenant_api.runs import RunsController
+from controlplane.http.tenant_api.runtimes import RuntimesController
+from controlplane.http.tenant_api.sessions import SessionsController
 from controlplane.http.tenant_api.users import UsersController
 from controlplane.http.transaction import TENANT_TX
 
@@ -22,6 +27,11 @@ router = Router(
         UsersController,
         ApiKeysController,
         JoinTokensController,
+        RuntimesController,
+        AgentsController,
+        SessionsController,
+        RunsController,
+        CheckpointsController,
         AuditEventsController,
     ],
     dependencies=TENANT_TX,
