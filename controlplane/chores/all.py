@@ -8,7 +8,7 @@ import msgspec
 from controlplane.chores.loop import Chore
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import reports
+from controlplane.domain import reports, sign_ins
 from controlplane.domain.reports import Report
 from controlplane.kit.presence import Presence
 
@@ -29,7 +29,12 @@ def chores(db: Database, presence: Presence, partitions: Partitions) -> Sequence
     async def mark_silent_runtimes() -> int:
         return await reports.mark_silent(db, listening_since)
 
+    async def forget_ended_sign_ins() -> int:
+        async with db.platform() as tx:
+            return await sign_ins.forget_ended(tx)
+
     return (
+        Chore(name="forget-ended-sign-ins", every=timedelta(minutes=10), run=forget_ended_sign_ins),
         Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
         Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
         Chore(name="make-partitions", every=timedelta(hours=1), run=partitions.make_ahead),

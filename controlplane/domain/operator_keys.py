@@ -74,7 +74,7 @@ async def principal_by(tx: PlatformTx, key_hash: bytes) -> OperatorKey:
     if key.expires_at is not None and key.expires_at <= tx.now:
         raise KeyExpired
     if key.last_used_at is None or tx.now - key.last_used_at >= USED_EVERY:
-        await tx.run(USED, [{"id": key.id, "now": tx.now, "before": tx.now - USED_EVERY}])
+        await tx.run(USED.bindparams(id=key.id, now=tx.now, before=tx.now - USED_EVERY))
     return OperatorKey(id=key.id, account_id=key.account_id, operator_role=key.role)
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from controlplane.db import schema as t
-from controlplane.db.database import Database, PlatformTx
+from controlplane.db.database import PlatformTx
 from controlplane.domain import audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import Person
@@ -131,11 +131,11 @@ async def redeem(tx: PlatformTx, pepper: bytes, token: str) -> AccountId:
     return used[0].account_id
 
 
-async def forget_ended(db: Database) -> int:
-    """Delete sessions and links that can never be used again. A chore."""
-    async with db.platform() as tx:
-        times = [{"now": tx.now, "idle_since": tx.now - IDLE}]
-        return await tx.run(ENDED_SESSIONS, times) + await tx.run(ENDED_LINKS, times)
+async def forget_ended(tx: PlatformTx) -> int:
+    """Delete sessions and links that can never be used again, and return how many."""
+    return await tx.run(ENDED_SESSIONS.bindparams(now=tx.now, idle_since=tx.now - IDLE)) + await tx.run(
+        ENDED_LINKS.bindparams(now=tx.now)
+    )
 
 
 class _SignedIn(Struct, frozen=True):

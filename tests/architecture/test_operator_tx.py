@@ -1,0 +1,34 @@
+"""Looking across tenants is for those who run the service, and for chores."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MAY_LOOK_ACROSS_TENANTS = (
+    "controlplane/chores/",
+    "controlplane/cli/",
+    "controlplane/domain/reports.py",  # the work of the chore mark-silent-runtimes
+    "controlplane/http/console/",
+    "controlplane/http/operator_api/",
+)
+DEFINES_IT = "controlplane/db/database.py"
+
+
+def test_only_operators_and_chores_look_across_tenants():
+    users = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "controlplane").rglob("*.py")
+        if ".operator(" in path.read_text()
+    }
+
+    assert {path for path in users - {DEFINES_IT} if not path.startswith(MAY_LOOK_ACROSS_TENANTS)} == set()
+
+
+def test_only_the_two_set_config_of_the_transactions_exist():
+    setting = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "controlplane").rglob("*.py")
+        for line in path.read_text().splitlines()
+        if "set_config(" in line or "SET LOCAL ROLE" in line
+    ]
+
+    assert setting == [DEFINES_IT, DEFINES_IT]
