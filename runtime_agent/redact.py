@@ -25,7 +25,8 @@ _SUSPECT = re.compile(
     | \b(?:basic|token|jwt)[ \t]+(?=\S*[\d=])[\w.~+/=-]{8,}
     | \b(?:sk|ec|ghp|gho|ghu|ghs|ghr|github_pat|glpat|xox[a-z]|ya29|hf|npm|pypi|whsec|dop_v1|[rp]k_(?:live|test))[-_.][\w.-]{6,}
     | \b(?:AKIA|ASIA|AIza|SG\.|gAAAA|eyJ)[\w.-]{8,}
-    | \b[\w-]{0,40}(?:pass(?:word|wd|phrase)|secret|api[_-]?key|authorization|credential|cookie)s?["']?\s*[:=]\s*["']?[^\s"',;]+
+    | \b[\w-]{0,40}(?:pass(?:word|wd|phrase)|secret|api[_-]?key|authorization|credential|cookie)s?["']?\s*[:=]\s*["']?
+        (?:(?:bearer|basic|token)[ ]+)?[^\s"',;]+
     | \b[\w-]{0,40}token["']?\s*[:=]\s*["']?(?!\d{1,9}\b)[^\s"',;]+
     | -----BEGIN[ ].*
     )

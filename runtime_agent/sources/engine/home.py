@@ -159,6 +159,8 @@ class EngineHome:
             return path if stat.S_ISDIR(os.lstat(path).st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError:
+            return path  # it may be there: reading it will say what is wrong
 
 
 def _unit_key(parts: list[str]) -> str | None:
