@@ -56,7 +56,9 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('make_partition', 0));
-    IF to_regclass('public.' || child) IS NOT NULL THEN
+    -- to_regclass would answer from what this connection remembers; the catalog itself knows who was here meanwhile
+    PERFORM FROM pg_class WHERE relname = child AND relnamespace = 'public'::regnamespace;
+    IF FOUND THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL)', child, parent);

@@ -21,7 +21,6 @@ from controlplane.kit.ids import RuntimeId, new_id
 from runtime_agent.wire import chain
 from runtime_agent.wire.records import Record
 
-
 KEEP = text("""
     INSERT INTO sync_batches (tenant_id, id, runtime_id, epoch, first_seq, skip, last_seq, prev_head, head,
         record_ids, first_record, last_record, body, protocol, received_at)

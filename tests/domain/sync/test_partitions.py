@@ -1,0 +1,53 @@
+"""Partitions: made once, whoever asks first; made for past months too; never where a row could get lost."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from msgspec import Struct
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from controlplane.db.partitions import MAKE, Partitions
+from tests.logs import session
+
+JULY_2019 = datetime(2019, 7, 14, tzinfo=UTC)
+
+IN_DEFAULT = text("SELECT tableoid::regclass::text AS part FROM sessions")
+
+
+class Part(Struct, frozen=True):
+    part: str
+
+
+async def test_many_at_once_make_a_month_once(db):
+    askers = [Partitions(db) for _ in range(8)]
+
+    made = await asyncio.gather(*(asker.see_to([("sessions", JULY_2019)]) for asker in askers))
+
+    assert sum(made) == 1
+
+
+async def test_what_is_made_ahead_is_made_once(db):
+    assert await Partitions(db).make_ahead() > 0
+    assert await Partitions(db).make_ahead() == 0
+
+
+async def test_a_session_of_a_past_month_gets_that_months_partition(site):
+    log = await site.log()
+    log.write(session(1, session="session_20190714_120000_00000001", started_at=JULY_2019))
+
+    await site.append(log, 1, 1)
+
+    async with site.db.tenant(site.tenant_id) as tx:
+        assert await tx.query(Part, IN_DEFAULT) == [Part("sessions_201907")]
+
+
+@pytest.mark.parametrize(
+    ("table", "month"),
+    [("accounts", datetime(2026, 1, 1)), ("sessions", datetime(1999, 12, 1)), ("sessions", datetime(2040, 1, 1))],
+)
+async def test_the_application_can_make_no_other_tables(db, table, month):
+    async with db.platform() as tx:
+        with pytest.raises(DBAPIError, match="not a partitioned table|no partition is made"):
+            await tx.query(Part, MAKE, parent=table, month=month.date())
