@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,8 @@ from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
 from controlplane.http import authentication, authorize, headers, health, me, openapi, principals, problems, proof
 from controlplane.http.authorize import Surface
+from controlplane.http.console import door as console
+from controlplane.http.console.live import Streams
 from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
@@ -41,6 +44,7 @@ ROUTERS: Sequence[ControllerRouterHandler] = [
     tenant_api.router,
     operator_api.router,
     runtime_api.router,
+    console.router,
 ]
 
 AUTHENTICATION = {
@@ -63,6 +67,7 @@ def from_environment() -> Litestar:
         SettingInvalid, UnusableKeyring: If it cannot be put together.
     """
     log.configure()
+    _calm_the_collector()
     given = settings.read(os.environ)
     assert given.database_url is not None, "whoever starts a replica names its database"
     return build(
@@ -101,12 +106,15 @@ def build(
     limits = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
     nudges = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
 
+    streams = Streams()
+
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         chores = every_chore.chores(db, heard, partitions) if with_chores else ()
         try:
-            async with _doing(db, chores):
-                yield
+            with streams.until_signalled():
+                async with _doing(db, chores):
+                    yield
         finally:
             if redis is not None:
                 await redis.aclose()
@@ -126,6 +134,7 @@ def build(
                 "metrics_token": metrics_token,
                 "public_url": public_url,
                 "session_cookie": cookie_for(public_url),
+                "streams": streams,
             }
         ),
         dependencies={
@@ -152,7 +161,15 @@ def build(
         debug=False,
     )
     proof.prove(app)
+    app.state.methods = proof.methods(app)
     return app
+
+
+def _calm_the_collector() -> None:
+    """Look for cyclic garbage less often: a batch makes thousands of objects and no cycle (half its time, measured)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @asynccontextmanager

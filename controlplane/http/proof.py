@@ -83,6 +83,14 @@ def locks(app: Litestar) -> list[Lock]:
     return sorted(found, key=lambda lock: (lock.path, lock.method))
 
 
+def methods(app: Litestar) -> dict[str, str]:
+    """What ``Allow`` says at each path."""
+    found: dict[str, set[str]] = {}
+    for path, method, _, _ in _handlers(app):
+        found.setdefault(path, set()).add(method)
+    return {path: ", ".join(sorted(names)) for path, names in found.items()}
+
+
 def rules(app: Litestar) -> Iterator[tuple[str, str, Rule]]:
     """Path, method and rule of every handler that somebody wrote."""
     for path, method, handler, _ in _handlers(app):

@@ -1,0 +1,122 @@
+"""Every door is locked: what no credential, and somebody else's, gets at each route."""
+
+import re
+
+import pytest
+from litestar import get
+
+from controlplane.http import proof
+from controlplane.http.authorize import Rule, Surface, open_to_all, rule
+from controlplane.http.proof import Unlocked
+from tests.make import bearer
+
+OPEN = {
+    "/.well-known/jwks.json",
+    "/livez",
+    "/metrics",
+    "/openapi.json",
+    "/readyz",
+    "/v1/auth/link",
+    "/v1/auth/sign-in",
+    "/v1/runtime/enroll",
+    "/v1/runtime/token",
+}
+"""Routes that ask for no credential before they run; the reason stands in each one's rule."""
+
+OPEN_IN_THE_CONSOLE = re.compile("/console/(sign-in|welcome|static/.*)")
+
+
+def locked(app):
+    return [each for each in proof.rules(app) if not each[2].open_because]
+
+
+def at(path, tenant="acme"):
+    return re.sub(r"{(\w+)(:\w+)?}", lambda found: tenant if found[1] == "tenant" else "none", path)
+
+
+def test_only_these_routes_are_open(app):
+    found = {path for path, _, its in proof.rules(app) if its.open_because}
+
+    assert {path for path in found if not OPEN_IN_THE_CONSOLE.fullmatch(path)} == OPEN
+
+
+async def test_without_a_credential_every_other_route_asks_for_one(app, client):
+    for path, method, its in locked(app):
+        answer = await client.request(method, at(path))
+        if its.surface is Surface.CONSOLE:
+            assert answer.status_code in (303, 401), (method, path)
+        else:
+            assert answer.status_code == 401, (method, path, answer.text)
+            assert answer.headers["www-authenticate"].startswith("Bearer"), (method, path)
+
+
+async def test_another_tenants_key_finds_nothing(app, client, make):
+    victim, key = await make.tenant(), await make.api_key(await make.tenant())
+
+    for path, method, its in locked(app):
+        if its.surface is Surface.TENANT:
+            answer = await client.request(method, at(path, victim.slug), headers=key)
+            assert (answer.status_code, answer.json()["code"]) == (404, "not-found"), (method, path)
+
+
+async def test_a_credential_is_worth_nothing_at_another_surface(app, client, make):
+    tenant = await make.tenant()
+    kinds = {
+        Surface.TENANT: await make.api_key(tenant),
+        Surface.OPERATOR: await make.operator_key(),
+        Surface.RUNTIME: bearer("eyJhbGciOiJFZDI1NTE5In0.e30.c2lnbmF0dXJl"),
+    }
+
+    for path, method, its in locked(app):
+        for surface, headers in kinds.items():
+            if its.surface not in (surface, Surface.CONSOLE):
+                answer = await client.request(method, at(path, tenant.slug), headers=headers)
+                assert answer.status_code == 401, (method, path, surface, answer.text)
+
+
+async def test_a_tenants_people_do_not_learn_what_operators_have(app, client, make):
+    person = await make.person()
+
+    for path, method, its in locked(app):
+        if its.surface is Surface.OPERATOR:
+            answer = await client.request(method, at(path), headers=person.headers)
+            assert (answer.status_code, answer.json()["code"]) == (404, "not-found"), (method, path)
+
+
+async def test_options_tell_everybody_which_methods_there_are(client):
+    answer = await client.options("/v1/tenants/acme/api-keys")
+
+    assert answer.status_code == 204
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "OPTIONS", "POST"}
+
+
+@pytest.mark.parametrize(
+    ("path", "opt", "complaint"),
+    [
+        ("/v1/tenants/{tenant:str}/x", {}, "no rule"),
+        ("/v1/tenants/x", rule(Surface.TENANT, "run:read"), "no tenant in the path"),
+        ("/v1/tenants/{tenant:str}/x", rule(Surface.TENANT), "no permission"),
+        ("/v1/tenants/{tenant:str}/x", rule(Surface.TENANT, "run:raed"), "no permission is called run:raed"),
+        ("/v1/tenants/{tenant:str}/x", rule(Surface.OPERATOR, "operator:tenant-read"), "its address for tenant"),
+        ("/v1/operator/x", rule(Surface.OPERATOR, "run:read"), "no permission is called run:read"),
+        ("/elsewhere", rule(Surface.ME), "its address for None"),
+        ("/elsewhere", {"rule": Rule(permission="run:read")}, "its rule is for None"),
+    ],
+)
+async def test_a_route_without_the_right_rule_keeps_the_app_from_starting(app, path, opt, complaint):
+    @get(path, opt=opt)
+    async def forgotten() -> None: ...
+
+    app.register(forgotten)
+
+    with pytest.raises(Unlocked, match=re.escape(complaint)):
+        proof.prove(app)
+
+
+async def test_an_open_route_needs_no_more_than_its_reason(app):
+    @get("/elsewhere", opt=open_to_all("a test"))
+    async def fine() -> None: ...
+
+    app.register(fine)
+
+    proof.prove(app)
