@@ -158,6 +158,7 @@ def build(
         lifespan=[running],
         openapi_config=openapi.config(),
         on_app_init=[openapi.take_litestars_pages_away],
+        logging_config=None,  # kit.log has seen to it; Litestar's would talk over it
         debug=False,
     )
     proof.prove(app)
