@@ -116,7 +116,9 @@ async def test_nothing_is_unique_across_tenants_that_only_one_of_them_may_know(a
 async def test_the_app_role_owns_nothing_and_bypasses_nothing(as_superuser):
     owned = "SELECT relname FROM pg_class WHERE relowner IN ('cp_app'::regrole, 'cp_operator'::regrole)"
     bypassing = "SELECT rolname FROM pg_roles WHERE rolbypassrls AND NOT rolsuper AND rolname <> 'cp_owner'"
-    truncating = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND has_table_privilege('cp_app', oid, 'TRUNCATE')"
+    truncating = (
+        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND has_table_privilege('cp_app', oid, 'TRUNCATE')"
+    )
 
     assert await as_superuser.fetch(owned) == []
     assert [row["rolname"] for row in await as_superuser.fetch(bypassing)] == ["cp_operator"]

@@ -1,0 +1,79 @@
+import os
+
+import pytest
+
+from controlplane import settings
+from controlplane.settings import SettingInvalid
+
+
+@pytest.fixture
+def environ(tmp_path):
+    return {"CONTROLPLANE_HOME": str(tmp_path), "PATH": "/bin"}
+
+
+def test_no_settings_at_all_work(environ, tmp_path):
+    given = settings.read(environ)
+
+    assert given.database_url is None
+    assert given.kek == f"file:{tmp_path}/secrets/keyring.json"
+    assert given.public_url == "http://127.0.0.1:8700"
+
+
+def test_the_home_of_an_account_is_where_its_data_goes(tmp_path):
+    found = settings.usual_home({"XDG_DATA_HOME": str(tmp_path)})
+
+    assert str(found) == ("/var/lib/engine-cloud" if os.geteuid() == 0 else f"{tmp_path}/engine-cloud")
+
+
+def test_the_environment_overrules_the_file(environ, tmp_path):
+    (tmp_path / "controlplane.toml").write_text(
+        'public_url = "https://one.example"\nredis_url = "redis://127.0.0.1:6379"\n'
+    )
+
+    given = settings.read({**environ, "CONTROLPLANE_PUBLIC_URL": "https://two.example"})
+
+    assert (given.public_url, given.redis_url) == ("https://two.example", "redis://127.0.0.1:6379")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://x"),
+        ("REDIS_URL", "http://x"),
+        ("PUBLIC_URL", "https://x/path"),
+        ("KEK", "keyring.json"),
+        ("METRICS_TOKEN", "short"),
+        ("BLOB_URL", "/blobs"),
+    ],
+)
+def test_an_ill_typed_setting_stops_the_start_by_its_name(environ, name, value):
+    with pytest.raises(SettingInvalid, match=f"CONTROLPLANE_{name}: ") as caught:
+        settings.read({**environ, f"CONTROLPLANE_{name}": value})
+    assert value not in str(caught.value)
+
+
+def test_a_misspelled_setting_stops_the_start(environ):
+    with pytest.raises(SettingInvalid, match="CONTROLPLANE_REDIS_ULR: there is no such setting"):
+        settings.read({**environ, "CONTROLPLANE_REDIS_ULR": "redis://x"})
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("public_url = 5", "CONTROLPLANE_PUBLIC_URL"),
+        ("public = 'x'", "CONTROLPLANE_PUBLIC"),
+        ("= x", "controlplane.toml"),
+        ("home = '/x'", "CONTROLPLANE_HOME"),
+    ],
+)
+def test_a_wrong_file_stops_the_start(environ, tmp_path, content, complaint):
+    (tmp_path / "controlplane.toml").write_text(content)
+
+    with pytest.raises(SettingInvalid, match=complaint):
+        settings.read(environ)
+
+
+def test_printing_settings_shows_no_password(environ):
+    given = settings.read({**environ, "CONTROLPLANE_DATABASE_URL": "postgresql://cp_app:hunter2@x/y"})
+
+    assert "hunter2" not in repr(given)
