@@ -83,26 +83,29 @@ def refuse(request: Request[Any, Any, Any], refusal: Refusal) -> Response[dict[s
 
 def malformed(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, object]]:
     """What Litestar itself turns down: no such path, a body that is not the right shape."""
-    status = HTTPStatus(error.status_code)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return broken(request, error)
-    if status is HTTPStatus.NOT_FOUND:
-        return refuse(request, NotFound())
-    if status is HTTPStatus.BAD_REQUEST:
-        return refuse(request, Invalid(_places(error)))
-    answer = refuse(request, _turned_down(status))
+    answer = refuse(request, as_refusal(request, error))
     answer.headers.update(error.headers or {})
     return answer
 
 
 def broken(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, object]]:
-    """A bug, or a database that is away. Litestar logs exceptions only in debug mode, so this is the place that does."""
+    """A bug, or a database that is away."""
+    return refuse(request, as_refusal(request, error))
+
+
+def as_refusal(request: Request[Any, Any, Any], error: Exception) -> Refusal:
+    """What *error* is to whoever sent the request.
+
+    Litestar logs exceptions only in debug mode, so this is the place that does.
+    """
+    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _of_litestar(error)
     method, path = request.method, request.scope.get("path_template", "")
     if is_unreachable(error):
         log.warning("request.unavailable", method=method, path=path, error=type(error).__name__)
-        return refuse(request, Unavailable())
+        return Unavailable()
     log.error("request.failed", request_id=request_id(request.scope), method=method, path=path, exc_info=error)
-    return refuse(request, _Bug())
+    return _Bug()
 
 
 def is_unreachable(error: BaseException) -> bool:
@@ -117,6 +120,15 @@ def is_unreachable(error: BaseException) -> bool:
 class _Bug(Refusal):
     code, status, title = "internal-error", 500, "Something went wrong on our side"
     hint = "It has been written down under this request id."
+
+
+def _of_litestar(error: HTTPException) -> Refusal:
+    status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.NOT_FOUND:
+        return NotFound()
+    if status is HTTPStatus.BAD_REQUEST:
+        return Invalid(_places(error))
+    return _turned_down(status)
 
 
 def _turned_down(status: HTTPStatus) -> Refusal:

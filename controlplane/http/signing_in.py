@@ -42,17 +42,29 @@ async def with_password(
     return await _begin(request, db, keyring, held.id)
 
 
-async def with_link(request: AnyRequest, db: Database, keyring: Keyring, limiter: Limiter, token: str) -> Cookie:
+async def with_link(
+    request: AnyRequest, db: Database, keyring: Keyring, limiter: Limiter, token: str, *, password: Secret | None = None
+) -> Cookie:
     """The cookie of a new session, for a one-time link that is used up by it.
+
+    Args:
+        password: The account's from now on; None leaves it as it is.
 
     Raises:
         RateLimited: If this place has tried too often.
+        PasswordUnfit: If the password will not do; the link stays as it was.
         LinkUsedUp: If the link does not work any more.
     """
     await limits.check(limiter, limits.SIGN_IN_FROM, "sign-in-from", limits.address(request))
+    if password is not None:
+        passwords.check_fit(password, "")
+    password_hash = await passwords.hashed(password) if password is not None else None
     async with db.platform() as tx:
         account_id = await sign_ins.redeem(tx, keyring.pepper, token)
-        begun = await sign_ins.begin(tx, _actor(request, account_id), keyring.pepper, account_id, _client(request))
+        actor = _actor(request, account_id)
+        if password_hash is not None:
+            await people.set_password(tx, actor, account_id, password_hash)
+        begun = await sign_ins.begin(tx, actor, keyring.pepper, account_id, _client(request))
     return _cookie(request).holding(begun)
 
 

@@ -1,0 +1,113 @@
+"""Who may see which page: one table, hung twice, for operators across tenants and inside one tenant."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+from litestar import Request, Response, Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from controlplane.http import problems
+from controlplane.http.authorize import AuthenticationRequired, Surface, open_to_all, rule
+from controlplane.http.console import assets, finding, render, sign_in
+from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions
+from controlplane.http.console.screen import Screen, provide_screen
+from controlplane.http.console.switcher import memberships
+from controlplane.http.console.view import CONSOLE, home_of
+from controlplane.http.headers import request_id
+from controlplane.kit.problems import NotFound, Refusal
+
+AnyRequest = Request[Any, Any, Any]
+Handler = Callable[..., Coroutine[Any, Any, Any]]
+
+ACROSS: Final = "operator:tenant-read"
+"""What it takes to look at every tenant at once."""
+
+PAGES: Final[Sequence[tuple[str, str, Handler]]] = (
+    ("/live", "session:read", overview.live),
+    ("/sessions", "session:read", sessions.page),
+    ("/sessions/live", "session:read", sessions.live),
+    ("/runtimes", "runtime:read", runtimes.page),
+    ("/runtimes/live", "runtime:read", runtimes.live),
+    ("/search", "session:read", finding.search),
+)
+"""Address, what it takes inside a tenant, and who answers. Across tenants each takes :data:`ACROSS`."""
+
+ONE: Final[Sequence[tuple[str, str, Handler]]] = (
+    ("/", "session:read", overview.page),
+    ("/sessions/{session:str}", "session:read", session.page),
+    ("/sessions/{session:str}/live", "session:read", session.live),
+    ("/runtimes/{runtime:str}", "runtime:read", runtime.page),
+    ("/runtimes/{runtime:str}/live", "runtime:read", runtime.live),
+)
+"""Pages that a tenant alone has."""
+
+ANYWHERE: Final[Sequence[tuple[str, str, Handler]]] = (
+    ("/go", ACROSS, finding.go),
+    ("/sessions/{session:str}", ACROSS, finding.session_anywhere),
+    ("/runtimes/{runtime:str}", ACROSS, finding.runtime_anywhere),
+)
+"""From an id alone to its place, for operators."""
+
+
+async def home(request: AnyRequest, screen: NamedDependency[Screen]) -> Response[Any]:
+    """Everybody's first page: an operator's overview, one's only tenant, or the choice."""
+    view = screen.view
+    if request.app.state.authorizer.decide(view.person, ACROSS).allow:
+        return await overview.page(screen)
+    places = await memberships(screen.db, view.person)
+    if len(places) == 1:
+        return Redirect(f"{home_of(places[0].slug)}/", status_code=303)
+    return render.html("tenants.html", {"view": view, "tenants": places, "stream": None})
+
+
+async def absent(rest: FromPath[str]) -> None:
+    raise NotFound
+
+
+def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
+    """A refusal as a page. Who has not signed in is asked to; streams get the bare problem."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return problems.refuse(request, refusal)
+    if isinstance(refusal, AuthenticationRequired):
+        return sign_in.first_sign_in(request)
+    absent_or_foreign = isinstance(refusal, NotFound)
+    return render.refusal(refusal, "" if absent_or_foreign else request_id(request.scope))
+
+
+def malformed(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    return refuse(request, problems.as_refusal(request, error))
+
+
+def broken(request: AnyRequest, error: Exception) -> Response[Any]:
+    return refuse(request, problems.as_refusal(request, error))
+
+
+def _hung(pages: Sequence[tuple[str, str, Handler]], permission: str | None = None) -> list[HTTPRouteHandler]:
+    return [get(address, opt=rule(Surface.CONSOLE, permission or its_own))(page) for address, its_own, page in pages]
+
+
+router = Router(
+    CONSOLE,
+    route_handlers=[
+        get("/", opt=rule(Surface.CONSOLE))(home),
+        get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
+        *_hung(PAGES, ACROSS),
+        *_hung(ANYWHERE),
+        Router("/t/{tenant:str}", route_handlers=_hung([*PAGES, *ONE])),
+        *(
+            assets.static,
+            sign_in.sign_in_form,
+            sign_in.sign_in,
+            sign_in.welcome_form,
+            sign_in.welcome,
+            sign_in.sign_out,
+        ),
+    ],
+    dependencies={"screen": Provide(provide_screen), "asked": Provide(sessions.provide_asked, sync_to_thread=False)},
+    exception_handlers={Refusal: refuse, HTTPException: malformed, Exception: broken},
+    include_in_schema=False,
+)

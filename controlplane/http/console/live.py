@@ -1,0 +1,121 @@
+"""What changes while a page is open: patches of its parts, by server-sent events.
+
+A stream ends when the server is asked to stop. An ASGI server runs the lifespan's shutdown only after the last response
+has ended, and a stream has no end; so the signal itself is watched, in front of the handler that the server installed.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+from typing import Final
+
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from controlplane.db.database import Database
+from controlplane.http.console import render
+from controlplane.http.console.render import Page
+from controlplane.http.console.view import View
+from controlplane.kit.wakeups import Listener, Wakeups
+
+EVERYTHING: Final = "fleet"
+"""What is nudged whatever tenant something happened in."""
+
+LOOK_AGAIN_S: Final = 15.0
+"""Nudges may get lost, and some changes are the clock's."""
+
+BREATH_S: Final = 1.0
+"""At most one patch in this time, however much comes in."""
+
+LONGEST: Final = timedelta(minutes=10)
+"""Then the browser connects anew, and the guard looks at it again."""
+
+
+class Streams:
+    """The open streams of one process, and the word that ends them."""
+
+    def __init__(self) -> None:
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        self._ending.set()
+
+    @property
+    def ended(self) -> bool:
+        return self._ending.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not for the end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+
+    async def nudged(self, listener: Listener) -> None:
+        """Until there may be something new, or the end."""
+        waits = [asyncio.ensure_future(listener.wait(LOOK_AGAIN_S)), asyncio.ensure_future(self._ending.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    @contextmanager
+    def until_signalled(self) -> Iterator[None]:
+        """Have SIGTERM and SIGINT end the streams first, and do what they did before after that."""
+        loop = asyncio.get_running_loop()
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self.end)
+            earlier = before[signal.Signals(number)]
+            if callable(earlier):
+                earlier(number, frame)
+
+        for number in before:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            self.end()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def follow(db: Database, wakeups: Wakeups, streams: Streams, view: View, page: Page, *, seen: str) -> ServerSentEvent:
+    """
+    Args:
+        seen: Fingerprint of what the browser shows already.
+    """
+    return ServerSentEvent(_patches(db, wakeups, streams, view, page, seen=seen))
+
+
+async def _patches(
+    db: Database, wakeups: Wakeups, streams: Streams, view: View, page: Page, *, seen: str
+) -> AsyncIterator[ServerSentEventMessage]:
+    topic = EVERYTHING if view.tenant is None else f"tenant:{view.tenant.tenant_id}"
+    until = db.clock() + LONGEST
+    known: dict[str, str] = {}
+    async with wakeups.listen(topic) as listener:
+        while not streams.ended and db.clock() < until:
+            rendered = await render.parts(db, view, page)
+            if not known and render.fingerprint(rendered) == seen:
+                known = _by_part(rendered)
+            now = _by_part(rendered)
+            changed = [rendered[name] for name in rendered if known.get(name) != now[name]]
+            known = now
+            yield (
+                ServerSentEventMessage(event="patch", data="".join(changed))
+                if changed
+                else ServerSentEventMessage(comment="still here")
+            )
+            await streams.pause(BREATH_S)
+            if not streams.ended:
+                await streams.nudged(listener)
+
+
+def _by_part(rendered: Mapping[str, str]) -> dict[str, str]:
+    return {name: render.fingerprint({name: part}) for name, part in rendered.items()}

@@ -1,0 +1,158 @@
+"""One runtime and its ledger: is it telling us everything?"""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import ServerSentEvent
+from msgspec import Struct
+from sqlalchemy import text
+
+from controlplane.db import schema as t
+from controlplane.domain import agents, fleet, sessions
+from controlplane.domain.agents import Agent
+from controlplane.domain.fleet import Ledger, Member
+from controlplane.domain.newest import Reading
+from controlplane.domain.outcomes import Filters
+from controlplane.domain.sessions import Session
+from controlplane.http.console.render import Page
+from controlplane.http.console.screen import Screen
+from controlplane.http.console.view import View
+from controlplane.http.paths import identity
+
+DELIVERIES: Final = 8
+SESSIONS: Final = 8
+MOST_AGENTS: Final = 50
+
+
+class Trouble(Struct, frozen=True, kw_only=True):
+    """What the runtime cannot mend itself."""
+
+    code: str
+    line: str = ""
+    since: datetime | None = None
+
+
+class LastWords(Struct, frozen=True, kw_only=True):
+    """What a page shows of a runtime's last heartbeat."""
+
+    wall_ms: int
+    boot_id: UUID | None = None
+    agent_version: str = ""
+    sources: list[str] = []
+    sessions_seen: int = 0
+    quarantined: int = 0
+    disk_free_bytes: int | None = None
+    troubles: list[Trouble] = []
+    draining: bool = False
+
+    @property
+    def its_time(self) -> datetime:
+        """By the runtime's own clock."""
+        return datetime.fromtimestamp(self.wall_ms / 1_000, UTC)
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """One batch as it came."""
+
+    epoch: int
+    first_seq: int
+    last_seq: int
+    bytes: int
+    received_at: datetime
+
+
+class RuntimePage(Struct, frozen=True, kw_only=True):
+    now: datetime
+    runtime: Member
+    ledger: Ledger
+    words: LastWords | None
+    """None: it has never been heard from."""
+    agents: list[Agent]
+    deliveries: list[Delivery]
+    sessions: list[Session]
+
+    @property
+    def waiting(self) -> int:
+        """Records that it has and we have not."""
+        return self.ledger.backlog.records if self.ledger.backlog else 0
+
+    @property
+    def complete(self) -> bool:
+        return self.ledger.last_heard_at is not None and not self.waiting and not self.ledger.lost_records
+
+    @property
+    def shares(self) -> list[tuple[str, float, float]]:
+        """The ledger as a bar: kind, start and width in per cent; what there is is never too small to see."""
+        parts = [
+            ("acknowledged", self.ledger.acknowledged),
+            ("waiting", self.waiting),
+            ("lost", self.ledger.lost_records),
+        ]
+        whole = sum(number for _, number in parts) or 1
+        widths = [max(number / whole * 100, 1.5) if number else 0.0 for _, number in parts]
+        scale = 100 / (sum(widths) or 1)
+        out, x = [], 0.0
+        for (kind, _), width in zip(parts, widths, strict=True):
+            out.append((kind, round(x, 2), round(width * scale, 2)))
+            x += width * scale
+        return out
+
+
+class _Report(Struct, frozen=True):
+    report: dict[str, Any]
+
+
+NEWEST_DELIVERIES: Final = text(
+    """
+    SELECT epoch, first_seq + skip AS first_seq, last_seq, octet_length(body) AS bytes, received_at
+    FROM sync_batches
+    WHERE tenant_id = :tenant_id AND runtime_id = :runtime_id
+    ORDER BY epoch DESC, last_seq DESC
+    LIMIT :most
+    """
+)
+
+
+async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
+    """
+    Raises:
+        NotFound: If there is none that *tx* can see.
+    """
+    runtime = await fleet.get(tx, runtime_id)
+    ledgers = await fleet.ledgers(tx, [runtime])
+    said = await tx.first(_Report, tx.select(t.runtime_reports).where(t.runtime_reports.c.runtime_id == runtime_id))
+    return RuntimePage(
+        now=tx.now,
+        runtime=runtime,
+        ledger=ledgers[runtime.id],
+        words=msgspec.convert(said.report, LastWords) if said else None,
+        agents=await agents.listing(tx, runtime_id=runtime.id, limit=MOST_AGENTS),
+        deliveries=await tx.query(
+            Delivery, NEWEST_DELIVERIES, tenant_id=runtime.tenant_id, runtime_id=runtime.id, most=DELIVERIES
+        ),
+        sessions=await sessions.listing(tx, Filters(runtime_id=runtime.id), limit=SESSIONS),
+    )
+
+
+async def page(screen: NamedDependency[Screen], runtime: FromPath[str]) -> Response[str]:
+    return await screen.show(_page(screen.view, runtime))
+
+
+async def live(screen: NamedDependency[Screen], runtime: FromPath[str], seen: FromQuery[str] = "") -> ServerSentEvent:
+    return screen.follow(_page(screen.view, runtime), seen=seen)
+
+
+def _page(view: View, runtime: str) -> Page:
+    parts = ("head", "ledger", "sessions", "words", "facts")
+    return Page(
+        template="runtime/page.html",
+        parts=tuple(f"runtime/{part}" for part in parts),
+        gather=partial(gather, runtime_id=identity("rt", runtime)),
+        stream=f"{view.base}/runtimes/{runtime}/live",
+    )

@@ -1,0 +1,44 @@
+"""What a page's handler needs in hand: who looks, the database, and how changes are heard of."""
+
+from typing import Any
+
+from litestar import Request, Response
+from litestar.di import NamedDependency
+from litestar.response import ServerSentEvent
+
+from controlplane.db.database import Database
+from controlplane.domain.permissions import Person
+from controlplane.http.console import live, render
+from controlplane.http.console.render import Page
+from controlplane.http.console.view import View
+from controlplane.kit.wakeups import Wakeups
+
+
+class Screen:
+    """One request's view of the console."""
+
+    def __init__(self, view: View, db: Database, wakeups: Wakeups, streams: live.Streams) -> None:
+        self.view = view
+        self.db = db
+        self._wakeups = wakeups
+        self._streams = streams
+
+    async def show(self, page: Page) -> Response[str]:
+        return await render.whole(self.db, self.view, page)
+
+    def follow(self, page: Page, *, seen: str) -> ServerSentEvent:
+        """Patches of *page* from now on.
+
+        Args:
+            seen: Fingerprint of what the browser shows already.
+        """
+        return live.follow(self.db, self._wakeups, self._streams, self.view, page, seen=seen)
+
+
+async def provide_screen(
+    request: Request[Person, Any, Any], db: NamedDependency[Database], wakeups: NamedDependency[Wakeups]
+) -> Screen:
+    """The guard has let the person in, and bound them to the tenant in the path."""
+    person, state = request.user, request.app.state
+    view = View(person=person, tenant=person.tenant, public_url=state.public_url)
+    return Screen(view, db, wakeups, state.streams)

@@ -1,0 +1,123 @@
+"""Coming in and going out: address and password, or a link that works once."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter, URLEncodedBody
+from litestar.response import Redirect
+from msgspec import Meta, Struct
+
+from controlplane.db.database import Database, PlatformTx
+from controlplane.domain import passwords, sign_ins
+from controlplane.domain.audit import Actor
+from controlplane.domain.keys import Keyring
+from controlplane.domain.permissions import Person
+from controlplane.http import signing_in
+from controlplane.http.authorize import Surface, open_to_all, rule
+from controlplane.http.console import render
+from controlplane.http.console.view import CONSOLE
+from controlplane.http.transaction import PLATFORM_TX
+from controlplane.kit.limiter import Limiter
+from controlplane.kit.problems import Refusal
+from controlplane.kit.secret import Secret
+
+AnyRequest = Request[Any, Any, Any]
+
+SIGN_IN = f"{CONSOLE}/sign-in"
+
+
+class Credentials(Struct, frozen=True, kw_only=True):
+    email: Annotated[str, Meta(max_length=254)]
+    password: Annotated[str, Meta(max_length=passwords.LONGEST)]
+    next: Annotated[str, Meta(max_length=2_000)] = ""
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    token: Annotated[str, Meta(max_length=500)]
+    """What stands after ``#``; the whole link will do."""
+    password: Annotated[str, Meta(max_length=passwords.LONGEST)] = ""
+
+
+@get("/sign-in", opt=open_to_all("how a session begins", Surface.CONSOLE))
+async def sign_in_form(next_page: Annotated[str, QueryParameter(name="next")] = "") -> Response[str]:
+    return _sign_in_page(next_page)
+
+
+@post("/sign-in", opt=open_to_all("how a session begins", Surface.CONSOLE))
+async def sign_in(
+    data: URLEncodedBody[Credentials],
+    request: AnyRequest,
+    db: NamedDependency[Database],
+    keyring: NamedDependency[Keyring],
+    limiter: NamedDependency[Limiter],
+) -> Response[Any]:
+    try:
+        cookie = await signing_in.with_password(request, db, keyring, limiter, data.email, Secret(data.password))
+    except Refusal as refusal:
+        return _sign_in_page(data.next, data.email, refusal)
+    return _into(data.next, cookie)
+
+
+@get("/welcome", opt=open_to_all("how a session begins", Surface.CONSOLE))
+async def welcome_form() -> Response[str]:
+    return _welcome_page()
+
+
+@post("/welcome", opt=open_to_all("how a session begins", Surface.CONSOLE))
+async def welcome(
+    data: URLEncodedBody[Arrival],
+    request: AnyRequest,
+    db: NamedDependency[Database],
+    keyring: NamedDependency[Keyring],
+    limiter: NamedDependency[Limiter],
+) -> Response[Any]:
+    """Use the link up. A password that will not do is refused first, so that it does not cost the link."""
+    token = data.token.rpartition("#")[2].strip()
+    password = Secret(data.password) if data.password else None
+    try:
+        cookie = await signing_in.with_link(request, db, keyring, limiter, token, password=password)
+    except Refusal as refusal:
+        return _welcome_page(refusal)
+    return _into("", cookie)
+
+
+@post("/sign-out", opt=rule(Surface.CONSOLE), dependencies=PLATFORM_TX)
+async def sign_out(
+    request: AnyRequest, person: NamedDependency[Person], actor: NamedDependency[Actor], tx: NamedDependency[PlatformTx]
+) -> Response[Any]:
+    await sign_ins.end(tx, actor, person.session_id)
+    return Redirect(SIGN_IN, status_code=303, cookies=[request.app.state.session_cookie.gone()])
+
+
+def first_sign_in(request: AnyRequest) -> Response[Any]:
+    """To the sign-in page, and afterwards back to where somebody wanted to go."""
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    back = f"?next={quote(wanted, safe='')}" if request.method == "GET" and wanted != f"{CONSOLE}/" else ""
+    return Redirect(f"{SIGN_IN}{back}", status_code=303)
+
+
+def _into(wanted: str, cookie: Cookie) -> Response[Any]:
+    """On with the session; only to a page of the console, whatever the form said."""
+    inside = wanted.startswith(f"{CONSOLE}/") and "\\" not in wanted and "//" not in wanted.partition("?")[0]
+    return Redirect(wanted if inside else f"{CONSOLE}/", status_code=303, cookies=[cookie])
+
+
+def _sign_in_page(wanted: str, email: str = "", problem: Refusal | None = None) -> Response[str]:
+    answer = render.html(
+        "sign_in.html", {"next": wanted, "email": email, "problem": problem}, problem.status if problem else 200
+    )
+    return _with_headers(answer, problem)
+
+
+def _welcome_page(problem: Refusal | None = None) -> Response[str]:
+    context = {"problem": problem, "shortest": passwords.SHORTEST}
+    return _with_headers(render.html("welcome.html", context, problem.status if problem else 200), problem)
+
+
+def _with_headers(answer: Response[str], problem: Refusal | None) -> Response[str]:
+    if problem is not None:
+        answer.headers.update(problem.headers())
+    return answer
