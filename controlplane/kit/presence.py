@@ -6,9 +6,6 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
-REPORTS, WAITING = "presence:reports", "presence:waiting"
-
-
 @runtime_checkable
 class Presence(Protocol):
     """Losing it loses nothing: the next heartbeat of each runtime says it all again."""
@@ -50,21 +47,26 @@ class InMemory:
 class ThroughRedis:
     """For several replicas."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, prefix: str = "presence") -> None:
+        """
+        Args:
+            prefix: Of the two keys, a hash of the words and a set of those that wait.
+        """
         self._redis = redis
+        self._reports, self._waiting = f"{prefix}:reports", f"{prefix}:waiting"
 
     async def hear(self, runtime_id: UUID, report: bytes) -> None:
         async with self._redis.pipeline() as both:
-            both.hset(REPORTS, str(runtime_id), report)
-            both.sadd(WAITING, str(runtime_id))
+            both.hset(self._reports, str(runtime_id), report)
+            both.sadd(self._waiting, str(runtime_id))
             await both.execute()
 
     async def last(self, runtime_id: UUID) -> bytes | None:
-        found: bytes | None = await self._redis.hget(REPORTS, str(runtime_id))
+        found: bytes | None = await self._redis.hget(self._reports, str(runtime_id))
         return found
 
     async def take(self, most: int) -> Sequence[bytes]:
-        taken = await self._redis.spop(WAITING, most)
+        taken = await self._redis.spop(self._waiting, most)
         if not taken:
             return []
-        return [report for report in await self._redis.hmget(REPORTS, list(taken)) if report is not None]
+        return [report for report in await self._redis.hmget(self._reports, list(taken)) if report is not None]

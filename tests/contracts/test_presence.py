@@ -1,0 +1,49 @@
+"""One suite for both ways to remember runtimes' last words."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from controlplane.kit import presence
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+
+
+@pytest.fixture(params=["in memory", "through Redis"])
+async def words(request, redis_url):
+    if request.param == "in memory":
+        yield presence.InMemory()
+        return
+    redis = Redis.from_url(redis_url)
+    yield presence.ThroughRedis(redis, prefix=f"presence-{uuid4()}")
+    await redis.aclose()
+
+
+async def test_the_last_word_is_remembered_also_when_it_has_been_taken(words):
+    await words.hear(ONE, b"first")
+    await words.hear(ONE, b"last")
+
+    await words.take(10)
+
+    assert await words.last(ONE) == b"last"
+    assert await words.last(TWO) is None
+
+
+async def test_each_word_is_handed_out_once(words):
+    await words.hear(ONE, b"one")
+    await words.hear(TWO, b"two")
+
+    taken = [*await words.take(1), *await words.take(10)]
+
+    assert sorted(taken) == [b"one", b"two"]
+    assert list(await words.take(10)) == []
+
+
+async def test_a_new_word_waits_again(words):
+    await words.hear(ONE, b"one")
+    await words.take(10)
+
+    await words.hear(ONE, b"more")
+
+    assert list(await words.take(10)) == [b"more"]

@@ -1,0 +1,128 @@
+"""Runtimes' last words: written many at once, and who has fallen silent."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from msgspec import Struct
+
+from controlplane.db import schema as t
+from controlplane.domain import reports, runtimes
+from runtime_agent.wire.heartbeat import Backlog, Heartbeat
+from tests.runtimes import join
+
+
+class Row(Struct, frozen=True):
+    state: str
+    state_reason: str
+
+
+class Written(Struct, frozen=True):
+    last_seq: int
+
+
+def said(last_seq=0, **facts):
+    return Heartbeat(boot_id=UUID(int=1), epoch=1, last_seq=last_seq, head="0" * 64, acked=0, wall_ms=0, **facts)
+
+
+async def beat(db, runtime, **facts):
+    """As the door does it, and the chore after it."""
+    word = said(**facts)
+    state, reason = reports.state_of(word)
+    async with db.tenant(runtime.tenant_id) as tx:
+        await runtimes.turn(tx, runtime.id, state, reason)
+    await reports.keep(db, [reports.heard(runtime.tenant_id, runtime.id, word, db.clock())])
+
+
+async def state(db, runtime):
+    async with db.tenant(runtime.tenant_id) as tx:
+        [row] = await tx.all(Row, tx.select(t.runtimes).where(t.runtimes.c.id == runtime.id))
+    return row.state
+
+
+@pytest.mark.parametrize(
+    ("word", "wanted"),
+    [
+        (said(), "connected"),
+        (said(backlog=Backlog(records=9, oldest_age_s=60)), "connected"),
+        (said(backlog=Backlog(records=9, oldest_age_s=61)), "lagging"),
+        (said(draining=True), "draining"),
+    ],
+)
+def test_the_state_follows_from_what_the_runtime_says(word, wanted):
+    assert reports.state_of(word)[0] == wanted
+
+
+async def test_words_of_many_tenants_are_each_written_to_their_own(db):
+    mine, theirs = await join(db), await join(db)
+
+    kept = await reports.keep(
+        db, [reports.heard(site.tenant_id, site.id, said(n), db.clock()) for n, site in enumerate((mine, theirs), 1)]
+    )
+
+    assert kept == 2
+    for n, site in enumerate((mine, theirs), 1):
+        async with db.tenant(site.tenant_id) as tx:
+            assert await tx.all(Written, tx.select(t.runtime_reports)) == [Written(n)]
+
+
+async def test_an_older_word_never_replaces_a_newer(db, clock):
+    site = await join(db)
+    late = reports.heard(site.tenant_id, site.id, said(2), clock() + timedelta(seconds=1))
+    early = reports.heard(site.tenant_id, site.id, said(1), clock())
+
+    await reports.keep(db, [late])
+    await reports.keep(db, [early])
+
+    async with db.tenant(site.tenant_id) as tx:
+        assert await tx.all(Written, tx.select(t.runtime_reports)) == [Written(2)]
+
+
+async def test_a_word_of_a_runtime_that_is_gone_is_dropped(db):
+    site = await join(db)
+
+    await reports.keep(db, [reports.heard(site.tenant_id, UUID(int=7), said(), db.clock())])
+
+    async with db.tenant(site.tenant_id) as tx:
+        assert await tx.all(Written, tx.select(t.runtime_reports)) == []
+
+
+async def test_who_misses_three_heartbeats_is_silent_and_not_before(db, clock):
+    site, listening_since = await join(db), clock()
+    await beat(db, site)
+
+    clock.forward(timedelta(seconds=3 * 30 + 15))
+    assert await reports.mark_silent(db, listening_since) == 0
+    clock.forward(timedelta(seconds=1))
+    assert await reports.mark_silent(db, listening_since) == 1
+
+    assert await state(db, site) == "silent"
+    assert await reports.mark_silent(db, listening_since) == 0
+
+
+async def test_a_runtime_may_choose_a_slower_beat(db, clock):
+    site, listening_since = await join(db), clock()
+    await beat(db, site, interval_ms=600_000)
+
+    clock.forward(timedelta(minutes=29))
+
+    assert await reports.mark_silent(db, listening_since) == 0
+
+
+async def test_nobody_is_called_silent_because_we_were_away(db, clock):
+    site = await join(db)
+    await beat(db, site)
+    clock.forward(timedelta(hours=5))
+
+    assert await reports.mark_silent(db, listening_since=clock()) == 0
+
+
+async def test_two_replicas_mark_at_the_same_time_and_once(db, clock):
+    site, listening_since = await join(db), clock()
+    await beat(db, site)
+    clock.forward(timedelta(minutes=5))
+
+    await asyncio.gather(*(reports.mark_silent(db, listening_since) for _ in range(4)))
+
+    assert await state(db, site) == "silent"
