@@ -25,7 +25,7 @@ async def listing(
     tx: Reading,
     *,
     runtime_id: UUID | None = None,
-    project: str | UUID | None = None,
+    project: str | None = None,
     before: UUID | None = None,
     limit: int = 50,
 ) -> list[Agent]:

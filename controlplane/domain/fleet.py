@@ -124,7 +124,7 @@ async def listing(
     tx: Reading,
     *,
     state: State | None = None,
-    project: str | UUID | None = None,
+    project: str | None = None,
     before: UUID | None = None,
     limit: int = 50,
 ) -> list[Member]:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, true
 
 from controlplane.db import schema as t
 from controlplane.db.database import OperatorTx, TenantTx
-from controlplane.kit.ids import born_at, first_id
+from controlplane.kit.ids import born_at, first_id, parse_id
 from controlplane.kit.problems import NotFound
 
 Reading: TypeAlias = TenantTx | OperatorTx
@@ -37,6 +37,9 @@ class Search(Struct, frozen=True, kw_only=True):
 MARGIN: Final = timedelta(hours=26)
 """How far an id's time may be from the instant that its row carries: ids hold the source's local time read as UTC,
 and local times go from UTC-12 to UTC+14."""
+
+MEANT_PROJECTS: Final = 1000
+"""As many tenants' projects of one slug an operator looks through."""
 
 LAST_CHARACTER: Final = "\U0010ffff"
 
@@ -67,10 +70,11 @@ async def one(tx: Reading, into: type[Row], table: Table, identity: UUID) -> Row
     return found[0]
 
 
-async def project_ids(tx: Reading, slug_or_id: str | UUID) -> list[UUID]:
-    """The projects that a filter means: none, one, or for an operator one a tenant."""
-    column = t.projects.c.id if isinstance(slug_or_id, UUID) else t.projects.c.slug
-    found = await tx.all(_Id, tx.select(t.projects).where(column == slug_or_id).limit(1000))
+async def project_ids(tx: Reading, slug_or_id: str) -> list[UUID]:
+    """The projects that a filter means by ``default`` or ``prj_…``: none, one, or for an operator one a tenant."""
+    identity = parse_id("prj", slug_or_id)
+    meant = t.projects.c.slug == slug_or_id if identity is None else t.projects.c.id == identity
+    found = await tx.all(_Id, tx.select(t.projects).where(meant).limit(MEANT_PROJECTS))
     return [row.id for row in found]
 
 

@@ -58,7 +58,7 @@ class Filters(Struct, frozen=True, kw_only=True):
     agent: str | None = None
     """Its whole name."""
     runtime_id: UUID | None = None
-    project: str | UUID | None = None
+    project: str | None = None
     """Slug or id."""
     since: datetime | None = None
     """Started at this instant or later."""

@@ -1,5 +1,6 @@
 """What is not an answer becomes problem+json (RFC 9457): refusals with their facts, bugs with nothing."""
 
+from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +27,9 @@ UNREACHABLE = (
     asyncpg.CrashShutdownError,
 )
 """What a database or Redis that is away looks like, before or in the middle of a statement."""
+
+UNKEEPABLE = ("22021", "22P05")
+"""SQLSTATEs: character not in repertoire, untranslatable character."""
 
 RETRY_AFTER_S = 2
 
@@ -101,6 +105,8 @@ def as_refusal(request: Request[Any, Any, Any], error: Exception) -> Refusal:
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_litestar(error)
     method, path = request.method, request.scope.get("path_template", "")
+    if _is_unkeepable_text(error):
+        return refuse(request, Invalid([{"in": "", "name": "", "detail": "not UTF-8, or with a zero byte in it"}]))
     if is_unreachable(error):
         log.warning("request.unavailable", method=method, path=path, error=type(error).__name__)
         return Unavailable()
@@ -115,6 +121,12 @@ def is_unreachable(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(is_unreachable(part) for part in error.exceptions)
     return isinstance(error, UNREACHABLE) or (error.__cause__ is not None and isinstance(error.__cause__, UNREACHABLE))
+
+
+def _is_unkeepable_text(error: Exception) -> bool:
+    """Whether the caller sent text that is none, or that PostgreSQL cannot keep (U+0000)."""
+    sqlstate = getattr(error.orig, "sqlstate", "") if isinstance(error, DBAPIError) else ""
+    return isinstance(error, UnicodeDecodeError) or sqlstate in UNKEEPABLE
 
 
 class _Bug(Refusal):
@@ -142,8 +154,12 @@ def _places(error: HTTPException) -> list[dict[str, str]]:
     """Where in the request the trouble is, in Litestar's words without its internals."""
     extra = error.extra if isinstance(error.extra, list) else []
     places = [
-        {"in": str(place.get("source", "body")), "name": str(place.get("key", "")), "detail": str(place["message"])}
+        {"in": _name(place.get("source", "body")), "name": str(place.get("key", "")), "detail": str(place["message"])}
         for place in extra
         if isinstance(place, dict) and "message" in place
     ]
     return places or [{"in": "body", "name": "", "detail": error.detail}]
+
+
+def _name(source: object) -> str:
+    return str(source.value if isinstance(source, Enum) else source)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from controlplane.domain import sessions
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.sessions import Failure
-from controlplane.kit.ids import new_id
+from controlplane.kit.ids import new_id, text_id
 from controlplane.kit.problems import NotFound
 from tests.rows import Rows
 from tests.runtimes import join
@@ -108,7 +108,11 @@ async def test_filters_narrow_each_by_one_thing(db, rows):
     assert await found(db, runtime, runtime_id=other.id) == [elsewhere]
     assert await found(db, runtime, agent="refunds") == [of_agent]
     assert await found(db, runtime, agent="refund") == []
-    assert await found(db, runtime, project="staging") == await found(db, runtime, project=staging) == [in_project]
+    assert (
+        await found(db, runtime, project="staging")
+        == await found(db, runtime, project=text_id("prj", staging))
+        == [in_project]
+    )
     assert await found(db, runtime, project="nowhere") == []
     assert await found(db, runtime, runtime_id=uuid4()) == []
 

@@ -10,7 +10,6 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.tenant_api import filters, views
-from controlplane.http.tenant_api.filters import Word
 from controlplane.http.tenant_api.views import AgentView
 
 
@@ -24,14 +23,14 @@ class AgentsController(Controller):
         self,
         tx: NamedDependency[TenantTx],
         paging: NamedDependency[Paging],
-        runtime: FromQuery[Word | None] = None,
-        project: FromQuery[Word | None] = None,
+        runtime: FromQuery[str | None] = None,
+        project: FromQuery[str | None] = None,
     ) -> Page[AgentView]:
         """Agents, those of the newest runtime first."""
         rows = await agents.listing(
             tx,
             runtime_id=filters.identity("rt", "runtime", runtime),
-            project=filters.slug_or_id(project),
+            project=filters.word("project", project),
             before=paging.after_id,
             limit=paging.fetch,
         )

@@ -1,25 +1,24 @@
 """What a list of reported things can be narrowed by, from the query to the rooms' filters."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, TypeAlias
+from typing import Final, cast, get_args
 from uuid import UUID
 
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from controlplane.domain.checkpoints import Filters as CheckpointFilters
 from controlplane.domain.outcomes import Filters, Status
+from controlplane.domain.runtimes import State
 from controlplane.http.problems import Invalid
 from controlplane.kit.ids import parse_id
 
 FROM, TO = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """Instants that can be asked about."""
 
-Word: TypeAlias = Annotated[str, Meta(min_length=1, max_length=300, pattern="^[^\\x00]*$")]
-When: TypeAlias = Annotated[
-    datetime, Meta(tz=True, description="RFC 3339, with a zone.", examples=["2026-11-09T13:41:25.650Z"])
-]
+LONGEST = 300
+"""Characters of a name or an id that can be asked for."""
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -27,62 +26,61 @@ class Span(Struct, frozen=True, kw_only=True):
     until: datetime | None
 
 
-def provide_span(since: FromQuery[When | None] = None, until: FromQuery[When | None] = None) -> Span:
+def provide_span(since: FromQuery[datetime | None] = None, until: FromQuery[datetime | None] = None) -> Span:
     """From *since* on, and before *until*.
 
     Raises:
-        Invalid: If one is outside :data:`FROM` and :data:`TO`.
+        Invalid: If one has no zone, or is outside :data:`FROM` and :data:`TO`.
     """
-    for name, instant in (("since", since), ("until", until)):
-        if instant is not None and not FROM <= instant < TO:
-            raise _invalid(name, f"expected an instant from {FROM:%Y} on and before {TO:%Y}")
-    return Span(since=since, until=until)
+    return Span(since=_aware("since", since), until=_aware("until", until))
 
 
 def provide_filters(
     span: NamedDependency[Span],
     status: FromQuery[Status | None] = None,
-    agent: FromQuery[Word | None] = None,
-    runtime: FromQuery[Word | None] = None,
-    project: FromQuery[Word | None] = None,
-    q: FromQuery[Word | None] = None,
+    agent: FromQuery[str | None] = None,
+    runtime: FromQuery[str | None] = None,
+    project: FromQuery[str | None] = None,
+    q: FromQuery[str | None] = None,
 ) -> Filters:
     """Of sessions and runs.
 
     Raises:
-        Invalid: If *runtime* is not the id of one.
+        Invalid: If *runtime* is not the id of one, or another is no :func:`word`.
     """
     return Filters(
         status=status,
-        agent=agent,
+        agent=word("agent", agent),
         runtime_id=identity("rt", "runtime", runtime),
-        project=slug_or_id(project),
+        project=word("project", project),
         since=span.since,
         until=span.until,
-        q=q,
+        q=word("q", q),
     )
 
 
 def provide_checkpoint_filters(
     span: NamedDependency[Span],
-    session: FromQuery[Word | None] = None,
-    run: FromQuery[Word | None] = None,
-    node: FromQuery[Word | None] = None,
-    kind: FromQuery[Word | None] = None,
+    session: FromQuery[str | None] = None,
+    run: FromQuery[str | None] = None,
+    node: FromQuery[str | None] = None,
+    kind: FromQuery[str | None] = None,
 ) -> CheckpointFilters:
     """
     Raises:
-        Invalid: If *session* or *run* is not the id of one.
+        Invalid: If *session* or *run* is not the id of one, or another is no :func:`word`.
     """
     return CheckpointFilters(
         session_id=identity("ses", "session", session),
         run_id=identity("run", "run", run),
-        node=node,
-        type=kind,
+        node=word("node", node),
+        type=word("kind", kind),
         since=span.since,
         until=span.until,
     )
 
+
+STATES: Final[tuple[str, ...]] = get_args(State)
 
 SPAN: Final = {"span": Provide(provide_span, sync_to_thread=False)}
 FILTERS: Final = {**SPAN, "filters": Provide(provide_filters, sync_to_thread=False)}
@@ -103,9 +101,32 @@ def identity(kind: str, name: str, given: str | None) -> UUID | None:
     return found
 
 
-def slug_or_id(project: str | None) -> str | UUID | None:
-    """A project is meant by its slug or by its id."""
-    return project if project is None else parse_id("prj", project) or project
+def word(name: str, given: str | None) -> str | None:
+    """What the query parameter *name* asks for: some characters, none of which the database cannot hold.
+
+    Raises:
+        Invalid: If it is empty, longer than :data:`LONGEST` or has a NUL in it.
+    """
+    if given is not None and not (0 < len(given) <= LONGEST and "\0" not in given):
+        raise _invalid(name, f"expected 1 to {LONGEST} characters, none of them NUL")
+    return given
+
+
+def state(given: str | None) -> State | None:
+    """The state of a runtime in the query parameter of this name, which Litestar keeps for itself.
+
+    Raises:
+        Invalid: If it is none of :data:`STATES`.
+    """
+    if given is not None and given not in STATES:
+        raise _invalid("state", f"expected one of {', '.join(STATES)}")
+    return cast("State | None", given)
+
+
+def _aware(name: str, instant: datetime | None) -> datetime | None:
+    if instant is not None and (instant.tzinfo is None or not FROM <= instant < TO):
+        raise _invalid(name, f"expected RFC 3339 with a zone, from {FROM:%Y} on and before {TO:%Y}")
+    return instant
 
 
 def _invalid(name: str, detail: str) -> Invalid:

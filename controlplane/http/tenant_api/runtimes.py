@@ -9,12 +9,10 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from controlplane.db.database import TenantTx
 from controlplane.domain import fleet, runtimes
 from controlplane.domain.audit import Actor
-from controlplane.domain.runtimes import State
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.tenant_api import filters, views
-from controlplane.http.tenant_api.filters import Word
 from controlplane.http.tenant_api.views import RuntimeView
 from controlplane.kit.ids import RuntimeId
 
@@ -28,12 +26,16 @@ class RuntimesController(Controller):
         self,
         tx: NamedDependency[TenantTx],
         paging: NamedDependency[Paging],
-        project: FromQuery[Word | None] = None,
-        in_state: Annotated[State | None, QueryParameter(name="state")] = None,
+        project: FromQuery[str | None] = None,
+        in_state: Annotated[str | None, QueryParameter(name="state", schema_extra={"enum": filters.STATES})] = None,
     ) -> Page[RuntimeView]:
         """Runtimes, the one that joined last first; those that were told to go included."""
         rows = await fleet.listing(
-            tx, state=in_state, project=filters.slug_or_id(project), before=paging.after_id, limit=paging.fetch
+            tx,
+            state=filters.state(in_state),
+            project=filters.word("project", project),
+            before=paging.after_id,
+            limit=paging.fetch,
         )
         ledgers = await fleet.ledgers(tx, rows)
         return paging.page(rows, lambda row: row.id, lambda row: views.runtime(row, ledgers[row.id]))
