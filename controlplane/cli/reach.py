@@ -72,7 +72,7 @@ def database(folder: Path, *, create: bool = False) -> Iterator[Urls]:
         return
     home = Home(folder)
     home.check()
-    if not create and not (folder / "postgres" / "data").exists():
+    if not create and not home.database.exists():
         raise Declined(
             f"There is no control plane in {folder} yet.",
             f"Start one: controlplane up --home {folder}; or set CONTROLPLANE_DATABASE_URL.",
@@ -84,7 +84,7 @@ def database(folder: Path, *, create: bool = False) -> Iterator[Urls]:
     with services:
         home.make()
         home.running.unlink(missing_ok=True)
-        yield prepare(services.postgres(), home)
+        yield prepare(services.postgres(given.database_admin_url), home)
 
 
 def prepare(admin_url: str, home: Home) -> Urls:

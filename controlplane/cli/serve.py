@@ -49,6 +49,8 @@ def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_
     with told_plainly(given.database_url):
         asyncio.run(upgrade.check(given.database_url))
     ports.refuse_taken(host, port)
+    if workers > 1 and not given.redis_url:
+        click.echo("Without CONTROLPLANE_REDIS_URL each worker has limits and live updates of its own.", err=True)
     if as_json:
         show({"url": f"http://{ports.reachable_at(host)}:{port}", "workers": workers}, "", as_json)
     _run(host, port, workers)

@@ -49,6 +49,8 @@ def up(home: Path, host: str, port: int, demo: bool, as_json: bool) -> None:
     """Start everything here and keep it running; Ctrl-C stops it all."""
     for number in ENDING:
         signal.signal(number, _interrupt_once)
+    if sys.stderr.isatty():
+        click.echo("Starting the database and the server…", err=True)
     try:
         with ExitStack() as running:
             children, report = _start(running, Home(home), host, port, demo)
@@ -95,6 +97,11 @@ def _prepare(services: Services, home: Home, url: str) -> None:
     from controlplane.db.upgrade import upgrade
 
     given = settings_of(home.folder)
+    if given.database_url:
+        raise Declined(
+            "CONTROLPLANE_DATABASE_URL is set, and `up` brings a database of its own.",
+            "Unset it, or use: controlplane serve",
+        )
     urls = prepare(services.postgres(given.database_admin_url), home)
     asyncio.run(upgrade(urls.owner))
     os.environ["CONTROLPLANE_HOME"] = str(home.folder)

@@ -77,6 +77,13 @@ def test_secrets_that_are_open_to_others_are_refused_with_the_way_to_mend_it(hom
     assert f"chmod 700 {home}/secrets" in done.stderr
 
 
+def test_a_database_of_somebody_elses_is_for_serve(home):
+    done = controlplane(home, "up", CONTROLPLANE_DATABASE_URL="postgresql://cp_app@db.example.com/cloud")
+
+    assert done.returncode == 1
+    assert "controlplane serve" in done.stderr
+
+
 def test_a_home_without_a_control_plane_is_said_to_be_none(home):
     done = controlplane(home, "tenant", "list")
 
