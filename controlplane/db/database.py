@@ -175,6 +175,7 @@ class Database:
             asyncpg_url(url),
             pool_size=pool_size,
             max_overflow=pool_size,
+            hide_parameters=True,  # in error messages, which end up in logs
             connect_args={"server_settings": {"timezone": "UTC", "application_name": "controlplane"}},
         )
 

@@ -106,7 +106,7 @@ def as_refusal(request: Request[Any, Any, Any], error: Exception) -> Refusal:
         return _of_litestar(error)
     method, path = request.method, request.scope.get("path_template", "")
     if _is_unkeepable_text(error):
-        return refuse(request, Invalid([{"in": "", "name": "", "detail": "not UTF-8, or with a zero byte in it"}]))
+        return Invalid([{"in": "", "name": "", "detail": "not UTF-8, or with a zero byte in it"}])
     if is_unreachable(error):
         log.warning("request.unavailable", method=method, path=path, error=type(error).__name__)
         return Unavailable()

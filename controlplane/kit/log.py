@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -11,9 +11,9 @@ HIDDEN: Final = ("authorization", "cookie", "password", "secret", "token", "body
 """What must never be logged under any name like it; a net below the rule that nobody tries."""
 
 
-def configure(*, level: int = logging.INFO) -> None:
-    """Send structlog's events and the standard library's to stderr, in one form. Once per process."""
-    people = sys.stderr.isatty()
+def configure(*, level: int = logging.INFO, stream: TextIO = sys.stderr) -> None:
+    """Send structlog's events and the standard library's to *stream*, in one form. Once per process."""
+    people = stream.isatty()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -22,7 +22,7 @@ def configure(*, level: int = logging.INFO) -> None:
         hide,
     ]
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]  # others show variables
         if people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -30,9 +30,8 @@ def configure(*, level: int = logging.INFO) -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,5 +1,6 @@
 import asyncio
 from hashlib import sha256
+from itertools import pairwise
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -106,7 +107,7 @@ async def test_many_at_once_do_not_fork_the_chain(db, make):
 
     events = await chain(db, tenant)
     assert [event.seq for event in events] == list(range(1, 43))
-    assert all(after.prev_hash == before.hash for before, after in zip(events, events[1:], strict=False))
+    assert all(after.prev_hash == before.hash for before, after in pairwise(events))
 
 
 async def test_what_is_rolled_back_is_not_in_the_chain(db, make):

@@ -76,9 +76,9 @@ async def test_a_token_of_another_tenant_is_unknown_here(make, tenant, spend):
 
 @pytest.mark.parametrize("unfit", [{"uses": 0}, {"lifetime": timedelta(0)}, {"lifetime": timedelta(days=31)}])
 async def test_a_token_cannot_be_made_for_ever_or_for_nothing(db, tenant, unfit):
-    with pytest.raises(JoinTokenUnfit):
-        async with db.tenant(tenant.tenant_id) as tx:
-            project = await projects.named(tx, projects.DEFAULT)
+    async with db.tenant(tenant.tenant_id) as tx:
+        project = await projects.named(tx, projects.DEFAULT)
+        with pytest.raises(JoinTokenUnfit):
             await join_tokens.create(tx, SHELL, bytes(32), project.id, **unfit)
 
 
