@@ -53,6 +53,8 @@ class Scanner:
         self.touched = touched
         self._outbox = outbox
         self._clock = clock
+        self._looked_at: datetime | None = None
+        """When this process last began a look at everything that it finished."""
         self._unkept: dict[str, datetime] = {}
         """Units that could not be written for want of space, and when they were first read."""
 
@@ -67,22 +69,23 @@ class Scanner:
             DiskFull: What is not kept is found again next time.
             Stopped: On request.
         """
-        began, outcome = time.monotonic(), Outcome()
+        began, began_at, outcome = time.monotonic(), self._clock(), Outcome()
         cursor.forget_present(self._outbox)
         for units in _chunks(self.source.discover(), LOOKED_AT):
             outcome.looked_at += len(units)
             cursor.note_present(self._outbox, units)
             for chunk in _chunks(cursor.changed(self._outbox, self.source.kind, units), READ):
-                self._read(chunk, outcome)
+                self._read(chunk, outcome, self._looked_at)
                 between(outcome)
             between(outcome)
         self._bury(outcome)
         self._confess(outcome)
+        self._looked_at = began_at
         outcome.seconds = time.monotonic() - began
         return outcome
 
     def some(self, keys: Iterable[str]) -> Outcome:
-        """Look at these units only, and read those that changed.
+        """Look at these units, whose files were just seen to change, and read those that did.
 
         Raises:
             DiskFull, Stopped: As :meth:`everything`.
@@ -96,7 +99,7 @@ class Scanner:
             units.append(Unit(key, fingerprint, ""))
         outcome.looked_at = len(units)
         for chunk in _chunks(cursor.changed(self._outbox, self.source.kind, units), READ):
-            self._read(chunk, outcome)
+            self._read(chunk, outcome, self._clock())
         return outcome
 
     def overdue(self) -> Outcome:
@@ -109,13 +112,13 @@ class Scanner:
         keys = cursor.due(self._outbox, self.source.kind, self._clock(), READ)
         units = [Unit(key, self.source.fingerprint(key) or b"", "") for key in keys]
         outcome.looked_at = len(units)
-        self._read([unit for unit in units if unit.fingerprint], outcome)
+        self._read([unit for unit in units if unit.fingerprint], outcome, self._looked_at)
         if gone := [unit.key for unit in units if not unit.fingerprint]:
             outcome.records += cursor.bury(self._outbox, self.source.kind, gone, self._clock())
             outcome.vanished += len(gone)
         return outcome
 
-    def _read(self, units: list[Unit], outcome: Outcome) -> None:
+    def _read(self, units: list[Unit], outcome: Outcome, looked_at: datetime | None) -> None:
         found: list[Found] = []
         records = 0
         for unit in units:
@@ -124,7 +127,7 @@ class Scanner:
             began = time.monotonic()
             remembered = cursor.seen(self._outbox, self.source.kind, unit.key)
             try:
-                reading = self.source.read(unit.key, now=self._clock(), seen=remembered)
+                reading = self.source.read(unit.key, now=self._clock(), seen=remembered, looked_at=looked_at)
             except FileNotFoundError:
                 continue
             now = time.monotonic()

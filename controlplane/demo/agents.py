@@ -123,8 +123,8 @@ AGENTS = (
         "gpt-5-mini",
         (
             Node("poll_logs", "Poll Logs", ("query_loki",), (0.2, 0.9), (400, 1300)),
-            Node("cluster", "Cluster", ("set_output",), (0.2, 0.6), (500, 1600)),
-            Node("diagnose", "Diagnose", ("query_loki", "query_prometheus"), (0.3, 1.4), (900, 3500)),
+            Node("cluster", "Cluster", ("set_output",), (0.05, 0.2), (500, 1600)),
+            Node("diagnose", "Diagnose", ("query_loki", "query_prometheus"), (0.05, 0.5), (900, 3500)),
             Node("open_incident", "Open Incident", ("pager_create", "set_output"), (0.4, 1.2)),
         ),
         (

@@ -60,12 +60,13 @@ def test_of_a_half_written_document_no_state_is_told_and_facts_are(
     assert [draft.kind for draft in reading.records] == ["checkpoint"]
 
 
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=300)])
 def test_a_document_that_stays_half_written_counts_as_absent_when_its_writer_must_be_dead(
-    folder: SessionFolder, tmp_path: Path
+    folder: SessionFolder, tmp_path: Path, ahead: timedelta
 ) -> None:
     half = folder.state(b"")
     folder.index([checkpoint("node_start", "intake", BEGAN)])
-    aged(half, NOW)
+    aged(half, NOW + ahead)
     source = engine(tmp_path)
 
     first = source.read(KEY, now=NOW, seen=None)
@@ -435,7 +436,7 @@ def spoiled(document: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(
     states=spoiled({**state(), "timestamps": state()["timestamps"], "claimed_by": "w", "claimed_at": naive(SOON)}),
@@ -468,7 +469,7 @@ def test_whatever_stands_in_the_fields_reading_goes_on_and_every_record_is_fit_f
     arrive_whole(reading)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=200), name=st.sampled_from(["state.json", "logs/summary.json", "checkpoints/index.json"])
 )

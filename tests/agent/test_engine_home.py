@@ -66,7 +66,7 @@ def counted(drafts: list[Draft]) -> Truth:
 
 
 def test_a_home_is_read_to_the_last_token_whatever_the_machines_zone(tmp_path: Path, machine_zone: str) -> None:
-    truth = write_home(tmp_path / "home", Shape(sessions=400, zone=UTC), now=NOW)
+    truth = write_home(tmp_path / "home", Shape(sessions=150, zone=UTC), now=NOW)
 
     assert counted(everything(open_source("engine", tmp_path / "home", UTC))) == truth
 
@@ -76,13 +76,13 @@ def test_a_home_written_in_another_zone_sums_up_the_same_across_the_jump_of_its_
     tmp_path: Path, zone: str
 ) -> None:
     now = datetime(2026, 11, 5, tzinfo=UTC)
-    truth = write_home(tmp_path / "home", Shape(sessions=400, seed=3, zone=ZoneInfo(zone)), now=now)
+    truth = write_home(tmp_path / "home", Shape(sessions=150, seed=3, zone=ZoneInfo(zone)), now=now)
 
     assert counted(everything(open_source("engine", tmp_path / "home", ZoneInfo(zone)), now)) == truth
 
 
 def test_the_machines_zone_holds_where_none_is_set(tmp_path: Path, machine_zone: str) -> None:
-    truth = write_home(tmp_path / "home", Shape(sessions=100), now=NOW)
+    truth = write_home(tmp_path / "home", Shape(sessions=50), now=NOW)
 
     assert counted(everything(open_source("engine", tmp_path / "home", None))) == truth
 

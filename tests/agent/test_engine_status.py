@@ -36,6 +36,7 @@ def facts(**told: Any) -> Facts:
         ({"word": "paused", "outcome": "failure", "summary_started_at": AFTER}, "failed", None),
         ({"word": "paused", "outcome": "failure", "summary_started_at": AFTER, "error": BY_USER}, "failed", None),
         ({"word": "paused", "outcome": "paused", "summary_started_at": AFTER}, "waiting", "human_approval"),
+        ({"word": "paused", "outcome": "success", "summary_started_at": PAUSED}, "waiting", "human_approval"),
         ({"word": "paused", "outcome": "success", "summary_started_at": BEFORE}, "waiting", "human_approval"),
         ({"word": "paused", "outcome": "paused", "summary_started_at": BEFORE, "error": BY_USER}, "waiting", "resume"),
         ({"word": "paused", "error": BY_USER}, "waiting", "resume"),

@@ -69,7 +69,7 @@ def test_the_same_shape_is_the_same_home_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_a_home_has_something_of_everything(tmp_path: Path) -> None:
-    truth = write_home(tmp_path / "home", Shape(sessions=600, zone=UTC), now=NOW)
+    truth = write_home(tmp_path / "home", Shape(sessions=250, zone=UTC), now=NOW)
 
     assert set(truth.statuses) == {
         "succeeded",
