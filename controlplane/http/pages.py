@@ -13,6 +13,7 @@ from litestar.di import Provide
 from litestar.params import FromQuery
 from msgspec import Struct
 
+from controlplane.http.authorize import TENANT_PARAMETER
 from controlplane.http.problems import Invalid
 
 Row = TypeVar("Row")
@@ -95,11 +96,10 @@ PAGING: Final = {"paging": Provide(provide_paging, sync_to_thread=False)}
 
 
 def _place(request: Request[Any, Any, Any]) -> bytes:
-    tenant_id = request.state.get("tenant_id")
-    filters = sorted(
-        (name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "limit")
-    )
-    return repr((str(tenant_id), request.scope.get("path_template"), request.path_params, filters)).encode()
+    """The tenant, however it was called, the route and the filters."""
+    within = {name: value for name, value in request.path_params.items() if name != TENANT_PARAMETER}
+    filters = sorted(each for each in request.query_params.multi_items() if each[0] not in ("cursor", "limit"))
+    return repr((str(request.state.get("tenant_id")), request.scope.get("path_template"), within, filters)).encode()
 
 
 def _seal(key: bytes, place: bytes, after: str) -> str:
