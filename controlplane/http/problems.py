@@ -115,12 +115,12 @@ def as_refusal(request: Request[Any, Any, Any], error: Exception) -> Refusal:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether *error* means that the database or Redis is away."""
+    """Whether *error* means that the database or Redis is away, however often it was wrapped on its way here."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     if isinstance(error, BaseExceptionGroup):
         return all(is_unreachable(part) for part in error.exceptions)
-    return isinstance(error, UNREACHABLE) or (error.__cause__ is not None and isinstance(error.__cause__, UNREACHABLE))
+    return isinstance(error, UNREACHABLE) or (error.__cause__ is not None and is_unreachable(error.__cause__))
 
 
 def _is_unkeepable_text(error: Exception) -> bool:
