@@ -9,7 +9,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -24,6 +24,15 @@ LONG_WAIT: Final = 0.15
 
 SHORTEST: Final = 0.25
 """Per cent of the width that a bar has at least."""
+
+OPEN: Final = 1.0
+"""The same for a bar whose end is not known."""
+
+EDGE: Final = 6.0
+"""Per cent of the width in which a label leans inwards."""
+
+CROWDED: Final = 8.0
+"""Nearer than this to the first label there is no room for another."""
 
 
 class Placed(Struct, frozen=True, kw_only=True):
@@ -75,6 +84,7 @@ class Mark(Struct, frozen=True, kw_only=True):
 
 class Label(Struct, frozen=True, kw_only=True):
     x: float
+    anchor: Literal["start", "middle", "end"]
     after_ms: float
     """Since the session's start."""
 
@@ -103,7 +113,7 @@ def draw(
         checkpoints: In any order; those of other nodes than the visited ones are ticks only.
     """
     oldest_first = sorted(checkpoints, key=lambda checkpoint: checkpoint.created_at)
-    placed = place(session, detail, oldest_first, runs)
+    placed = place(session, detail, oldest_first, runs, now)
     waits = _waits(session, runs, placed, now)
     axis = _Axis(session.started_at, placed, waits)
     return Timeline(
@@ -115,7 +125,9 @@ def draw(
     )
 
 
-def place(session: Whole, detail: Detail, checkpoints: Sequence[Checkpoint], runs: Sequence[Run]) -> list[Placed]:
+def place(
+    session: Whole, detail: Detail, checkpoints: Sequence[Checkpoint], runs: Sequence[Run], now: datetime
+) -> list[Placed]:
     """The visits with their times, and last the one that has begun and not ended, if there is one."""
     starts = _starts(session, detail, checkpoints)
     began = {run.trace: run.started_at for run in runs if run.trace}
@@ -128,7 +140,7 @@ def place(session: Whole, detail: Detail, checkpoints: Sequence[Checkpoint], run
         clock = start + timedelta(milliseconds=visit.latency_ms)
         placed.append(Placed(visit=visit, start=start, end=clock, inferred=begun is None))
     if session.status in UNFINISHED:
-        placed.extend(_open(session, starts, clock))
+        placed.extend(_open(session, starts, clock, now))
     return placed
 
 
@@ -147,13 +159,14 @@ def _starts(session: Whole, detail: Detail, checkpoints: Sequence[Checkpoint]) -
     return starts
 
 
-def _open(session: Whole, starts: dict[str, deque[datetime]], clock: datetime) -> list[Placed]:
+def _open(session: Whole, starts: dict[str, deque[datetime]], clock: datetime, now: datetime) -> list[Placed]:
+    """The visit that has begun and not ended: one that runs goes on until now, a lost one to its last sign of life."""
     begun = max(((times[-1], node) for node, times in starts.items() if times), default=None)
     if begun is None or begun[0] < clock - timedelta(seconds=1):
         return []
     start, node = begun
-    end = max(start, session.updated_at or start, session.changed_at)
-    return [Placed(visit=Visit(node=node, outcome=session.status), start=start, end=end, inferred=False, open=True)]
+    end = now if session.status == "running" else max(session.updated_at or start, session.changed_at)
+    return [Placed(visit=Visit(node=node, outcome=session.status), start=start, end=max(start, end), inferred=False, open=True)]
 
 
 def _waits(session: Whole, runs: Sequence[Run], placed: Sequence[Placed], now: datetime) -> list[Wait]:
@@ -217,8 +230,9 @@ class _Axis:
         return 100.0
 
     def bar(self, placed: Placed) -> Bar:
-        x = min(self.at(placed.start), 100 - SHORTEST)
-        return Bar(x=x, width=round(max(self.at(placed.end) - x, SHORTEST), 3), placed=placed)
+        least = OPEN if placed.open else SHORTEST
+        x = min(self.at(placed.start), 100 - least)
+        return Bar(x=x, width=round(max(self.at(placed.end) - x, least), 3), placed=placed)
 
     def gap(self, wait: Wait) -> Gap:
         x = self.at(wait.start)
@@ -227,10 +241,15 @@ class _Axis:
     def labels(self) -> list[Label]:
         """Quarters of the time that was worked through; where waits were cut, their ends instead."""
         first, last = self._points[0][0], self._points[-1][0]
-        if self._cuts:
-            instants = [first, *(instant for wait in self._cuts.values() for instant in (wait.start, wait.end))]
-        else:
-            instants = [first + n * (last - first) / 4 for n in range(5)]
-        return [
-            Label(x=self.at(instant), after_ms=(instant - self._start).total_seconds() * 1_000) for instant in instants
-        ]
+        if not self._cuts:
+            return [self._label(first + n * (last - first) / 4) for n in range(5)]
+        labels = [self._label(first)]
+        for wait in sorted(self._cuts.values(), key=lambda wait: wait.start):
+            labels += [self._label(wait.start, "end"), self._label(wait.end, "start")]
+        return [label for label in labels if label is labels[0] or label.x > CROWDED]
+
+    def _label(self, instant: datetime, anchor: Literal["start", "middle", "end"] = "middle") -> Label:
+        x = self.at(instant)
+        if not EDGE < x < 100 - EDGE:
+            anchor = "start" if x <= EDGE else "end"
+        return Label(x=x, anchor=anchor, after_ms=(instant - self._start).total_seconds() * 1_000)
