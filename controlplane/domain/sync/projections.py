@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import asdict
 from sqlalchemy import Table, TextClause, text
 from sqlalchemy.dialects import postgresql
 
@@ -16,7 +17,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain.sync.batches import Unknown
 from controlplane.domain.sync.identities import Identities
-from controlplane.kit.ids import ProjectId, RuntimeId, born_ms
+from controlplane.kit.ids import ProjectId, RuntimeId
 from runtime_agent.wire.records import (
     CheckpointSeen,
     CostLine,
@@ -31,6 +32,8 @@ from runtime_agent.wire.records import (
 Row = dict[str, object]
 
 DAY_MS = 86_400_000
+NOISE_BITS = 80
+"""Behind the milliseconds in an id."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 SAME_FOR_ALL = ("tenant_id", "runtime_id", "project_id", "epoch", "received_at")
@@ -42,11 +45,11 @@ class Rows:
 
     def __init__(self, identities: Identities) -> None:
         self._ids = identities
-        self._states: dict[Table, dict[UUID, tuple[datetime, Row]]] = {t.sessions: {}, t.runs: {}}
-        self._facts: dict[Table, dict[UUID, Row]] = {t.checkpoints: {}, t.cost_entries: {}}
+        self._states: dict[Table, dict[int, tuple[datetime, Row]]] = {t.sessions: {}, t.runs: {}}
+        self._facts: dict[Table, dict[int, Row]] = {t.checkpoints: {}, t.cost_entries: {}}
         self._losses: list[Row] = []
         self._agents: set[str] = set()
-        self._born_days: dict[str, set[int]] = {table.name: set() for table in (*self._states, *self._facts)}
+        self._born_days: dict[Table, set[int]] = {table: set() for table in (*self._states, *self._facts)}
 
     def add(self, seq: int, record: Record | Unknown) -> None:
         """Project *record*. Of two states of one thing in a batch the later one stays."""
@@ -67,22 +70,9 @@ class Rows:
 
     def _session(self, seq: int, record: SessionState) -> None:
         row = _outcome(seq, record)
+        row["detail"] = {name: row.pop(name) for name in _DETAIL}
         row["id"] = identity = self._ids.session(record.agent, record.session)
         row["source_id"] = record.session
-        row["updated_at"] = record.updated_at
-        row["current_node"] = record.current_node
-        row["logged_input_tokens"] = record.logged_input_tokens
-        row["logged_output_tokens"] = record.logged_output_tokens
-        row["detail"] = {
-            "started_raw": record.started_raw,
-            "visits": record.visits,
-            "nodes": record.nodes,
-            "nodes_omitted": record.nodes_omitted,
-            "goal": record.goal,
-            "entry_point": record.entry_point,
-            "claimed_by": record.claimed_by,
-            "claimed_at": record.claimed_at,
-        }
         self._agents.add(record.agent)
         self._put_state(t.sessions, identity, row, record.changed_at)
 
@@ -90,9 +80,7 @@ class Rows:
         row = _outcome(seq, record)
         row["id"] = identity = self._ids.run(record.agent, record.session, record.run)
         row["session_id"] = self._ids.session(record.agent, record.session)
-        row["source_id"] = record.run
-        row["trace"] = record.trace
-        row["execution"] = record.execution
+        row["source_id"] = row.pop("run")
         self._put_state(t.runs, identity, row, record.changed_at)
 
     def _checkpoint(self, seq: int, record: CheckpointSeen) -> None:
@@ -139,21 +127,24 @@ class Rows:
         )
 
     def _put_state(self, table: Table, identity: UUID, row: Row, changed_at: datetime) -> None:
-        held = self._states[table].get(identity)
+        number = identity.int
+        held = self._states[table].get(number)
         if held is None or held[0] <= changed_at:
-            self._states[table][identity] = (changed_at, row)
-            self._note_birth(table, identity)
+            self._states[table][number] = (changed_at, row)
+            self._born_days[table].add((number >> NOISE_BITS) // DAY_MS)
 
     def _put_fact(self, table: Table, identity: UUID, row: Row) -> None:
-        self._facts[table].setdefault(identity, row)
-        self._note_birth(table, identity)
-
-    def _note_birth(self, table: Table, identity: UUID) -> None:
-        self._born_days[table.name].add(born_ms(identity) // DAY_MS)
+        number = identity.int
+        self._facts[table].setdefault(number, row)
+        self._born_days[table].add((number >> NOISE_BITS) // DAY_MS)
 
     def births(self) -> set[tuple[str, datetime]]:
         """Table and first instant of a month, for the partitions that must be there."""
-        return {(name, month_of(EPOCH + timedelta(days=day))) for name, days in self._born_days.items() for day in days}
+        return {
+            (table.name, month_of(EPOCH + timedelta(days=day)))
+            for table, days in self._born_days.items()
+            for day in days
+        }
 
     async def write(self, tx: TenantTx, runtime_id: RuntimeId, project_id: ProjectId, epoch: int) -> None:
         """Put the rows into the tables, one statement a table."""
@@ -188,29 +179,18 @@ _COST_FIELDS = (
 )
 
 
+_DETAIL = ("started_raw", "visits", "nodes", "nodes_omitted", "goal", "entry_point", "claimed_by", "claimed_at")
+
+
 def _outcome(seq: int, record: SessionState | RunState) -> Row:
-    error: Error | None = record.error
-    return {
-        "seq": seq,
-        "agent": record.agent,
-        "system": record.system,
-        "changed_at": record.changed_at,
-        "source_status": record.source_status,
-        "status": record.status,
-        "waiting_for": record.waiting_for,
-        "quality": record.quality,
-        "attention": record.attention,
-        "started_at": record.started_at,
-        "ended_at": record.ended_at,
-        "duration_ms": record.duration_ms,
-        "path": record.path,
-        "steps": record.steps,
-        "retries": record.retries,
-        "input_tokens": record.input_tokens,
-        "output_tokens": record.output_tokens,
-        "error_name": error.name if error else None,
-        "error_line": error.line if error else None,
-    }
+    """The fields that are columns of the same name, and the few that are not."""
+    row = asdict(record)
+    del row["record_id"], row["occurred_at"], row["session"]
+    error: Error | None = row.pop("error")
+    row["seq"] = seq
+    if error is not None:
+        row["error_name"], row["error_line"] = error.name, error.line
+    return row
 
 
 _POSTGRES = postgresql.dialect()  # type: ignore[no-untyped-call]
