@@ -84,7 +84,7 @@ async def _once(agent: Agent, progress: Progress) -> Done:
 async def _look(agent: Agent, scanner: Scanner, done: Done, told: Callable[[Outcome], None]) -> None:
     outcome = await asyncio.to_thread(agent.look, scanner, told)
     if outcome is None:
-        done.problem = "; ".join(trouble.line for trouble in agent.troubles.all())
+        done.problem = f"{scanner.source.path}: " + "; ".join(trouble.line for trouble in agent.troubles.all())
         return
     try:
         outcome.records += await _read_again(agent, scanner)
