@@ -112,7 +112,7 @@ LOST: Final = text(
     SELECT l.runtime_id, l.kind, l.epoch, l.first_seq, l.last_seq, l.records, l.reason, l.detail, l.noticed_at
     FROM runtimes r
     CROSS JOIN LATERAL (
-        SELECT * FROM sync_losses s WHERE s.tenant_id = r.tenant_id AND s.runtime_id = r.id ORDER BY s.id DESC LIMIT :most
+        SELECT * FROM sync_losses s WHERE s.tenant_id = r.tenant_id AND s.runtime_id = r.id ORDER BY s.noticed_at DESC, s.id DESC LIMIT :most
     ) l
     WHERE r.tenant_id = ANY (CAST(:tenants AS uuid[])) AND r.id = ANY (CAST(:runtimes AS uuid[]))
     ORDER BY l.id DESC

@@ -212,12 +212,12 @@ def _of_a_newer_kind(line: bytes) -> Unknown | None:
 
 
 def _absurd(record: Record | Unknown, now: datetime) -> str | None:
-    """Which of the times that ids and order hang on cannot be, or None."""
+    """Which of the times in *record* cannot be, or None."""
     latest = now + AHEAD
     instants, names = _TIMES.get(type(record), ((), ()))
     for field in instants:
         instant = getattr(record, field)
-        if not EARLIEST <= instant <= latest:
+        if instant is not None and not EARLIEST <= instant <= latest:
             return f"{field} is {instant.isoformat()}"
     for field in names:
         stamped = stamp_ms(getattr(record, field))
@@ -229,8 +229,8 @@ def _absurd(record: Record | Unknown, now: datetime) -> str | None:
 _EARLIEST_MS = milliseconds(EARLIEST)
 
 _TIMES: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    SessionState: (("started_at", "changed_at"), ("session",)),
-    RunState: (("started_at", "changed_at"), ("session",)),
+    SessionState: (("started_at", "changed_at", "updated_at", "ended_at", "claimed_at"), ("session",)),
+    RunState: (("started_at", "changed_at", "ended_at"), ("session",)),
     CheckpointSeen: (("created_at",), ("session", "checkpoint")),
     CostLine: (("spent_at",), ("session",)),
 }

@@ -69,5 +69,5 @@ class Identities:
     def cost(self, spent_at: datetime, entry: str) -> UUID:
         return self._derive(milliseconds(spent_at), "cost", entry)
 
-    def loss(self, noticed_at: datetime, record_id: UUID) -> UUID:
-        return self._derive(milliseconds(noticed_at), "loss", str(record_id))
+    def loss(self, record_id: UUID) -> UUID:
+        return self._derive(self._born, "loss", str(record_id))

@@ -116,7 +116,7 @@ class Rows:
     def _lost(self, kind: str, seq: int, record: Gap | Quarantine, records: int, reason: str, detail: str) -> None:
         self._losses.append(
             {
-                "id": self._ids.loss(record.occurred_at, record.record_id),
+                "id": self._ids.loss(record.record_id),
                 "kind": kind,
                 "first_seq": seq,
                 "last_seq": seq,

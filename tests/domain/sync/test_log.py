@@ -156,6 +156,7 @@ BROKEN = {
     "too large": (line(session(attention=["x" * 500])) + b" " * 300_000, refusals.RecordTooLarge),
     "before 2000": (line(session(started_at=T0.replace(year=1999))), refusals.RecordAbsurdTime),
     "a name from before 2000": (line(session(session="session_19700101_000000_1")), refusals.RecordAbsurdTime),
+    "an end before all time": (line(session(ended_at=T0.replace(year=1))), refusals.RecordAbsurdTime),
     "from next week": (line(session(changed_at=T0 + timedelta(days=7))), refusals.RecordAbsurdTime),
 }
 
