@@ -62,11 +62,17 @@ class ThroughRedis:
             await both.execute()
 
     async def last(self, runtime_id: UUID) -> bytes | None:
-        found: bytes | None = await self._redis.hget(self._reports, str(runtime_id))
-        return found
+        found = await self._redis.hget(self._reports, str(runtime_id))
+        return _as_bytes(found)
 
     async def take(self, most: int) -> Sequence[bytes]:
         taken = await self._redis.spop(self._waiting, most)
         if not taken:
             return []
-        return [report for report in await self._redis.hmget(self._reports, list(taken)) if report is not None]
+        words = map(_as_bytes, await self._redis.hmget(self._reports, list(taken)))
+        return [word for word in words if word is not None]
+
+
+def _as_bytes(found: bytes | str | None) -> bytes | None:
+    """What Redis answered; the client's types allow for text that it was not asked to make."""
+    return found.encode() if isinstance(found, str) else found
