@@ -1,7 +1,8 @@
 """Ingest end to end, and COPY of the same rows beside it: one PostgreSQL, one server process, four agents.
 
-The server is the real program on a durable database; the agents compress, hash and post as ours does. COPY goes into
-tables with the same columns and indexes, without row-level security, in transactions of the same size.
+The server is the real program on a durable database; the agents compress, hash and post as ours does. The limit is one
+COPY after the other on one connection, into every table that a batch writes, with the same columns and indexes but
+without row-level security, in transactions of the same size.
 """
 
 import asyncio
@@ -170,42 +171,23 @@ async def _timed(http: httpx.AsyncClient, agents: Sequence[_Agent], server: int,
 
 
 async def _copied(url: str) -> float:
-    """Seconds to COPY what was ingested into tables of the same columns and indexes, batch by batch."""
+    """Seconds to COPY what was ingested into tables of the same columns and indexes, batch by batch, on one connection."""
     owner = await asyncpg.connect(url)
-    batches = []
-    for runtime in await owner.fetch("SELECT id FROM runtimes ORDER BY id"):
-        rows = {
-            table: await owner.fetch(
-                f"SELECT * FROM {table} WHERE runtime_id = $1 ORDER BY received_at, id", runtime[0]
-            )
-            for table in TABLES
-        }
-        batches.append(
-            [
-                (
-                    rows["sessions"][n * HALF : (n + 1) * HALF],
-                    rows["runs"][n * HALF : (n + 1) * HALF],
-                    rows["sync_batches"][n : n + 1],
-                )
-                for n in range(WARM_UP + BATCHES)
-            ]
-        )
     for table in TABLES:
         await owner.execute(f"CREATE TABLE copied_{table} (LIKE {table} INCLUDING ALL)")
-    connections = [await asyncpg.connect(url) for _ in batches]
+    rows = {table: await owner.fetch(f"SELECT * FROM {table} ORDER BY received_at, runtime_id, id") for table in TABLES}
 
-    async def copying(connection: asyncpg.Connection, own: Sequence[tuple[list[asyncpg.Record], ...]]) -> None:
-        for batch in own:
-            async with connection.transaction():
-                for table, rows in zip(TABLES, batch, strict=True):
-                    await connection.copy_records_to_table(f"copied_{table}", records=rows)
+    async def copy(first: int, last: int) -> None:
+        for n in range(first, last):
+            async with owner.transaction():
+                for table, size in zip(TABLES, (HALF, HALF, 1), strict=True):
+                    await owner.copy_records_to_table(f"copied_{table}", records=rows[table][n * size : (n + 1) * size])
 
-    await asyncio.gather(*(copying(c, own[:WARM_UP]) for c, own in zip(connections, batches, strict=True)))
+    await copy(0, AGENTS * WARM_UP)
     began = time.monotonic()
-    await asyncio.gather(*(copying(c, own[WARM_UP:]) for c, own in zip(connections, batches, strict=True)))
+    await copy(AGENTS * WARM_UP, AGENTS * (WARM_UP + BATCHES))
     took = time.monotonic() - began
-    for connection in (owner, *connections):
-        await connection.close()
+    await owner.close()
     return took
 
 
