@@ -128,6 +128,16 @@ class Decision(Struct, frozen=True):
     """Which line decided: ``role:viewer``, ``operator:admin``, ``none``."""
 
 
+class AuthenticationRequired(Refusal):
+    """Nobody said who they are, or not in a way that this surface takes."""
+
+    code, status, title = "authentication-required", 401, "Say who you are first"
+    hint = "Send a credential of this surface: Authorization: Bearer ec_…, or sign in."
+
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
 class NotYours(Refusal):
     """Somebody tried to hand on what they do not hold."""
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
+from controlplane.domain.permissions import AuthenticationRequired
 from controlplane.kit.ids import RuntimeId, TenantId
 from controlplane.kit.problems import Refusal
 from runtime_agent.wire.join import AUDIENCE
@@ -31,10 +32,10 @@ REMEMBERED = 20_000
 """Verified access tokens kept, so that a runtime's next call costs no signature check."""
 
 
-class TokenInvalid(Refusal):
+class TokenInvalid(AuthenticationRequired):
     """Missing, forged, expired, or made for somebody else: which one is nobody's business."""
 
-    code, status, title = "authentication-required", 401, "No valid runtime token came with this call"
+    title = "No valid runtime token came with this call"
     hint = "The agent asks for a new one with its own key; where that is refused too, join again."
 
     def headers(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit
+from controlplane.domain import audit, tenants
 from controlplane.domain.audit import Actor
 from controlplane.kit.ids import ProjectId, RuntimeId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
@@ -28,8 +28,7 @@ class Revoked(Refusal):
     hint = "Nothing is lost: the agent keeps its outbox. To let it in again, join with a new token."
 
 
-class TenantSuspended(Refusal):
-    code, status, title = "tenant-suspended", 403, "This tenant is suspended"
+class TenantSuspended(tenants.TenantSuspended):
     hint = "Nothing is lost: the agent keeps its outbox and asks again from time to time."
 
 

@@ -10,7 +10,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from controlplane.domain import people, tenants
-from controlplane.domain.permissions import ApiKey, Authorizer, OperatorKey, Person, Principal, Runtime
+from controlplane.domain.permissions import (
+    ApiKey,
+    AuthenticationRequired,
+    Authorizer,
+    OperatorKey,
+    Person,
+    Principal,
+    Runtime,
+)
 from controlplane.domain.tenants import Tenant, TenantSuspended
 from controlplane.http.problems import Invalid
 from controlplane.http.sessions import refuse_foreign_pages
@@ -62,14 +70,6 @@ def rule(surface: Surface, permission: str | None = None) -> dict[str, Rule]:
 def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
     """``@get("/livez", opt=open_to_all("says nothing"))``."""
     return {"rule": Rule(surface=surface, open_because=because)}
-
-
-class AuthenticationRequired(Refusal):
-    code, status, title = "authentication-required", 401, "Say who you are first"
-    hint = "Send a credential of this surface: Authorization: Bearer ec_…, or sign in."
-
-    def headers(self) -> dict[str, str]:
-        return {"WWW-Authenticate": "Bearer"}
 
 
 class PermissionDenied(Refusal):

@@ -35,7 +35,7 @@ async def complete(message: Message, scope: Scope) -> None:
         return
     headers = MutableScopeHeaders.from_message(message)
     headers["Request-Id"] = request_id(scope)
-    if scope["method"] == "OPTIONS" and "allow" in headers:  # Litestar names the methods of one handler only
+    if dict(scope).get("method") == "OPTIONS" and "allow" in headers:  # Litestar names one handler's methods only
         headers["Allow"] = scope["litestar_app"].state.methods[scope["path_template"]]
     for name, value in {**CAREFUL, **PRIVATE}.items():
         headers.setdefault(name, value)

@@ -23,7 +23,7 @@ OPEN = {
 }
 """Routes that ask for no credential before they run; the reason stands in each one's rule."""
 
-OPEN_IN_THE_CONSOLE = re.compile("/console/(sign-in|welcome|static/.*)")
+OPEN_IN_THE_CONSOLE = re.compile(r"/console/(sign-in|welcome|static/.*|\{rest\})")
 
 
 def locked(app):

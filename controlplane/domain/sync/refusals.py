@@ -83,10 +83,6 @@ class Truncated(BatchUnreadable):
     code = "batch-truncated"
 
 
-class NotLines(BatchUnreadable):
-    code = "batch-not-ndjson"
-
-
 class UnsupportedProtocol(Refusal):
     """The agent speaks a protocol that this release has never heard of, or has forgotten."""
 

@@ -10,8 +10,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from controlplane.domain.permissions import AuthenticationRequired
 from controlplane.http import problems
-from controlplane.http.authorize import AuthenticationRequired, Surface, open_to_all, rule
+from controlplane.http.authorize import Surface, open_to_all, rule
 from controlplane.http.console import assets, finding, render, sign_in
 from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions
 from controlplane.http.console.screen import Screen, provide_screen

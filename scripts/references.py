@@ -1,0 +1,187 @@
+"""Write the pages of docs/reference that are made from the code: ``.venv/bin/python -m scripts.references``.
+
+Tests compare the files with what this makes, so that a permission or a refusal changes in plain sight or not at all.
+"""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+import controlplane
+from controlplane import settings
+from controlplane.app import build
+from controlplane.db.database import Database
+from controlplane.domain import keys
+from controlplane.domain.permissions import (
+    OPERATOR_PERMISSIONS,
+    OPERATOR_ROLES,
+    OPERATORS_IN_TENANTS,
+    PERMISSIONS,
+    ROLES,
+    RUNTIME_PERMISSIONS,
+)
+from controlplane.http import proof
+from controlplane.http.proof import Lock
+from controlplane.kit.problems import Refusal
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+
+
+def pages() -> dict[str, str]:
+    """What each file of docs/reference has to hold."""
+    app = build(Database("postgresql://nobody@127.0.0.1/none"), keys.new())
+    found = proof.locks(app)
+    return {
+        "permissions.json": msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n",
+        "permissions.md": permissions(found),
+        "refusals.md": refusals(),
+        "settings.md": settings_page(),
+    }
+
+
+def permissions(locks: list[Lock]) -> str:
+    """Who may do what, and what each operation takes."""
+    return "\n".join(
+        [
+            "# Permissions",
+            "",
+            "For whoever gives out roles and keys, and for whoever reviews them.",
+            "Made by `python -m scripts.references` from `controlplane/domain/permissions.py` and the routes.",
+            "",
+            "## Roles in a tenant",
+            "",
+            *_grid(PERMISSIONS, ROLES),
+            "",
+            "Nobody hands on a role that holds more than they do.",
+            "",
+            "## Operators",
+            "",
+            *_grid(OPERATOR_PERMISSIONS, OPERATOR_ROLES),
+            "",
+            "Inside a tenant of which they are no member, in the console only:",
+            "",
+            *_grid(PERMISSIONS, OPERATORS_IN_TENANTS),
+            "",
+            "## Runtimes",
+            "",
+            *(f"- `{name}`: {meaning}" for name, meaning in RUNTIME_PERMISSIONS.items()),
+            "",
+            "## Operations",
+            "",
+            "| method | path | surface | takes |",
+            "|---|---|---|---|",
+            *(f"| {lock.method} | `{lock.path}` | {lock.surface or ''} | {_takes(lock)} |" for lock in locks),
+            "",
+        ]
+    )
+
+
+def refusals() -> str:
+    """Every code that a caller can meet."""
+    return "\n".join(
+        [
+            "# Refusals",
+            "",
+            "For whoever meets a `code` in an answer, a log or on a screen.",
+            "Made by `python -m scripts.references` from the classes that are raised.",
+            "",
+            "| code | status | title | what to do |",
+            "|---|---|---|---|",
+            *(
+                f"| `{code}` | {each.status} | {each.title} | {_hint(each)} |"
+                for code, each in sorted(((each.code, each) for each in every_refusal()), key=lambda pair: pair[0])
+            ),
+            "",
+        ]
+    )
+
+
+def settings_page() -> str:
+    """Every setting, its type and its default."""
+    meanings = _field_docstrings(settings.Settings)
+    return "\n".join(
+        [
+            "# Settings",
+            "",
+            "For whoever runs the control plane.",
+            "Made by `python -m scripts.references` from `controlplane/settings.py`.",
+            "A setting is an environment variable, or the same name in lower case without prefix in",
+            "`<home>/controlplane.toml`; the environment overrules the file.",
+            "",
+            "| setting | default | meaning |",
+            "|---|---|---|",
+            *(
+                f"| `{settings.PREFIX}{field.name.upper()}` | {_default(field.default)} | {meanings[field.name]} |"
+                for field in msgspec.structs.fields(settings.Settings)
+            ),
+            "",
+        ]
+    )
+
+
+def every_refusal() -> Iterator[type[Refusal]]:
+    """The refusals that have a code, sorted by module; what refines another's hint only is left out."""
+    for module in pkgutil.walk_packages(controlplane.__path__, "controlplane."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    yield from sorted(_below(Refusal), key=lambda each: (each.__module__, each.__qualname__))
+
+
+def _below(parent: type[Refusal]) -> Iterator[type[Refusal]]:
+    for child in parent.__subclasses__():
+        if "code" in vars(child):
+            yield child
+        yield from _below(child)
+
+
+def _grid(meanings: Mapping[str, str], roles: Mapping[str, frozenset[str]]) -> list[str]:
+    lines = [f"| permission | {' | '.join(roles)} | |", "|---|" + "---|" * (len(roles) + 1)]
+    for name, meaning in meanings.items():
+        marks = " | ".join("x" if name in held else "" for held in roles.values())
+        lines.append(f"| `{name}` | {marks} | {meaning} |")
+    return lines
+
+
+def _takes(lock: Lock) -> str:
+    if lock.open_because:
+        return f"nothing: {lock.open_because}"
+    return f"`{lock.permission}`" if lock.permission else "being signed in"
+
+
+def _hint(refusal: type[Refusal]) -> str:
+    return refusal.hint if isinstance(refusal.hint, str) else "See the answer."
+
+
+def _default(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    return f"`{value}`"
+
+
+def _field_docstrings(struct: type) -> dict[str, str]:
+    """The sentence below each field."""
+    [body] = ast.parse(inspect.getsource(struct)).body
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {}
+    name = ""
+    for statement in body.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            name = statement.target.id
+            found[name] = ""
+        elif name and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            found[name] = " ".join(str(statement.value.value).split())
+    return found
+
+
+def main() -> None:
+    for name, content in pages().items():
+        (FOLDER / name).write_text(content)
+
+
+if __name__ == "__main__":
+    main()
