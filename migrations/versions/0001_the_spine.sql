@@ -170,7 +170,7 @@ CREATE TABLE sessions (
     logged_input_tokens bigint NOT NULL,
     logged_output_tokens bigint NOT NULL,
     detail json NOT NULL,
-    CONSTRAINT pk_sessions PRIMARY KEY (tenant_id, id)
+    CONSTRAINT pk_sessions PRIMARY KEY (tenant_id, id) INCLUDE (status, started_at)
 ) PARTITION BY RANGE (id);
 CREATE INDEX ix_sessions_tenant_id_agent_id ON sessions (tenant_id, agent, id);
 CREATE INDEX ix_sessions_tenant_id_runtime_id_id ON sessions (tenant_id, runtime_id, id);
