@@ -71,6 +71,7 @@ class _Agent:
         self.runtime_id, self.lines = runtime_id, lines
         self.headers = {"Authorization": f"Bearer {token}", "Sync-Protocol": str(PROTOCOL)}
         self.welcome: Welcome
+        self._heads: list[bytes] = []
 
     async def hello(self, http: httpx.AsyncClient) -> None:
         said = Hello(
@@ -88,13 +89,13 @@ class _Agent:
         )
         answer.raise_for_status()
         self.welcome = msgspec.json.decode(answer.content, type=Welcome)
+        self._heads = [chain.origin(self.runtime_id, self.welcome.epoch)]
+        for lines in self.lines:
+            self._heads.append(chain.extend(self._heads[-1], lines))
 
     async def send(self, http: httpx.AsyncClient, first: int, last: int) -> None:
         """Batches *first* up to before *last*, from wherever the log stands: sent again they are the same."""
-        head = chain.origin(self.runtime_id, self.welcome.epoch)
-        for lines in self.lines[:first]:
-            head = chain.extend(head, lines)
-        seq = 1 + sum(map(len, self.lines[:first]))
+        head, seq = self._heads[first], 1 + sum(map(len, self.lines[:first]))
         for lines in self.lines[first:last]:
             body = zstandard.compress(b"".join(line + b"\n" for line in lines), 1)
             headers = {

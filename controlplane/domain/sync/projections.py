@@ -39,6 +39,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_FOR_ALL = ("tenant_id", "runtime_id", "project_id", "epoch", "received_at")
 """Columns that a whole batch shares: sent once as parameters, not once a row."""
 
+SEE_AGENTS = text("""
+    INSERT INTO agents (tenant_id, id, runtime_id, project_id, name, first_seen_at)
+    SELECT CAST(:tenant_id AS uuid), seen.id, CAST(:runtime_id AS uuid), CAST(:project_id AS uuid), seen.name,
+        CAST(:first_seen_at AS timestamptz)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[])) AS seen(id, name)
+    ON CONFLICT (tenant_id, id) DO NOTHING
+""")
+
 
 class Rows:
     """The rows of one batch by table, and the months that they fall into."""
@@ -166,11 +174,15 @@ class Rows:
             yield table, list(facts.values())
 
     async def _see_agents(self, tx: TenantTx, runtime_id: RuntimeId, project_id: ProjectId) -> None:
-        rows = [
-            {"id": self._ids.agent(name), "runtime_id": runtime_id, "project_id": project_id, "name": name}
-            for name in sorted(self._agents)
-        ]
-        await tx.run(tx.insert(t.agents).values(first_seen_at=tx.now).on_conflict_do_nothing(), rows)
+        names = sorted(self._agents)
+        await tx.load(
+            SEE_AGENTS,
+            runtime_id=runtime_id,
+            project_id=project_id,
+            first_seen_at=tx.now,
+            ids=[self._ids.agent(name) for name in names],
+            names=names,
+        )
 
 
 _COST_FIELDS = (
