@@ -1,0 +1,225 @@
+"""One run from an empty folder to the verdict: everything real, everything killed."""
+
+import time
+from random import Random
+
+from tests.faults import schedule, verdict
+from tests.faults.agent import RuntimeAgent
+from tests.faults.items import items_of_server
+from tests.faults.processes import kill
+from tests.faults.promise import Promise
+from tests.faults.proxy import Proxy
+from tests.faults.server import ControlPlane
+from tests.faults.trace import Trace
+from tests.faults.vanishing import vanish
+from tests.faults.writer import Writer
+
+ROUND = 25
+"""Kills between two verdicts."""
+
+MOMENT_S = 3.0
+"""How long to wait for the moment of a fault; without it, it falls anyway."""
+
+THROUGH_S = 8.0
+"""How long something may take to get through between two faults; the agent leaves a server in need alone for a while."""
+
+JOIN_S = 60.0
+SETTLE_S = 120.0
+"""How long agent and server may take to come to rest once nothing is killed any more: a whole heartbeat, and more."""
+
+JOIN_KILLS, SCAN_KILLS = 3, 4
+
+
+class Wrong(AssertionError):
+    """Something is not where it must be; the message says what, and how it came to that."""
+
+
+class Run:
+    def __init__(self, folder, *, kills, seed, past):
+        self.folder, self.kills, self.seed = folder, kills, seed
+        self.killed = 0
+        self._past = past
+        self._dice = Random(seed)
+        self.trace = Trace(folder / "trace.txt")
+        self.writer = Writer(folder, Random(seed + 1))
+        self.server = ControlPlane(folder, Random(seed + 2), self.trace)
+        self.proxy = Proxy(self.server.port, Random(seed + 3), self.trace)
+        self.agent = RuntimeAgent(folder, self.proxy.url, self.writer.home, self.trace)
+        self.promise = Promise(self.trace)
+
+    def go(self):
+        """
+        Raises:
+            Wrong: With seed and trace.
+        """
+        try:
+            self._begin()
+            faults = schedule.deal(self.kills - self.killed, self._dice)
+            for first in range(0, len(faults), ROUND):
+                self._round(faults[first : first + ROUND])
+        except Exception as error:
+            raise Wrong(self._told(error)) from error
+        finally:
+            self.end()
+
+    def end(self):
+        """Nothing runs afterwards, whatever happened."""
+        self.writer.pause()
+        self.agent.end()
+        self.server.end()
+        self.proxy.close()
+        self.trace.close()
+
+    def _begin(self):
+        """Up to an agent that sends, through kills of the command that joins and of the first look at the home."""
+        self.writer.write_past(self._past)
+        self.server.start()
+        self.server.await_ready()
+        self.trace.say("check", "the server answers")
+        self.server.command("tenant", "create", "acme", "--name", "Acme")
+        token = self.server.command("join-token", "create", "--tenant", "acme")
+        self.trace.say("check", "a tenant and a join token")
+        self.agent.prepare()
+        self._join(token)
+        self.agent.start()
+        for _ in range(min(SCAN_KILLS, self.kills // 5)):
+            self.proxy.await_request("/sync/log", self._dice.uniform(0.2, 1.5))
+            time.sleep(self._dice.uniform(0, 0.3))
+            self._kill_agent("")
+            self.agent.start()
+
+    def _join(self, token):
+        """Again and again until it worked; one token, and one runtime in the end."""
+        end = time.monotonic() + JOIN_S
+        for number in range(1_000):
+            joining = self.agent.begin_to_join(token)
+            if number < min(JOIN_KILLS, self.kills // 10):
+                self.proxy.await_request("/enroll" if number else "/enroll answered", MOMENT_S)
+                time.sleep(self._dice.uniform(0, 0.03))
+                self.trace.say("acrash", f"joining {joining.pid}")
+                self.killed += kill(joining.pid)
+            status = joining.wait(JOIN_S)
+            if self.agent.has_joined():
+                self.trace.say("check", "joined")
+                return
+            if status == 2 or time.monotonic() > end:
+                break
+        raise AssertionError(f"it cannot join: {self.agent.log.read_text()[-2000:]}")
+
+    def _round(self, faults):
+        self.proxy.rough = True
+        self.writer.go_on()
+        for fault in faults:
+            self._await_moment(fault)
+            self._strike(fault)
+            if fault.vanish:
+                self._vanish()
+            if fault.left_alone:
+                self.proxy.await_answer("/sync/log", THROUGH_S)
+        self.writer.pause()
+        self.proxy.rough = False
+        self._settle(told_anew=self._dice.random() < 0.5)
+
+    def _await_moment(self, fault):
+        if fault.moment:
+            self.proxy.await_request(fault.moment, MOMENT_S)
+        time.sleep(fault.delay_s)
+
+    def _strike(self, fault):
+        if fault.victim == "agent":
+            self._kill_agent(fault.besides)
+            self.agent.start()
+        elif fault.victim in ("up", "power"):
+            self._kill_server(fault)
+        else:
+            self.killed += self.server.kill(fault.victim)
+
+    def _kill_agent(self, besides):
+        if not self.agent.kill():
+            raise AssertionError(f"the agent ended by itself: {self.agent.log.read_text()[-3000:]}")
+        self.killed += 1
+        self.trace.say("commit", f"up to {self.agent.position()}")
+        if besides == "snap":
+            self.agent.take_copy()
+        elif besides in ("rollback", "outbox"):
+            self._lose_disk(besides)
+
+    def _lose_disk(self, besides):
+        self.promise.note(self.agent.held())
+        if besides == "rollback":
+            self.agent.roll_back()
+        else:
+            self.agent.lose_outbox()
+        self.server.await_ready()
+        self.promise.reckon(self.server, self.agent, self.writer)
+
+    def _kill_server(self, fault):
+        everything = self.server.remaining()
+        self.killed += self.server.kill(fault.victim)
+        if fault.besides:
+            self.server.await_gone(everything)
+        if fault.besides == "backup":
+            self.server.back_up()
+        if fault.besides == "restore":
+            self._restore()
+        else:
+            self.server.start()
+
+    def _restore(self):
+        """As an operator would: nobody gets in before the store has its new id."""
+        self.promise.note(self.agent.held())
+        self.proxy.open = False
+        self.server.restore()
+        self.server.start()
+        self.server.await_ready()
+        self.server.rotate_store()
+        self.promise.reckon(self.server, self.agent, self.writer)
+        self.proxy.open = True
+
+    def _vanish(self):
+        self.server.await_ready()
+        self.writer.pause()
+        if story := vanish(self.writer, self.server, self._dice):
+            self.trace.say("prune", f"{story.key} is deleted: {self.writer.gone[story.key]}")
+            self.promise.note(story.items())
+        self.writer.go_on()
+
+    def _settle(self, *, told_anew):
+        """Nothing is killed any more: in the end everything is where it must be, and stays so.
+
+        Args:
+            told_anew: Whether the agent starts again, which spares it the waits it has agreed on with a server in need.
+        """
+        self.server.await_ready()
+        if told_anew:
+            self._kill_agent("")
+            self.agent.start()
+        end = time.monotonic() + SETTLE_S
+        wrong = ["nothing was compared"]
+        while wrong and time.monotonic() < end:
+            time.sleep(0.3)
+            wrong = self._at_rest() or verdict.everything(self.server, self.agent, self.writer, self.promise)
+        wrong += self.agent.bugs() + self.server.failures()
+        self.trace.say("check", f"{self.killed} kills, {len(self.writer.stories)} sessions, {len(wrong)} wrong")
+        if wrong:
+            raise AssertionError(verdict.summary(wrong))
+        self.promise.note(items_of_server(self.server.ask))
+
+    def _at_rest(self):
+        where = self.agent.position()
+        return [] if where and where.acked == where.last_seq else [f"the agent still has something to send: {where}"]
+
+    def _told(self, error):
+        """All that a person needs to look into it."""
+        what = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        return "\n".join(
+            [
+                what,
+                "",
+                f"seed {self.seed}, {self.kills} kills; homes, logs and the whole trace: {self.folder}",
+                "faults:",
+                *self.trace.faults(),
+                "the last events:",
+                *self.trace.tail(),
+            ]
+        )

@@ -1,0 +1,173 @@
+"""``controlplane up`` in a home of its own, to be killed in every way there is, backed up and restored."""
+
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import subprocess
+
+import asyncpg
+import httpx
+import msgspec
+
+from controlplane.db.roles import Urls
+from tests.faults import processes
+from tests.faults.processes import below, kill, runs, until
+
+START_S = 90.0
+"""Until it answers, on a machine that has other things to do: crash recovery, and the pause of ``up`` that doubles."""
+
+PORTS = range(20_000, 30_000)
+"""Below those that outgoing connections get: nobody else takes ours while it is down."""
+
+KILLS = ("worker", "main", "up", "power", "postmaster", "backend")
+
+
+class ControlPlane:
+    """At most one ``up``, on the same home and port each time."""
+
+    def __init__(self, folder, dice, trace):
+        self.home, self.log = folder / "control-plane", folder / "up.log"
+        self.data = self.home / "postgres" / "data"
+        self.backup = folder / "backup"
+        self.port = _free_port(dice)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._dice, self._trace = dice, trace
+        self._up = None
+
+    def start(self):
+        """Does not wait until it answers."""
+        words = ["up", "--json", "--home", self.home, "--port", self.port]
+        self._up = processes.start("controlplane", *words, log=self.log)
+
+    def await_ready(self):
+        until(self._answers, "the server answers", START_S)
+
+    def _answers(self):
+        if self._up.poll() is not None:
+            raise AssertionError(f"`up` ended by itself: {self.log.read_text()[-2000:]}")
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def command(self, *words):
+        """What a command of ``controlplane`` prints."""
+        words = [processes.sys.executable, "-m", "controlplane", *words, "--home", self.home]
+        return subprocess.run(
+            words, capture_output=True, text=True, check=True, env=processes.ENVIRONMENT, cwd="/"
+        ).stdout.strip()
+
+    def kill(self, what):
+        """SIGKILL to one process, or with ``power`` to all at once; ``up`` is started again if it was hit.
+
+        Returns:
+            False if there was none.
+        """
+        found = until(lambda: self._victims(what), f"there is a {what} to kill", START_S)
+        self._trace.say("scrash", f"{what} {' '.join(str(victim) for victim in found)}")
+        hit = [kill(victim) for victim in found]
+        if what in ("up", "power"):
+            self._up.wait()
+        return any(hit)
+
+    def _victims(self, what):
+        everything = below(self._up.pid)
+        if what in ("up", "power"):
+            return [self._up.pid, *(one.pid for one in everything if what == "power")]
+        postmasters = [one for one in everything if f"-D {self.data} " in one.words and "watch.py" not in one.words]
+        if what == "postmaster":
+            return [one.pid for one in postmasters]
+        if what == "backend":
+            ours = [one.pid for one in everything if one.parent in {each.pid for each in postmasters}]
+            return [self._dice.choice(ours)] if ours else []
+        mains = [one.pid for one in everything if f"serve --host 127.0.0.1 --port {self.port}" in one.words]
+        leading = [one for one in everything if one.pid in mains and one.parent not in mains and "{" not in one.words]
+        if what == "main":
+            return [one.pid for one in leading]
+        return [one.pid for one in everything if one.parent in {each.pid for each in leading}][:1]
+
+    def stop(self):
+        """In order, and nothing stays behind."""
+        if self._up is None:
+            return
+        everything = [one.pid for one in below(self._up.pid)]
+        if self._up.poll() is None:
+            self._up.send_signal(signal.SIGTERM)
+            self._up.wait(START_S)
+        self.await_gone(everything)
+        self._up = None
+
+    def remaining(self):
+        """Process ids of all that ``up`` started and that still run; call before killing it."""
+        return [one.pid for one in below(self._up.pid)]
+
+    def await_gone(self, pids):
+        until(lambda: not any(runs(pid) for pid in pids), "what `up` started has ended", START_S)
+
+    def end(self):
+        """Whatever happened: nothing of it runs afterwards."""
+        mine = [one.pid for one in below(1) if str(self.home) in one.words] + [
+            one.pid for one in (below(self._up.pid) if self._up else [])
+        ]
+        if self._up is not None and self._up.poll() is None:
+            self._up.kill()
+            self._up.wait()
+        for pid in mine:
+            kill(pid)
+
+    def back_up(self):
+        """A copy of the database's folder; nothing may run."""
+        shutil.rmtree(self.backup, ignore_errors=True)
+        subprocess.run(["/bin/cp", "-a", self.data, self.backup], check=True)
+        self._trace.say("backup")
+
+    def restore(self):
+        """The folder as it was copied; nothing may run. The store's id is to be changed before anybody calls."""
+        shutil.rmtree(self.data)
+        subprocess.run(["/bin/cp", "-a", self.backup, self.data], check=True)
+        self._trace.say("restore")
+
+    def rotate_store(self):
+        """What a restore does last: agents that knew the database as it was must notice."""
+        self.ask("UPDATE store SET store_id = gen_random_uuid(), made_at = now()")
+
+    @property
+    def admin_url(self):
+        place = self.home / "postgres"
+        return f"postgresql://postgres:{(place / 'password').read_text()}@127.0.0.1:{(place / 'port').read_text()}/engine_cloud"
+
+    @property
+    def app_url(self):
+        return msgspec.json.decode((self.home / "secrets" / "database.json").read_bytes(), type=Urls).app
+
+    def ask(self, statement, *arguments):
+        """Rows, past every policy: this is the referee, not a user."""
+
+        async def work():
+            connection = await asyncpg.connect(self.admin_url)
+            try:
+                return await connection.fetch(statement, *arguments)
+            finally:
+                await connection.close()
+
+        return asyncio.run(work())
+
+    def failures(self):
+        """Calls that ended in a bug, by the server's own log."""
+        log = self.home / "logs" / "server.log"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        failed = [json.loads(line) for line in text.splitlines() if '"request.failed"' in line]
+        return [f"a call ended in a bug: {one['path']}: {one['exception'].splitlines()[-1]}" for one in failed]
+
+
+def _free_port(dice):
+    while True:
+        port = dice.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
