@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import Delete, Executable, Select, Table, TextClause, Update, delete, select, text, update
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -175,6 +176,7 @@ class Database:
             asyncpg_url(url),
             pool_size=pool_size,
             max_overflow=pool_size,
+            json_deserializer=msgspec.json.decode,
             hide_parameters=True,  # in error messages, which end up in logs
             connect_args={"server_settings": {"timezone": "UTC", "application_name": "controlplane"}},
         )

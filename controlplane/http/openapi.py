@@ -10,10 +10,11 @@ from litestar.config.app import AppConfig
 from litestar.openapi.config import OpenAPIConfig
 from litestar.plugins import InitPlugin
 from litestar.router import Router
+from msgspec import Struct
 
 from controlplane.http.authorize import Rule, Surface, open_to_all
 from controlplane.http.problems import PROBLEM_JSON
-from controlplane.http.proof import rules
+from controlplane.http.proof import bodies, rules
 
 VERSION: Final = version("engine-cloud")
 
@@ -109,6 +110,9 @@ def document(app: Litestar) -> dict[str, Any]:
     components.setdefault("schemas", {})["Problem"] = PROBLEM
     components["securitySchemes"] = SECURITY
     components["responses"] = {"Problem": PROBLEM_RESPONSE}
+    for body in bodies(app):
+        if issubclass(body, Struct) and body.__struct_config__.forbid_unknown_fields:
+            components["schemas"][body.__name__]["additionalProperties"] = False
     for path, method, its in rules(app):
         operation = found["paths"].get(path, {}).get(method.lower())
         if operation is not None:

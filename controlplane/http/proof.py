@@ -91,6 +91,12 @@ def methods(app: Litestar) -> dict[str, str]:
     return {path: ", ".join(sorted(names)) for path, names in found.items()}
 
 
+def bodies(app: Litestar) -> set[type]:
+    """What handlers take as a body."""
+    signatures = (handler.parsed_fn_signature.parameters for _, _, handler, _ in _handlers(app))
+    return {taken["data"].annotation for taken in signatures if "data" in taken}
+
+
 def rules(app: Litestar) -> Iterator[tuple[str, str, Rule]]:
     """Path, method and rule of every handler that somebody wrote."""
     for path, method, handler, _ in _handlers(app):
