@@ -21,6 +21,8 @@ CheckpointId = NewType("CheckpointId", UUID)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _CHARACTERS = 26
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -77,7 +79,8 @@ def milliseconds(instant: datetime) -> int:
 
 def text_id(kind: str, identity: UUID) -> str:
     """``rt_01k3…``: the kind and 26 characters that sort like the UUID."""
-    return kind + "_" + "".join(_ALPHABET[(identity.int >> shift) & 31] for shift in range(125, -1, -5))
+    number = identity.int
+    return f"{kind}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def parse_id(kind: str, text: str) -> UUID | None:
