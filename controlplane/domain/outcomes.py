@@ -7,15 +7,18 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Table
+from sqlalchemy import ColumnElement, Table, false
 
 from controlplane.db import schema as t
 from controlplane.domain import newest
-from controlplane.domain.newest import Reading, Search
-from controlplane.kit.ids import first_id
+from controlplane.domain.newest import Condition, Reading, Search
+from controlplane.kit.ids import born_at, first_id
 
 Status: TypeAlias = Literal["running", "waiting", "succeeded", "failed", "cancelled", "lost"]
 WaitingFor: TypeAlias = Literal["human_approval", "resume"]
+
+FEW = 1000
+"""So many sessions are named one by one."""
 
 MATCHING_AGENTS = 100
 """As many agents can be meant by the start of a name; of more, the rest is left out."""
@@ -92,14 +95,30 @@ async def _named(tx: Reading, table: Table, q: str) -> Search:
     names = {row.name for row in await tx.all(_Name, agents)}
     if names:
         return Search(conditions=[table.c.agent.in_(sorted(names))])
-    named = [newest.starts_with(t.sessions.c.source_id, q), *_born_as_named(t.sessions.c.id, q)]
+    return await _of_sessions_named(tx, table, q)
+
+
+async def _of_sessions_named(tx: Reading, table: Table, q: str) -> Search:
+    """Sessions whose source's id starts with *q*, or their runs: one by one where they are few."""
+    named = (newest.starts_with(t.sessions.c.source_id, q), *_born_as_named(t.sessions.c.id, q))
+    found = await tx.all(_Id, tx.select(t.sessions).where(*named).limit(FEW + 1))
+    ids = sorted(row.id for row in found)
+    if not ids:
+        return Search(conditions=(false(),))
+    if len(ids) <= FEW:
+        session_id = table.c.id if table is t.sessions else table.c.session_id
+        first, last = first_id(born_at(ids[0])), first_id(born_at(ids[-1]) + _A_MOMENT)
+        return Search(conditions=(session_id.in_(ids), table.c.id >= first, table.c.id < last), few=True)
     if table is t.sessions:
         return Search(conditions=named)
-    sessions = tx.select(t.sessions).with_only_columns(t.sessions.c.id).where(*named)
-    return Search(conditions=[table.c.session_id.in_(sessions), *_born_as_named(table.c.id, q)])
+    own = tx.select(t.sessions).where(
+        t.sessions.c.tenant_id == table.c.tenant_id, t.sessions.c.id == table.c.session_id
+    )
+    name = own.with_only_columns(t.sessions.c.source_id).scalar_subquery()
+    return Search(conditions=(newest.starts_with(name, q), *_born_as_named(table.c.id, q)))
 
 
-def _born_as_named(identity: ColumnElement[UUID], q: str) -> Iterable[newest.Condition]:
+def _born_as_named(identity: ColumnElement[UUID], q: str) -> Iterable[Condition]:
     """What ids meet when *q* begins like a name with a time in it: a session and its runs carry it in their ids."""
     found = _STAMPED.match(q)
     if found is None:
@@ -126,6 +145,13 @@ _SPANS = {
     14: timedelta(seconds=1),
 }
 """How long what so many digits name lasts at most: a year, a month, …, a second."""
+
+
+_A_MOMENT = timedelta(milliseconds=1)
+
+
+class _Id(Struct, frozen=True):
+    id: UUID
 
 
 class _Name(Struct, frozen=True):

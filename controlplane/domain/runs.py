@@ -35,7 +35,9 @@ async def listing(
     oldest = newest.first_born(filters.since)
     found = await newest.page(tx, Run, t.runs, search.and_(t.runs.c.id >= oldest), before=before, limit=limit)
     if len(found) < limit:
-        resumed = msgspec.structs.replace(search.and_(t.runs.c.id < oldest), few=True)
+        # nothing is heard of before it starts; rows stand in the order in which they were heard of
+        heard = t.runs.c.received_at >= filters.since - newest.MARGIN
+        resumed = msgspec.structs.replace(search.and_(t.runs.c.id < oldest, heard), few=True)
         found += await newest.page(tx, Run, t.runs, resumed, before=before, limit=limit - len(found))
     return found
 

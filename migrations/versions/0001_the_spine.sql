@@ -136,6 +136,7 @@ CREATE TABLE runs (
     execution text NOT NULL,
     CONSTRAINT pk_runs PRIMARY KEY (tenant_id, id)
 ) PARTITION BY RANGE (id);
+CREATE INDEX ix_runs_received_at ON runs USING brin (received_at) WITH (autosummarize = on);
 CREATE INDEX ix_runs_tenant_id_status_id ON runs (tenant_id, status, id);
 
 CREATE TABLE sessions (
@@ -172,6 +173,7 @@ CREATE TABLE sessions (
     detail json NOT NULL,
     CONSTRAINT pk_sessions PRIMARY KEY (tenant_id, id) INCLUDE (status, started_at)
 ) PARTITION BY RANGE (id);
+CREATE INDEX ix_sessions_source_id ON sessions USING brin (source_id) WITH (autosummarize = on);
 CREATE INDEX ix_sessions_tenant_id_agent_id ON sessions (tenant_id, agent, id);
 CREATE INDEX ix_sessions_tenant_id_runtime_id_id ON sessions (tenant_id, runtime_id, id);
 CREATE INDEX ix_sessions_tenant_id_status_id ON sessions (tenant_id, status, id);

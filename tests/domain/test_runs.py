@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.domain import runs
+from controlplane.domain import outcomes, runs
 from controlplane.domain.outcomes import Filters
 from controlplane.kit.problems import NotFound
 from tests.rows import Rows
@@ -45,7 +45,9 @@ async def test_a_run_of_an_old_session_counts_by_its_own_start(db, rows):
     assert len(await found(db, runtime, until=now)) == 1
 
 
-async def test_q_finds_runs_by_their_sessions_name_and_by_their_agents(db, rows):
+@pytest.mark.parametrize("few", [0, 1000])
+async def test_q_finds_runs_by_their_sessions_name_and_by_their_agents(db, rows, monkeypatch, few):
+    monkeypatch.setattr(outcomes, "FEW", few)
     runtime = await join(db)
     await rows.agent(runtime, "refunds")
     session_id = await rows.session(runtime, source_id="session_20260101_000000_4015a023")

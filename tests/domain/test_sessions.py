@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.domain import sessions
+from controlplane.domain import outcomes, sessions
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.sessions import Failure
 from controlplane.kit.ids import new_id, text_id
@@ -137,7 +137,9 @@ async def test_since_and_until_find_sessions_of_every_zone(db, rows, zone_h):
     assert await found(db, runtime, since=began, until=began + timedelta(milliseconds=1)) == [session_id]
 
 
-async def test_q_is_the_start_of_the_sources_session_id_and_minds_case(db, rows):
+@pytest.mark.parametrize("few", [0, 1000])
+async def test_q_is_the_start_of_the_sources_session_id_and_minds_case(db, rows, monkeypatch, few):
+    monkeypatch.setattr(outcomes, "FEW", few)
     runtime = await join(db)
     session_id = await rows.session(runtime, source_id="session_20260101_000000_4015a023")
     await rows.session(runtime, db.clock() + timedelta(days=1))
