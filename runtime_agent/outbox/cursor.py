@@ -98,20 +98,21 @@ def _unit(tx: sqlite3.Connection, source: str, unit: Found, at: datetime) -> tup
         _pack(reading.seen),
         _due_ms(reading, tries, at),
         tries,
-        _last(reading.records) if reading.open else None,
         _pack(reading.troubles) if reading.troubles else None,
     )
+    last = _last(reading.records) if reading.open else None
+    withheld = reading.again and not any(draft.state for draft in reading.records)
     if row is None:
         made = tx.execute(
-            "INSERT INTO units (fingerprint, seen, due_ms, tries, last, troubles, source, key)"
+            "INSERT INTO units (fingerprint, seen, due_ms, tries, troubles, last, source, key)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-            [*facts, source, unit.key],
+            [*facts, last, source, unit.key],
         ).fetchone()
         return made[0], {}
     tx.execute(
-        "UPDATE units SET fingerprint = ?, seen = ?, due_ms = ?, tries = ?, last = ?, troubles = ?, gone_ms = NULL"
-        " WHERE id = ?",
-        [*facts, row[0]],
+        "UPDATE units SET fingerprint = ?, seen = ?, due_ms = ?, tries = ?, troubles = ?, gone_ms = NULL,"
+        " last = iif(?, last, ?) WHERE id = ?",
+        [*facts, withheld, last, row[0]],
     )
     said = tx.execute("SELECT kind, key, digest, changed_us FROM entities WHERE unit = ?", [row[0]])
     return row[0], {(kind, key): (digest, changed_us) for kind, key, digest, changed_us in said}

@@ -13,12 +13,16 @@ PAGE = 1000
 
 
 def retained_ids(outbox: Outbox, page: int) -> Iterator[list[UUID]]:
-    """Ids of all records that could still be sent, oldest first, each once, *page* at a time."""
+    """Ids of all records that could still be sent, oldest first, each once, *page* at a time.
+
+    Those that are there now: what is written meanwhile need not be asked about.
+    """
     outbox.rows("DELETE FROM known")
+    (newest,) = outbox.row("SELECT coalesce(max(id), 0) FROM log")
     epoch, seq = -1, 0
     while rows := outbox.rows(
-        "SELECT epoch, seq, record_id FROM log WHERE (epoch, seq) > (?, ?) ORDER BY epoch, seq LIMIT ?",
-        [epoch, seq, page],
+        "SELECT epoch, seq, record_id FROM log WHERE (epoch, seq) > (?, ?) AND id <= ? ORDER BY epoch, seq LIMIT ?",
+        [epoch, seq, newest, page],
     ):
         epoch, seq, _ = rows[-1]
         yield [UUID(bytes=record_id) for _, _, record_id in rows]
