@@ -47,6 +47,8 @@ class Seen(Struct, frozen=True, array_like=True):
     """The content changed under the agent's eyes, not before this; None: it never saw it change."""
     broken_since: datetime | None = None
     """Since when a file cannot be read to its end; None when all can."""
+    held: int = 0
+    """Which files were there, a bit each: one that is missing now tells of a folder that is being deleted."""
 
 
 class Draft(Struct, frozen=True):

@@ -33,7 +33,9 @@ def main():
     if not given.keep:
         shutil.rmtree(folder)
     counted = ", ".join(f"{times} {label}" for label, times in sorted(run.trace.labels.items()))
-    sys.stdout.write(f"every record is there, once: {run.killed} kills in {time.monotonic() - began:.0f} s ({counted})\n")
+    sys.stdout.write(
+        f"every record is there, once: {run.killed} kills in {time.monotonic() - began:.0f} s ({counted})\n"
+    )
     return 0
 
 

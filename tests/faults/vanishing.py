@@ -34,5 +34,3 @@ def _state(writer, story):
     reading = source.read(story.key, now=datetime.now(UTC), seen=None)
     [record] = [draft.record for draft in reading.records if isinstance(draft.record, SessionState)]
     return state(story.key, record)
-
-

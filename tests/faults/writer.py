@@ -79,7 +79,9 @@ class Story:
 
     def is_there(self):
         """Whether there is anything to read: a served session begins with an empty folder, or with none."""
-        return any((self.folder / name).exists() for name in ("state.json", "checkpoints/index.json", "logs/details.jsonl"))
+        return any(
+            (self.folder / name).exists() for name in ("state.json", "checkpoints/index.json", "logs/details.jsonl")
+        )
 
     def outcome(self):
         """What the session ended as, and its tokens: with L1 its sums, without it what was logged."""
@@ -171,4 +173,3 @@ class Writer:
             self._moving.remove(one)
             if len(story.files.index) > 2 and self._dice.random() < PRUNED:
                 story.prune(self._dice.randrange(1, len(story.files.index) - 1))
-

@@ -14,6 +14,21 @@ from runtime_agent.sources.source import STALE_AFTER, Seen
 HEAD_BYTES = 1024
 """Of a checkpoint: id, type, session and time come first, the memory after them."""
 
+_HELD = {
+    name: 1 << bit
+    for bit, name in enumerate(
+        (
+            "/state.json",
+            "/logs/summary.json",
+            "/logs/details.jsonl",
+            "/logs/tool_logs.jsonl",
+            "/logs/cost_attribution.jsonl",
+            "/checkpoints/index.json",
+        )
+    )
+}
+"""Files that stay as long as their session does, and their bits in :attr:`Seen.held`."""
+
 _CREATED_AT = re.compile(rb'"created_at"\s*:\s*"([^"\\]{1,64})"')
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,7 +45,7 @@ class Folder(Struct):
     tools: bytes
     costs: bytes
     complete: bool
-    """``state.json`` and L1 are as they are on disk; else nothing may be said of the session's state."""
+    """``state.json`` and L1 are as their writer left them; else nothing may be said of the session's state."""
     again: bool
     """Something was being written."""
     broken: bool
@@ -39,6 +54,8 @@ class Folder(Struct):
     """Hash of all of it."""
     codes: set[str]
     """What is wrong, as trouble codes."""
+    held: int
+    """Which files are there, or were until a moment ago; see :attr:`Seen.held`."""
 
     @property
     def empty(self) -> bool:
@@ -59,6 +76,8 @@ class Reader:
         self._broken = False
         self._withheld = False
         self._linked: set[str] = set()
+        self._held_before = seen.held if seen else 0
+        self._held = 0
 
     def read(self) -> Folder:
         """Every file once. A link in the place of a folder leads out of the home and is not followed."""
@@ -67,20 +86,37 @@ class Reader:
             self._codes.add("file-not-regular")
         state = self._document("/state.json", shapes.state_file)
         summary = self._document("/logs/summary.json", shapes.summary_file)
-        complete = not self._withheld
+        details = self._log("/logs/details.jsonl")
+        tools = self._log("/logs/tool_logs.jsonl")
+        costs = self._log("/logs/cost_attribution.jsonl")
+        checkpoints = self._checkpoints()  # the files before their index, which is written after them
+        self._see_what_is_missing()
         return Folder(
             state=state,
             summary=summary,
-            details=self._log("/logs/details.jsonl"),
-            tools=self._log("/logs/tool_logs.jsonl"),
-            costs=self._log("/logs/cost_attribution.jsonl"),
-            checkpoints=self._checkpoints(),  # the files before their index, which is written after them
-            complete=complete,
+            details=details,
+            tools=tools,
+            costs=costs,
+            checkpoints=checkpoints,
+            complete=not self._withheld,
             again=self._again,
             broken=self._broken,
             content=self._hash.digest(),
             codes=self._codes,
+            held=self._held,
         )
+
+    def _see_what_is_missing(self) -> None:
+        """Of a folder that is being deleted file by file, what is left says nothing of the session.
+
+        It will be gone in a moment. If it is not for long, somebody took these files away and left the others.
+        """
+        if not self._held_before & ~self._held:
+            return
+        self._broken = True
+        if self._broken_for <= STALE_AFTER:
+            self._again = self._withheld = True
+            self._held |= self._held_before
 
     def _document(self, name: str, decode: shapes.Forgiving[Shape]) -> Shape | None:
         if name.startswith(tuple(self._linked)):
@@ -90,9 +126,11 @@ class Reader:
         except files.Refused as refusal:
             self._refused(refusal)
             self._withheld = True
+            self._held |= _HELD.get(name, 0)
             return None
         if found is None:
             return None
+        self._held |= _HELD.get(name, 0)
         self._hash.update(found.content)
         self._hash.update(name.encode())
         try:
@@ -126,9 +164,11 @@ class Reader:
             found = files.log(self._path + name)
         except files.Refused as refusal:
             self._refused(refusal)
+            self._held |= _HELD[name]
             return b""
         if found is None:
             return b""
+        self._held |= _HELD[name]
         if found.cut:
             self._codes.add("log-too-long")
         self._hash.update(found.content)

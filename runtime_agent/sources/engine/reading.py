@@ -84,7 +84,7 @@ def _observed(folder: Folder, at: Glance) -> Seen:
     broken_since = None
     if folder.broken:
         broken_since = before.broken_since if before is not None and same and before.broken_since else at.now
-    return Seen(content=folder.content, changed_at=changed_at, broken_since=broken_since)
+    return Seen(content=folder.content, changed_at=changed_at, broken_since=broken_since, held=folder.held)
 
 
 def _understood(folder: Folder, at: Glance, seen: Seen) -> Session | None:
