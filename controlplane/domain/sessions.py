@@ -116,7 +116,7 @@ TOTALS: Final = text(
     """
     SELECT s.id AS session_id, r.run_count, coalesce(c.checkpoint_count, 0) AS checkpoint_count, c.latest_checkpoint,
         e.micro_usd, coalesce(e.models, ARRAY[]::text[]) AS models
-    FROM unnest(CAST(:sessions AS uuid[]), CAST(:tenants AS uuid[]), CAST(:first AS uuid[]), CAST(:last AS uuid[]))
+    FROM unnest(CAST(:sessions AS uuid[]), CAST(:owners AS uuid[]), CAST(:first AS uuid[]), CAST(:last AS uuid[]))
         AS s(id, tenant_id, first, last)
     CROSS JOIN LATERAL (
         SELECT count(*) AS run_count
@@ -154,7 +154,8 @@ async def totals(tx: Reading, sessions: Sequence[Session]) -> dict[UUID, Totals]
         Totals,
         TOTALS,
         sessions=[session.id for session in sessions],
-        tenants=[session.tenant_id for session in sessions],
+        owners=[session.tenant_id for session in sessions],
+        tenants=list({session.tenant_id for session in sessions}),
         first=[first_id(instant) for instant in born],
         last=[first_id(instant + timedelta(milliseconds=1)) for instant in born],
         oldest=newest.first_born(oldest),
