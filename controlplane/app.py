@@ -84,6 +84,60 @@ def documented() -> dict[str, object]:
     return openapi.document(build(Database("postgresql://nobody@127.0.0.1/none"), keys.new()))
 
 
+class Parts:
+    """What the requests and the chores of one process share."""
+
+    def __init__(self, db: Database, keyring: Keyring, redis: Redis | None) -> None:
+        self.db, self.keyring, self.redis = db, keyring, redis
+        self.streams = Streams()
+        self.access_tokens = AccessTokens.under(keyring)
+        self.partitions = Partitions(db)
+        self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
+        self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
+        self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
+
+    def chores(self) -> Sequence[loop.Chore]:
+        return every_chore.chores(self.db, self.presence, self.partitions)
+
+    def dependencies(self) -> dict[str, Provide]:
+        """What handlers ask for by name."""
+        return {
+            "db": always(self.db),
+            "keyring": always(self.keyring),
+            "access_tokens": always(self.access_tokens),
+            "partitions": always(self.partitions),
+            "presence": always(self.presence),
+            "wakeups": always(self.wakeups),
+            "limiter": always(self.limiter),
+            **PAGING,
+            **principals.PRINCIPALS,
+        }
+
+    def state(self) -> dict[str, object]:
+        """What guards and authentication need, for whom nothing is injected."""
+        return {
+            "db": self.db,
+            "keyring": self.keyring,
+            "access_tokens": self.access_tokens,
+            "authentication": AUTHENTICATION,
+            "authorizer": Authorizer(),
+            "cursor_key": keys.cursor_key(self.keyring),
+            "streams": self.streams,
+        }
+
+    @asynccontextmanager
+    async def running(self, chores: Sequence[loop.Chore]) -> AsyncIterator[None]:
+        """With the chores being done; closes what was opened."""
+        try:
+            with self.streams.until_signalled():
+                async with _doing(self.db, chores):
+                    yield
+        finally:
+            if self.redis is not None:
+                await self.redis.aclose()
+            await self.db.close()
+
+
 def build(
     db: Database,
     keyring: Keyring,
@@ -100,54 +154,13 @@ def build(
         metrics_token: Opens ``/metrics``; None: it answers to loopback only.
         with_chores: False where a test does them itself.
     """
-    heard = presence.ThroughRedis(redis) if redis else presence.InMemory()
-    partitions = Partitions(db)
-    access_tokens = AccessTokens.under(keyring)
-    limits = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
-    nudges = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
-
-    streams = Streams()
-
-    @asynccontextmanager
-    async def running(_: Litestar) -> AsyncIterator[None]:
-        chores = every_chore.chores(db, heard, partitions) if with_chores else ()
-        try:
-            with streams.until_signalled():
-                async with _doing(db, chores):
-                    yield
-        finally:
-            if redis is not None:
-                await redis.aclose()
-            await db.close()
-
+    parts = Parts(db, keyring, redis)
+    public = {"public_url": public_url, "session_cookie": cookie_for(public_url), "metrics_token": metrics_token}
     app = Litestar(
         route_handlers=ROUTERS,
         guards=[authorize.authorize],
-        state=State(
-            {
-                "db": db,
-                "keyring": keyring,
-                "access_tokens": access_tokens,
-                "authentication": AUTHENTICATION,
-                "authorizer": Authorizer(),
-                "cursor_key": keys.cursor_key(keyring),
-                "metrics_token": metrics_token,
-                "public_url": public_url,
-                "session_cookie": cookie_for(public_url),
-                "streams": streams,
-            }
-        ),
-        dependencies={
-            "db": always(db),
-            "keyring": always(keyring),
-            "access_tokens": always(access_tokens),
-            "partitions": always(partitions),
-            "presence": always(heard),
-            "wakeups": always(nudges),
-            "limiter": always(limits),
-            **PAGING,
-            **principals.PRINCIPALS,
-        },
+        state=State({**parts.state(), **public}),
+        dependencies=parts.dependencies(),
         exception_handlers={
             Refusal: problems.refuse,
             HTTPException: problems.malformed,
@@ -155,7 +168,7 @@ def build(
         },
         before_send=[headers.complete],
         request_max_body_size=MAX_BODY_BYTES,
-        lifespan=[running],
+        lifespan=[lambda _: parts.running(parts.chores() if with_chores else ())],
         openapi_config=openapi.config(),
         on_app_init=[openapi.take_litestars_pages_away],
         logging_config=None,  # kit.log has seen to it; Litestar's would talk over it

@@ -22,6 +22,12 @@ ENTER_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
 
+ROUTES_REMEMBERED = 20_000
+"""Whose a credential or a runtime is never changes, and whether it still opens anything is asked in the tenant itself."""
+
+REASSIGNED = frozenset({"slug"})
+"""Kinds of routes that can lead somewhere else one day."""
+
 UNAUDITED = frozenset(
     table.name
     for table in (
@@ -172,6 +178,7 @@ class Database:
             pool_size: Connections kept; as many again are opened for a peak.
         """
         self.clock = clock
+        self._routes: dict[tuple[str, bytes], TenantId] = {}
         self._engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
             pool_size=pool_size,
@@ -181,13 +188,20 @@ class Database:
             connect_args={"server_settings": {"timezone": "UTC", "application_name": "controlplane"}},
         )
 
-    async def tenant_of(self, kind: str, *keys: bytes) -> TenantId | None:
+    async def tenant_of(self, kind: str, key: bytes) -> TenantId | None:
         """Whose credential, slug or runtime this is. The only question asked before the tenant is known."""
+        known = self._routes.get((kind, key))
+        if known is not None:
+            return known
         async with self._engine.connect() as connection:
             found: TenantId | None = await connection.scalar(
-                select(t.routes.c.tenant_id).where(t.routes.c.kind == kind, t.routes.c.key.in_(keys))
+                select(t.routes.c.tenant_id).where(t.routes.c.kind == kind, t.routes.c.key == key)
             )
-            return found
+        if found is not None and kind not in REASSIGNED:
+            if len(self._routes) >= ROUTES_REMEMBERED:
+                self._routes.clear()
+            self._routes[kind, key] = found
+        return found
 
     @asynccontextmanager
     async def tenant(self, tenant_id: TenantId) -> AsyncIterator[TenantTx]:

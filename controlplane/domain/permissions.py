@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -53,6 +53,9 @@ RUNTIME_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 """What a runtime can do, as itself and nobody else."""
 
 _WORK = {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "project:read", "tenant:read"}
+
+Role: TypeAlias = Literal["owner", "admin", "user_admin", "developer", "auditor", "billing", "viewer"]
+"""The roles that every tenant has."""
 
 ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {

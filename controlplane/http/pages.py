@@ -5,13 +5,13 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 from litestar import Request
 from litestar.di import Provide
 from litestar.params import FromQuery
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from controlplane.http.authorize import TENANT_PARAMETER
 from controlplane.http.problems import Invalid
@@ -21,6 +21,8 @@ View = TypeVar("View")
 
 DEFAULT_LIMIT: Final = 50
 MOST: Final = 200
+
+Limit: TypeAlias = Annotated[int, Meta(ge=1, description=f"Rows on a page; more than {MOST} is {MOST}.")]
 
 _MAC_BYTES = 16
 
@@ -78,13 +80,13 @@ class Paging:
 
 
 def provide_paging(
-    request: Request[Any, Any, Any], limit: FromQuery[int | None] = None, cursor: FromQuery[str | None] = None
+    request: Request[Any, Any, Any], limit: FromQuery[Limit | None] = None, cursor: FromQuery[str | None] = None
 ) -> Paging:
     """
     Raises:
         Invalid: If the limit is not positive, or the cursor is not from this list with these filters.
     """
-    if limit is not None and limit < 1:
+    if limit is not None and limit < 1:  # Litestar drops the constraint of what may also be missing
         raise Invalid([{"in": "query", "name": "limit", "detail": f"expected 1 to {MOST}"}])
     key: bytes = request.app.state.cursor_key
     place = _place(request)

@@ -1,3 +1,4 @@
+from typing import get_args
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,7 @@ from controlplane.domain.permissions import (
     NotYours,
     OperatorKey,
     Person,
+    Role,
     Runtime,
     UnknownRole,
     check_may_grant,
@@ -34,6 +36,10 @@ def person(**more):
 
 def decide(principal, permission):
     return Authorizer().decide(principal, permission)
+
+
+def test_every_role_is_named_in_the_api():
+    assert set(get_args(Role)) == ROLES.keys()
 
 
 def test_roles_hold_only_permissions_that_exist():

@@ -12,7 +12,7 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import api_keys
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
-from controlplane.domain.permissions import check_may_grant
+from controlplane.domain.permissions import Role, check_may_grant
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging
@@ -23,7 +23,7 @@ from controlplane.kit.ids import text_id
 
 class NewApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=100)]
-    role: Annotated[str, Meta(max_length=50)] = api_keys.DEFAULT_ROLE
+    role: Role = api_keys.DEFAULT_ROLE
     """No more than one's own permissions can be handed on."""
     expires_in: Annotated[int, Meta(ge=60, le=int(api_keys.LONGEST.total_seconds()))] = int(
         api_keys.LIFETIME.total_seconds()
