@@ -10,8 +10,8 @@ from uuid import UUID
 
 from litestar import Request
 from litestar.di import Provide
-from litestar.params import FromQuery
-from msgspec import Meta, Struct
+from litestar.params import FromQuery, QueryParameter
+from msgspec import Struct
 
 from controlplane.http.authorize import TENANT_PARAMETER
 from controlplane.http.problems import Invalid
@@ -22,7 +22,7 @@ View = TypeVar("View")
 DEFAULT_LIMIT: Final = 50
 MOST: Final = 200
 
-Limit: TypeAlias = Annotated[int, Meta(ge=1, description=f"Rows on a page; more than {MOST} is {MOST}.")]
+Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, description=f"Rows on a page; more than {MOST} is {MOST}.")]
 
 _MAC_BYTES = 16
 
@@ -80,18 +80,16 @@ class Paging:
 
 
 def provide_paging(
-    request: Request[Any, Any, Any], limit: FromQuery[Limit | None] = None, cursor: FromQuery[str | None] = None
+    request: Request[Any, Any, Any], limit: Limit = DEFAULT_LIMIT, cursor: FromQuery[str | None] = None
 ) -> Paging:
     """
     Raises:
-        Invalid: If the limit is not positive, or the cursor is not from this list with these filters.
+        Invalid: If the cursor is not from this list with these filters.
     """
-    if limit is not None and limit < 1:  # Litestar drops the constraint of what may also be missing
-        raise Invalid([{"in": "query", "name": "limit", "detail": f"expected 1 to {MOST}"}])
     key: bytes = request.app.state.cursor_key
     place = _place(request)
     after = None if cursor is None else _open(key, place, cursor)
-    return Paging(key, place, min(limit or DEFAULT_LIMIT, MOST), after)
+    return Paging(key, place, min(limit, MOST), after)
 
 
 PAGING: Final = {"paging": Provide(provide_paging, sync_to_thread=False)}
