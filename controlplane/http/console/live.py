@@ -39,6 +39,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._ending = asyncio.Event()
+        self.breath_s = BREATH_S
 
     def end(self) -> None:
         self._ending.set()
@@ -112,7 +113,7 @@ async def _patches(
                 if changed
                 else ServerSentEventMessage(comment="still here")
             )
-            await streams.pause(BREATH_S)
+            await streams.pause(streams.breath_s)
             if not streams.ended:
                 await streams.nudged(listener)
 

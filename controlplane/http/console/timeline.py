@@ -166,7 +166,11 @@ def _open(session: Whole, starts: dict[str, deque[datetime]], clock: datetime, n
         return []
     start, node = begun
     end = now if session.status == "running" else max(session.updated_at or start, session.changed_at)
-    return [Placed(visit=Visit(node=node, outcome=session.status), start=start, end=max(start, end), inferred=False, open=True)]
+    return [
+        Placed(
+            visit=Visit(node=node, outcome=session.status), start=start, end=max(start, end), inferred=False, open=True
+        )
+    ]
 
 
 def _waits(session: Whole, runs: Sequence[Run], placed: Sequence[Placed], now: datetime) -> list[Wait]:

@@ -17,6 +17,9 @@ RUNTIME_STATES: Final = ("locked", "silent", "lagging", "draining", "connected",
 
 WAITS: Final = {"human_approval": "for a human", "resume": "to be resumed"}
 
+ROUNDS_UP: Final = 0.9995
+"""From here on 999.6k would read 1000k."""
+
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _THOUSANDS: Final = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
 _BYTES: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
@@ -62,7 +65,7 @@ def count(number: int) -> str:
 def compact(number: int) -> str:
     """``812``, ``12.8k``, ``1.5M``: three figures, for columns."""
     for size, letter in _THOUSANDS:
-        if number >= size:
+        if number >= (size if size == 1_000 else size * ROUNDS_UP):
             value = number / size
             return f"{value:.1f}{letter}" if value < 99.95 else f"{value:.0f}{letter}"
     return str(number)

@@ -41,20 +41,16 @@ class Trouble(Struct, frozen=True, kw_only=True):
 class LastWords(Struct, frozen=True, kw_only=True):
     """What a page shows of a runtime's last heartbeat."""
 
-    wall_ms: int
-    boot_id: UUID | None = None
-    agent_version: str = ""
-    sources: list[str] = []
+    wall_ms: int | None = None
     sessions_seen: int = 0
     quarantined: int = 0
     disk_free_bytes: int | None = None
     troubles: list[Trouble] = []
-    draining: bool = False
 
     @property
-    def its_time(self) -> datetime:
+    def its_time(self) -> datetime | None:
         """By the runtime's own clock."""
-        return datetime.fromtimestamp(self.wall_ms / 1_000, UTC)
+        return None if self.wall_ms is None else datetime.fromtimestamp(self.wall_ms / 1_000, UTC)
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
