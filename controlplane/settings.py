@@ -30,7 +30,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The environment overrules the file. No settings at all work with ``controlplane up``."""
 
     home: str = ""
-    """Keys, embedded database, blobs. Empty: the usual place of this account."""
+    """Keys, embedded database, logs. Empty: the usual place of this account."""
     database_url: PostgresUrl | None = None
     """Of the role ``cp_app``. None: the embedded database."""
     database_owner_url: PostgresUrl | None = None
@@ -40,14 +40,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     redis_url: Annotated[str, Meta(pattern="^(rediss?|unix)://")] | None = None
     """None: one process, in which wake-ups, rate limits and presence stay."""
     blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://")] | None = None
-    """None: ``<home>/blobs``."""
+    """Not used yet: nothing is kept as a blob. None: ``<home>/blobs``."""
     kek: Annotated[str, Meta(pattern="^(file|env):.")] = ""
     """Where the keyring is: ``file:PATH`` or ``env:NAME``. Empty: ``<home>/secrets/keyring.json``."""
     metrics_token: Annotated[str, Meta(min_length=16)] | None = None
     """Bearer token for ``/metrics``. None: from loopback only."""
     smtp_url: Annotated[str, Meta(pattern="^smtps?://")] | None = None
-    """None: mails land in ``<home>/outbox``."""
+    """Not used yet: no mail is sent. None: mails land in ``<home>/outbox``."""
     mail_from: str | None = None
+    """Not used yet: the sender of mails."""
     public_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8700"
     """What browsers call, without a path."""
 

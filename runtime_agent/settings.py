@@ -29,9 +29,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scan_interval_s: Annotated[float, Meta(ge=0.2, le=86_400)] = 60.0
     """How often everything is looked at, beside watching. Longer when a scan takes long: never above 1 % of a core."""
     keep_days: Annotated[float, Meta(ge=0, le=3650)] = 7.0
+    """How long acknowledged records stay where no backup is ever announced, at most."""
     keep_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 256
-    """How long acknowledged records stay where no backup is ever announced; whichever ends first."""
+    """How much of them stays, at most; the oldest go first."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Of what ``run`` writes to stderr: debug, info, warning or error."""
 
     def zone(self) -> tzinfo | None:
         """Zone of the source's naive times; None: the machine's own.

@@ -28,6 +28,7 @@ from controlplane.domain.permissions import (
 from controlplane.http import proof
 from controlplane.http.proof import Lock
 from controlplane.kit.problems import Refusal
+from runtime_agent import settings as agents
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -102,26 +103,40 @@ def refusals() -> str:
 
 
 def settings_page() -> str:
-    """Every setting, its type and its default."""
-    meanings = _field_docstrings(settings.Settings)
+    """Every setting of both programs, its default and what it means."""
     return "\n".join(
         [
             "# Settings",
             "",
-            "For whoever runs the control plane.",
-            "Made by `python -m scripts.references` from `controlplane/settings.py`.",
-            "A setting is an environment variable, or the same name in lower case without prefix in",
-            "`<home>/controlplane.toml`; the environment overrules the file.",
+            "For whoever runs the control plane, or the agent beside a runtime.",
+            "Made by `python -m scripts.references` from `controlplane/settings.py` and `runtime_agent/settings.py`.",
             "",
-            "| setting | default | meaning |",
-            "|---|---|---|",
-            *(
-                f"| `{settings.PREFIX}{field.name.upper()}` | {_default(field.default)} | {meanings[field.name]} |"
-                for field in msgspec.structs.fields(settings.Settings)
-            ),
+            "A setting is an environment variable, or the same name in lower case without prefix in a file of the home.",
+            "The environment overrules the file.",
+            "A setting that is misspelled or ill-typed stops the start, with its name.",
+            "",
+            "## The control plane: `<home>/controlplane.toml`",
+            "",
+            *_settings(settings.PREFIX, settings.Settings),
+            "",
+            "## The runtime agent: `<home>/agent.toml`",
+            "",
+            *_settings(agents.PREFIX, agents.Settings),
+            "",
+            "The home itself is `RUNTIME_AGENT_HOME`; a join token can be given in `RUNTIME_AGENT_JOIN_TOKEN`.",
+            "`ENGINE_HOME` is where `--source engine` looks if it names no path.",
             "",
         ]
     )
+
+
+def _settings(prefix: str, struct: type[msgspec.Struct]) -> list[str]:
+    meanings = _field_docstrings(struct)
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for field in msgspec.structs.fields(struct):
+        meaning = meanings[field.name].replace("``", "`")
+        lines.append(f"| `{prefix}{field.name.upper()}` | {_default(field.default)} | {meaning} |")
+    return lines
 
 
 def every_refusal() -> Iterator[type[Refusal]]:
@@ -158,7 +173,7 @@ def _hint(refusal: type[Refusal]) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value == "":
+    if value is None or value == "" or value is msgspec.NODEFAULT:
         return ""
     return f"`{value}`"
 
