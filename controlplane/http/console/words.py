@@ -65,7 +65,7 @@ def count(number: int) -> str:
 def compact(number: int) -> str:
     """``812``, ``12.8k``, ``1.5M``: three figures, for columns."""
     for size, letter in _THOUSANDS:
-        if number >= (size if size == 1_000 else size * ROUNDS_UP):
+        if number >= size * ROUNDS_UP:
             value = number / size
             return f"{value:.1f}{letter}" if value < 99.95 else f"{value:.0f}{letter}"
     return str(number)
@@ -104,6 +104,11 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+def unnamed(line: str | None, name: str | None) -> str:
+    """An error's line without the error's name, which stands before it already."""
+    return (line or "").removeprefix(f"{name}: ") if name else line or ""
+
+
 def iso(instant: datetime) -> str:
     """RFC 3339 with milliseconds, for ``datetime=`` attributes and addresses."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -136,5 +141,6 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "share": share,
     "size": size,
     "stamp": stamp,
+    "unnamed": unnamed,
     "usd": usd,
 }

@@ -77,10 +77,11 @@ class SessionPage(Struct, frozen=True, kw_only=True):
 
     @property
     def took_ms(self) -> int | None:
-        """As the source says, or else from the start to the last sign of life."""
+        """As the source says; of one that runs so far, of others to the last sign of life."""
         if self.session.duration_ms is not None:
             return self.session.duration_ms
-        last = self.session.ended_at or self.session.updated_at
+        running = self.session.status == "running"
+        last = self.now if running else self.session.ended_at or self.session.updated_at
         return int((last - self.session.started_at).total_seconds() * 1_000) if last else None
 
 
