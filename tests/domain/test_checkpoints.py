@@ -80,6 +80,7 @@ async def test_pages_show_every_checkpoint_once(db, rows, limit, at, of_session)
         async with db.tenant(runtime.tenant_id) as tx:
             page = await checkpoints.listing(tx, filters, before=shown[-1] if shown else None, limit=limit)
         shown += [checkpoint.id for checkpoint in page]
+        assert len(shown) == len(set(shown))
         if len(page) < limit:
             break
 

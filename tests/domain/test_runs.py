@@ -85,6 +85,7 @@ async def test_pages_since_an_instant_show_every_run_once(db, rows, limit, at):
         async with db.tenant(runtime.tenant_id) as tx:
             page = await runs.listing(tx, Filters(since=now), before=shown[-1] if shown else None, limit=limit)
         shown += [run.id for run in page]
+        assert len(shown) == len(set(shown))
         if len(page) < limit:
             break
 

@@ -176,12 +176,12 @@ async def test_pages_show_every_session_once_whatever_arrives_meanwhile(db, rows
         async with db.tenant(runtime.tenant_id) as tx:
             page = await sessions.listing(tx, Filters(), before=shown[-1] if shown else None, limit=limit)
         shown += [session.id for session in page]
+        assert len(shown) == len(set(shown))
         if len(page) < limit:
             break
         if late:
             await rows.session(runtime, began + timedelta(days=late.pop()))
 
-    assert len(shown) == len(set(shown))
     assert shown == sorted(shown, reverse=True)
     assert there <= set(shown)
 

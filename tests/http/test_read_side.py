@@ -272,6 +272,7 @@ async def walk(acme, path, limit):
     while True:
         answer = (await acme.get(path, limit=limit, **({"cursor": cursor} if cursor else {}))).json()
         shown += [row["id"] for row in answer["data"]]
+        assert len(shown) == len(set(shown))
         cursor = answer["page"]["next_cursor"]
         assert answer["page"]["has_more"] is (cursor is not None)
         if cursor is None:
