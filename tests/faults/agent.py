@@ -4,7 +4,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ import msgspec
 
 from tests.faults import processes
 from tests.faults.items import item_of_line
-from tests.faults.processes import kill, until
+from tests.faults.processes import kill
 
 STOP_S = 30.0
 
@@ -29,6 +28,9 @@ class Position(NamedTuple):
     last_seq: int
     acked: int
     head: bytes
+
+    def __str__(self):
+        return f"{self.epoch}/{self.last_seq}, acknowledged up to {self.acked}"
 
 
 class RuntimeAgent:
@@ -68,9 +70,11 @@ class RuntimeAgent:
         return alive
 
     def stop(self):
-        """In order; its exit status."""
+        """In order."""
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(STOP_S)
+        status = self._process.wait(STOP_S)
+        if status:
+            raise AssertionError(f"the agent stopped with {status}")
 
     def end(self):
         if self._process is not None and self._process.poll() is None:
@@ -104,6 +108,13 @@ class RuntimeAgent:
         """What its log holds and could send again."""
         return {found for (line,) in self._read("SELECT line FROM log") for found in item_of_line(line)}
 
+    def acknowledged(self):
+        """What it was told that the server holds, leftovers of older epochs included."""
+        lines = self._read(
+            "SELECT line FROM log, state WHERE log.epoch < state.epoch OR (log.epoch = state.epoch AND seq <= acked)"
+        )
+        return {found for (line,) in lines for found in item_of_line(line) if found[0] != "state"}
+
     def quarantined(self):
         return self._read("SELECT code, detail, CAST(line AS TEXT) FROM quarantine")
 
@@ -126,7 +137,3 @@ class RuntimeAgent:
                     return db.execute(statement).fetchall()
                 except sqlite3.DatabaseError:  # no table yet, or copied while it was being checkpointed
                     return []
-
-    @staticmethod
-    def await_end(process, patience_s):
-        return until(lambda: process.poll() is not None, f"{sys.executable} ends", patience_s)

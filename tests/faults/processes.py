@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
 }
 
-LOOK_EVERY_S = 0.01
+LOOK_EVERY_S = 0.03
 
 
 class TookTooLong(AssertionError):
@@ -40,14 +40,20 @@ def start(module, *words, log, **more):
         )
 
 
-def below(pid):
-    """Everything that descends from *pid*, parents before children."""
-    children = {}
+def everything():
+    """All that runs on this machine."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            children.setdefault(parent, []).append(Process(int(folder.name), parent, words))
+            yield Process(int(folder.name), parent, words)
+
+
+def below(pid):
+    """Everything that descends from *pid*, parents before children."""
+    children = {}
+    for process in everything():
+        children.setdefault(process.parent, []).append(process)
     found, parents = [], [pid]
     for parent in parents:
         own = children.get(parent, [])

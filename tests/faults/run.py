@@ -9,6 +9,7 @@ from tests.faults.items import items_of_server
 from tests.faults.processes import kill
 from tests.faults.promise import Promise
 from tests.faults.proxy import Proxy
+from tests.faults.schedule import ACKNOWLEDGED, APPEND
 from tests.faults.server import ControlPlane
 from tests.faults.trace import Trace
 from tests.faults.vanishing import vanish
@@ -17,7 +18,7 @@ from tests.faults.writer import Writer
 ROUND = 25
 """Kills between two verdicts."""
 
-MOMENT_S = 3.0
+MOMENT_S = 1.5
 """How long to wait for the moment of a fault; without it, it falls anyway."""
 
 THROUGH_S = 8.0
@@ -39,6 +40,7 @@ class Run:
         self.folder, self.kills, self.seed = folder, kills, seed
         self.killed = 0
         self._past = past
+        self._acknowledged_before_restore = -1
         self._dice = Random(seed)
         self.trace = Trace(folder / "trace.txt")
         self.writer = Writer(folder, Random(seed + 1))
@@ -57,6 +59,8 @@ class Run:
             faults = schedule.deal(self.kills - self.killed, self._dice)
             for first in range(0, len(faults), ROUND):
                 self._round(faults[first : first + ROUND])
+            self.agent.stop()
+            self.server.stop()
         except Exception as error:
             raise Wrong(self._told(error)) from error
         finally:
@@ -83,7 +87,7 @@ class Run:
         self._join(token)
         self.agent.start()
         for _ in range(min(SCAN_KILLS, self.kills // 5)):
-            self.proxy.await_request("/sync/log", self._dice.uniform(0.2, 1.5))
+            self.proxy.await_request(APPEND, self._dice.uniform(0.2, 1.5))
             time.sleep(self._dice.uniform(0, 0.3))
             self._kill_agent("")
             self.agent.start()
@@ -115,7 +119,7 @@ class Run:
             if fault.vanish:
                 self._vanish()
             if fault.left_alone:
-                self.proxy.await_answer("/sync/log", THROUGH_S)
+                self.proxy.await_request(ACKNOWLEDGED, THROUGH_S)
         self.writer.pause()
         self.proxy.rough = False
         self._settle(told_anew=self._dice.random() < 0.5)
@@ -146,12 +150,20 @@ class Run:
 
     def _lose_disk(self, besides):
         self.promise.note(self.agent.held())
+        acknowledged = self.agent.acknowledged() if self._may_be_believed() else set()
         if besides == "rollback":
             self.agent.roll_back()
         else:
             self.agent.lose_outbox()
         self.server.await_ready()
-        self.promise.reckon(self.server, self.agent, self.writer)
+        if missing := acknowledged - set(items_of_server(self.server.ask)):
+            raise AssertionError(f"acknowledged, and not on the server: {sorted(missing)}")
+        with self.writer.resting():
+            self.promise.reckon(self.server, self.agent, self.writer)
+
+    def _may_be_believed(self):
+        """After a restore the agent's word counts again once the server took something from it: it knows by then."""
+        return self.proxy.arrived(ACKNOWLEDGED) > self._acknowledged_before_restore
 
     def _kill_server(self, fault):
         everything = self.server.remaining()
@@ -173,16 +185,17 @@ class Run:
         self.server.start()
         self.server.await_ready()
         self.server.rotate_store()
-        self.promise.reckon(self.server, self.agent, self.writer)
+        with self.writer.resting():
+            self.promise.reckon(self.server, self.agent, self.writer)
+        self._acknowledged_before_restore = self.proxy.arrived(ACKNOWLEDGED)
         self.proxy.open = True
 
     def _vanish(self):
         self.server.await_ready()
-        self.writer.pause()
-        if story := vanish(self.writer, self.server, self._dice):
-            self.trace.say("prune", f"{story.key} is deleted: {self.writer.gone[story.key]}")
-            self.promise.note(story.items())
-        self.writer.go_on()
+        with self.writer.resting():
+            if story := vanish(self.writer, self.server, self._dice):
+                self.trace.say("prune", f"{story.key} is deleted: {self.writer.gone[story.key]}")
+                self.promise.note(story.items())
 
     def _settle(self, *, told_anew):
         """Nothing is killed any more: in the end everything is where it must be, and stays so.

@@ -16,8 +16,10 @@ BESIDES = {
 VANISH = 12
 """Of a hundred faults, how many are followed by somebody who deletes a session's folder."""
 
-MOMENTS = ("/sync/log", "/sync/log", "/sync/log answered", "/sync/hello", "/sync/diff", "/token", "/heartbeat", "")
-"""The kill falls just behind such a request; the last: at any time."""
+APPEND, ACKNOWLEDGED = "/sync/log", "/sync/log answered"
+
+MOMENTS = {APPEND: 8, ACKNOWLEDGED: 4, "/sync/hello": 2, "/sync/diff": 1, "/token": 1, "/heartbeat": 1, "": 3}
+"""The kill falls just behind such a request, so many times of twenty; the last: at any time."""
 
 SOON_S, ANY_TIME_S = 0.05, 1.2
 LEFT_ALONE = 0.45
@@ -51,7 +53,7 @@ def deal(kills, dice):
 def _fault(victim, dice):
     chances = BESIDES.get(victim, {})
     besides = dice.choices([*chances, ""], [*chances.values(), 100 - sum(chances.values())])[0]
-    moment = dice.choice(MOMENTS)
+    moment = dice.choices(list(MOMENTS), list(MOMENTS.values()))[0]
     return Fault(
         victim=victim,
         besides=besides,

@@ -1,25 +1,30 @@
 """``controlplane up`` in a home of its own, to be killed in every way there is, backed up and restored."""
 
 import asyncio
+import http.client
 import json
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+from contextlib import closing
 
 import asyncpg
-import httpx
 import msgspec
 
 from controlplane.db.roles import Urls
 from tests.faults import processes
-from tests.faults.processes import below, kill, runs, until
+from tests.faults.processes import below, everything, kill, runs, until
 
 START_S = 90.0
 """Until it answers, on a machine that has other things to do: crash recovery, and the pause of ``up`` that doubles."""
 
 PORTS = range(20_000, 30_000)
 """Below those that outgoing connections get: nobody else takes ours while it is down."""
+
+REFUSED = 1
+"""Exit status of a program that says what is wrong."""
 
 KILLS = ("worker", "main", "up", "power", "postmaster", "backend")
 
@@ -32,7 +37,6 @@ class ControlPlane:
         self.data = self.home / "postgres" / "data"
         self.backup = folder / "backup"
         self.port = _free_port(dice)
-        self.url = f"http://127.0.0.1:{self.port}"
         self._dice, self._trace = dice, trace
         self._up = None
 
@@ -40,21 +44,33 @@ class ControlPlane:
         """Does not wait until it answers."""
         words = ["up", "--json", "--home", self.home, "--port", self.port]
         self._up = processes.start("controlplane", *words, log=self.log)
+        self._hit = False
 
     def await_ready(self):
         until(self._answers, "the server answers", START_S)
 
     def _answers(self):
-        if self._up.poll() is not None:
-            raise AssertionError(f"`up` ended by itself: {self.log.read_text()[-2000:]}")
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
+        self._see_to_up()
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+            try:
+                connection.request("GET", "/readyz")
+                return connection.getresponse().status == 200
+            except (OSError, http.client.HTTPException):
+                return False
+
+    def _see_to_up(self):
+        """It may give up when its database or its server is killed while it starts; then somebody starts it again."""
+        status = self._up.poll()
+        if status is None:
+            return
+        if status != REFUSED or not self._hit:
+            raise AssertionError(f"`up` ended by itself with {status}: {self.log.read_text()[-2000:]}")
+        self._trace.say("scrash", "up gave up, and is started again")
+        self.start()
 
     def command(self, *words):
         """What a command of ``controlplane`` prints."""
-        words = [processes.sys.executable, "-m", "controlplane", *words, "--home", self.home]
+        words = [sys.executable, "-m", "controlplane", *words, "--home", self.home]
         return subprocess.run(
             words, capture_output=True, text=True, check=True, env=processes.ENVIRONMENT, cwd="/"
         ).stdout.strip()
@@ -68,36 +84,36 @@ class ControlPlane:
         found = until(lambda: self._victims(what), f"there is a {what} to kill", START_S)
         self._trace.say("scrash", f"{what} {' '.join(str(victim) for victim in found)}")
         hit = [kill(victim) for victim in found]
+        self._hit = True
         if what in ("up", "power"):
             self._up.wait()
         return any(hit)
 
     def _victims(self, what):
-        everything = below(self._up.pid)
+        self._see_to_up()
+        family = below(self._up.pid)
         if what in ("up", "power"):
-            return [self._up.pid, *(one.pid for one in everything if what == "power")]
-        postmasters = [one for one in everything if f"-D {self.data} " in one.words and "watch.py" not in one.words]
+            return [self._up.pid, *(one.pid for one in family if what == "power")]
+        postmasters = [one for one in family if f"-D {self.data} " in one.words and "watch.py" not in one.words]
         if what == "postmaster":
             return [one.pid for one in postmasters]
         if what == "backend":
-            ours = [one.pid for one in everything if one.parent in {each.pid for each in postmasters}]
+            ours = [one.pid for one in family if one.parent in {each.pid for each in postmasters}]
             return [self._dice.choice(ours)] if ours else []
-        mains = [one.pid for one in everything if f"serve --host 127.0.0.1 --port {self.port}" in one.words]
-        leading = [one for one in everything if one.pid in mains and one.parent not in mains and "{" not in one.words]
+        mains = [one.pid for one in family if f"serve --host 127.0.0.1 --port {self.port}" in one.words]
+        leading = [one for one in family if one.pid in mains and one.parent not in mains and "{" not in one.words]
         if what == "main":
             return [one.pid for one in leading]
-        return [one.pid for one in everything if one.parent in {each.pid for each in leading}][:1]
+        return [one.pid for one in family if one.parent in {each.pid for each in leading}][:1]
 
     def stop(self):
         """In order, and nothing stays behind."""
-        if self._up is None:
-            return
-        everything = [one.pid for one in below(self._up.pid)]
-        if self._up.poll() is None:
-            self._up.send_signal(signal.SIGTERM)
-            self._up.wait(START_S)
-        self.await_gone(everything)
-        self._up = None
+        pids = self.remaining()
+        self._up.send_signal(signal.SIGTERM)
+        status = self._up.wait(START_S)
+        if status:
+            raise AssertionError(f"`up` stopped with {status}")
+        self.await_gone(pids)
 
     def remaining(self):
         """Process ids of all that ``up`` started and that still run; call before killing it."""
@@ -108,14 +124,16 @@ class ControlPlane:
 
     def end(self):
         """Whatever happened: nothing of it runs afterwards."""
-        mine = [one.pid for one in below(1) if str(self.home) in one.words] + [
-            one.pid for one in (below(self._up.pid) if self._up else [])
-        ]
-        if self._up is not None and self._up.poll() is None:
+        if self._up is None:
+            return
+        pids = self.remaining()
+        if self._up.poll() is None:
             self._up.kill()
             self._up.wait()
-        for pid in mine:
+        pids += [one.pid for one in everything() if f"{self.home}/" in one.words or f"--port {self.port} " in one.words]
+        for pid in pids:
             kill(pid)
+        self.await_gone(pids)
 
     def back_up(self):
         """A copy of the database's folder; nothing may run."""

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from controlplane.demo.agents import AGENTS
@@ -142,13 +143,17 @@ class Writer:
             self._thread.join()
             self._thread = None
 
-    def finish(self):
-        """What is under way comes to its end; :meth:`pause` first."""
-        while self._moving:
-            self._step()
+    @contextmanager
+    def resting(self):
+        """For the time of the block nothing is written, and everything may be looked at."""
+        went_on = self._thread is not None
+        self.pause()
+        yield
+        if went_on:
+            self.go_on()
 
     def vanish(self, story):
-        """Delete the folder, file by file, as people and programs do; :meth:`pause` first."""
+        """Delete the folder, file by file, as people and programs do; nothing may be written meanwhile."""
         self._moving = [one for one in self._moving if one[0] is not story]
         shutil.rmtree(story.folder)
 
