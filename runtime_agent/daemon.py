@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from runtime_agent import heartbeat, status
+from runtime_agent import heartbeat, memory, status
 from runtime_agent.agent import Agent, Post, opened
 from runtime_agent.clock import to_ms
 from runtime_agent.home import OUTBOX
@@ -25,6 +25,10 @@ HOME_MISSING_S = 5.0
 """Between looks for a home that is not there, or for space on a full disk."""
 
 PRUNE_S = 600.0
+
+MUCH = 20
+"""Calls in a row after which memory is given back."""
+
 AFTER_A_BUG_S = 5.0
 
 Result = TypeVar("Result")
@@ -104,13 +108,18 @@ class Daemon:
         self._reporter.remove()
 
     async def _send(self) -> None:
+        sent = 0
         while True:
             if wait_s := self._agent.pace.wait_s():
                 await asyncio.sleep(wait_s)
                 continue
             self._unsent.clear()
+            sent += 1
             if not await self._agent.send():
                 self._report()
+                if sent > MUCH:
+                    memory.give_back()
+                    sent = 0
                 await self._unsent.wait()
 
     async def _beat(self) -> None:

@@ -57,7 +57,9 @@ class Http:
             transport: For tests: where requests go instead of to the network.
         """
         headers = {PROTOCOL_HEADER: str(PROTOCOL), "Content-Type": "application/json"}
-        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, headers=headers, transport=transport)
+        self._client = httpx.AsyncClient(
+            base_url=url, timeout=TIMEOUT, headers=headers, transport=transport, verify=url.startswith("https:")
+        )
         self._clock = clock
         self.skew_s = 0.0
         """How far the server's clock is ahead of ours; 0 when it is near."""

@@ -20,8 +20,8 @@ from runtime_agent.wire.records import Gap
 LOOKED_AT = 500
 """Units whose fingerprints are compared in one go."""
 
-READ = 200
-RECORDS = 2000
+READ = 40
+RECORDS = 400
 """Units read, or records found, before they are written in one transaction: memory stays bounded."""
 
 MOST_UNKEPT = 10_000

@@ -128,7 +128,7 @@ class Outbox:
         for pragma in ("busy_timeout=5000", "auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.execute("PRAGMA journal_size_limit=67108864")
-        self._db.execute("PRAGMA cache_size=-4096")
+        self._db.execute("PRAGMA cache_size=-1024")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise NewerOutbox(f"{self.path} was written by a newer runtime-agent")

@@ -47,6 +47,7 @@ class ReferenceServer:
         self.bodies: list[bytes] = []
         self.refuse: Problem | None = None
         self._backup = None
+        self._head: tuple[list[bytes] | None, int, bytes] = (None, 0, b"")
 
     # What is held
 
@@ -57,9 +58,14 @@ class ReferenceServer:
     def lines(self) -> list[dict]:
         return [json.loads(line) for epoch in sorted(self.logs) for line in self.logs[epoch]]
 
-    def head(self, epoch: int | None = None) -> bytes:
-        epoch = self.epoch if epoch is None else epoch
-        return chain.extend(chain.origin(RUNTIME, epoch), self.logs[epoch])
+    def head(self) -> bytes:
+        """Of the current epoch's log; what was computed for a part of the same log is not computed again."""
+        log = self.logs[self.epoch]
+        of, length, head = self._head
+        if of is not log or length > len(log):
+            length, head = 0, chain.origin(RUNTIME, self.epoch)
+        self._head = (log, len(log), chain.extend(head, log[length:]))
+        return self._head[2]
 
     # Backup and restore
 
