@@ -131,13 +131,11 @@ async def test_a_pool_that_is_exhausted_is_a_503_as_well(client, app):
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
-async def test_a_connection_that_is_cut_under_a_request_is_a_503(client, make, superuser, db):
+async def test_a_connection_that_is_cut_under_a_request_is_a_503(client, make, superuser, database):
     human = await make.person()
     await client.get("/v1/me", headers=human.headers)
 
-    await superuser.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'controlplane'"
-    )
+    await superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database)
     answers = [(await client.get("/v1/me", headers=human.headers)).status_code for _ in range(6)]
 
     assert set(answers) <= {200, 503}
