@@ -17,12 +17,16 @@ from runtime_agent.outbox import DiskFull, OutboxDamaged, cursor
 from runtime_agent.outbox.file import set_aside
 from runtime_agent.scan import Outcome, Scanner, Stopped
 from runtime_agent.watch import Watcher
+from runtime_agent.wire.heartbeat import Trouble
 
 SHARE = 0.005
 """The part of a core that looking at everything may take, again and again."""
 
 HOME_MISSING_S = 5.0
 """Between looks for a home that is not there, or for space on a full disk."""
+
+SOONEST_BEAT_S = 2.0
+"""A new trouble, or the end of one, is told at once, but no more often than that."""
 
 PRUNE_S = 600.0
 
@@ -91,7 +95,8 @@ class Daemon:
         self._agent = agent
         self._loop = asyncio.get_running_loop()
         self._unsent = asyncio.Event()
-        self._beaten = asyncio.Event()
+        self._news = asyncio.Event()
+        self._told: list[Trouble] = []
         self._look: dict[str, asyncio.Event] = {}
         self._watchers: dict[str, Watcher] = {}
         for scanner in agent.scanners:
@@ -128,12 +133,16 @@ class Daemon:
             if wait_s := self._agent.pace.wait_s():
                 await asyncio.sleep(wait_s)
                 continue
+            self._news.clear()
+            self._told = self._agent.troubles.all()
             pulse = await self._agent.beat(interval_s)
             self._unsent.set()  # a doubt, or a credit that was raised
             self._report()
             if pulse is not None:
                 interval_s = max(pulse.next_ms, 100) / 1000
-                await asyncio.sleep(interval_s)
+                await asyncio.sleep(min(interval_s, SOONEST_BEAT_S))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), interval_s - SOONEST_BEAT_S)
 
     async def _tidy(self) -> None:
         while True:
@@ -144,7 +153,10 @@ class Daemon:
     def _report(self) -> None:
         agent = self._agent
         watching = {kind: watcher.active for kind, watcher in self._watchers.items()}
-        self._reporter.write(agent.pace.connected, agent.last_words, agent.troubles.all(), watching)
+        troubles = agent.troubles.all()
+        self._reporter.write(agent.pace.connected, agent.last_words, troubles, watching)
+        if troubles != self._told:
+            self._news.set()
 
     def _teller(self, scanner: Scanner) -> Callable[[set[str]], None]:
         """Called in the watching thread."""

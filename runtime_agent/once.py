@@ -14,7 +14,7 @@ from runtime_agent.outbox.position import position
 from runtime_agent.scan import Outcome, Scanner
 from runtime_agent.wire.heartbeat import Trouble
 
-TRIES = 4
+TRIES = 3
 """Calls in a row that may fail before giving up."""
 
 LONGEST_WAIT_S = 15.0
