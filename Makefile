@@ -31,9 +31,16 @@ faults: $(READY) ## kill -9 of everything, 200 times, a quarter of an hour; KILL
 bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs one
 	@$(BIN)/python -m benchmarks $(ONLY)
 
-conformance: $(READY) ## what needs more than the bare machine: a real browser
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r conformance.lock
+conformance: browser ## what needs more than the bare machine: a real browser, axe-core
+	@command -v npm > /dev/null || echo "npm is missing: axe-core cannot be installed, and its test will say so" >&2
+	-@npm install --silent --no-save --prefix .venv/node axe-core@4.14.1
 	$(BIN)/pytest conformance $(ARGS)
+
+screenshots: browser ## pictures of every page of the console, into docs/screenshots
+	$(BIN)/python -m conformance.screenshots docs/screenshots
+
+browser: $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r conformance.lock
 
 lock: pyproject.toml ## write the lock files again from pyproject.toml; needs uv on PATH
 	uv pip compile pyproject.toml --all-extras $(LOCKED) -o requirements.lock
