@@ -12,6 +12,9 @@ from controlplane.kit.clock import wall_clock
 
 SUPPORTED = range(15, 19)
 
+LOCKS = 256
+"""A transaction, on average; two years of months and their indexes need about that many."""
+
 SKEW_OK = timedelta(seconds=5)
 """Between this machine's clock and the database's; longer ones make "last seen" wrong."""
 
@@ -58,6 +61,7 @@ async def look(url: str) -> AsyncIterator[Finding]:
         yield await _roles(connection)
         yield await _walls(connection)
         yield await _partitions(connection)
+        yield await _locks(connection)
         yield await _clock(connection)
     finally:
         await connection.close()
@@ -100,6 +104,16 @@ async def _partitions(connection: Connection) -> Finding:
         said = f"not made yet: {', '.join(row['name'] for row in missing)}"
         return warn("partitions", said, "A running server makes them ahead within the hour.")
     return ok("partitions", "this month's and the next one's are there")
+
+
+async def _locks(connection: Connection) -> Finding:
+    """Every partition, and every index of it, costs a query a lock."""
+    held = int(await connection.fetchval("SHOW max_locks_per_transaction"))
+    if held < LOCKS:
+        return warn(
+            "locks", f"max_locks_per_transaction is {held}", f"Set it to {LOCKS} or more and restart PostgreSQL."
+        )
+    return ok("locks", f"room for {held} a transaction")
 
 
 async def _clock(connection: Connection) -> Finding:

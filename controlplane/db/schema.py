@@ -185,7 +185,7 @@ tenants = Table(
 )
 
 
-def tenant_table(name: str, *items: SchemaItem, key: tuple[str, ...] = ("id",)) -> Table:
+def tenant_table(name: str, *items: SchemaItem, key: tuple[str, ...] = ("id",), ondelete: str = "CASCADE") -> Table:
     """A table that belongs to tenants: ``tenant_id`` leads its primary key.
 
     Foreign keys between tenant tables include ``tenant_id``, so the database itself refuses a row that points
@@ -194,7 +194,7 @@ def tenant_table(name: str, *items: SchemaItem, key: tuple[str, ...] = ("id",)) 
     return Table(
         name,
         metadata,
-        Column("tenant_id", Uuid, ForeignKey("tenants.tenant_id", ondelete="CASCADE"), nullable=False),
+        Column("tenant_id", Uuid, ForeignKey("tenants.tenant_id", ondelete=ondelete), nullable=False),
         *items,
         PrimaryKeyConstraint("tenant_id", *key),
     )
@@ -465,7 +465,9 @@ cost_entries = projection(
     Index(None, "tenant_id", "session_id"),
 )
 
-audit_events = tenant_table("audit_events", *_chain(), UniqueConstraint("tenant_id", "prev_hash"), key=("seq",))
+audit_events = tenant_table(
+    "audit_events", *_chain(), UniqueConstraint("tenant_id", "prev_hash"), key=("seq",), ondelete="RESTRICT"
+)
 """Not partitioned: the fork guard needs the plain unique key."""
 
 audit_heads = tenant_table(

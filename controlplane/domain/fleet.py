@@ -98,7 +98,7 @@ ENTRIES: Final = text(
         CAST(w.report -> 'backlog' ->> 'records' AS bigint) AS waiting_records,
         CAST(w.report -> 'backlog' ->> 'bytes' AS bigint) AS waiting_bytes,
         CAST(w.report -> 'backlog' ->> 'oldest_age_s' AS bigint) AS oldest_age_s,
-        (SELECT CAST(coalesce(sum(l.records), 0) AS bigint) FROM sync_losses l
+        (SELECT CAST(least(coalesce(sum(l.records), 0), 9223372036854775807) AS bigint) FROM sync_losses l
             WHERE l.tenant_id = r.tenant_id AND l.runtime_id = r.id) AS lost_records
     FROM runtimes r
     LEFT JOIN sync_cursors c ON c.tenant_id = r.tenant_id AND c.runtime_id = r.id

@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import Struct
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from controlplane.db import schema as t
 from controlplane.db.database import Database, TenantTx
 from controlplane.domain import runtimes
 from controlplane.domain.runtimes import State
+from controlplane.kit.clock import is_plausible
 from controlplane.kit.ids import RuntimeId, TenantId
+from controlplane.kit.problems import Refusal
 from runtime_agent.wire.heartbeat import Heartbeat
 
 LAGGING_S = 60
@@ -64,7 +67,26 @@ class _Heard(Struct, frozen=True):
     report: dict[str, object] | None
 
 
+class HeartbeatUnfit(Refusal):
+    """A heartbeat that could be heard but not written down."""
+
+    code, status, title = "heartbeat-unfit", 400, "The heartbeat cannot be kept"
+    hint = "Texts must not hold NUL characters, and times must lie between 2000 and tomorrow."
+
+
 def heard(tenant_id: TenantId, runtime_id: RuntimeId, said: Heartbeat, now: datetime) -> Report:
+    """The heartbeat as it will be kept.
+
+    Raises:
+        HeartbeatUnfit: If the database could not take it, or a page could not show it.
+    """
+    for trouble in said.troubles:
+        if "\0" in trouble.line or "\0" in trouble.code:
+            raise HeartbeatUnfit("a trouble with a NUL character")
+        if trouble.since is not None and not is_plausible(trouble.since, now):
+            raise HeartbeatUnfit(f"a trouble since {trouble.since.isoformat()}")
+    if "\0" in said.agent_version or any("\0" in source for source in said.sources):
+        raise HeartbeatUnfit("a name with a NUL character")
     skew_ms = said.wall_ms - int(now.timestamp() * 1000)
     return Report(tenant_id=tenant_id, runtime_id=runtime_id, received_at=now, skew_ms=skew_ms, said=said)
 
@@ -80,25 +102,39 @@ def state_of(said: Heartbeat) -> tuple[State, str]:
 
 
 async def keep(db: Database, reports: Iterable[Report]) -> int:
-    """Write last words, one statement a tenant. An older one never replaces a newer."""
+    """Write last words, one statement a tenant. An older one never replaces a newer.
+
+    Raises:
+        ExceptionGroup: Of what went wrong with single tenants; the words of all others have been written.
+    """
     by_tenant: dict[TenantId, list[Report]] = defaultdict(list)
     for report in reports:
         by_tenant[report.tenant_id].append(report)
+    failures: list[DBAPIError] = []
     for tenant_id, group in by_tenant.items():
-        rows = [
-            _Row(
-                runtime_id=report.runtime_id,
-                received_at=report.received_at,
-                epoch=report.said.epoch,
-                last_seq=report.said.last_seq,
-                skew_ms=report.skew_ms,
-                report=report.said,
-            )
-            for report in group
-        ]
-        async with db.tenant(tenant_id) as tx:
-            await tx.load(KEEP, rows=msgspec.json.encode(rows).decode())
+        try:
+            await _keep(db, tenant_id, group)
+        except DBAPIError as error:  # one tenant's trouble is not the others'
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("some tenants' last words were not written", failures)
     return sum(map(len, by_tenant.values()))
+
+
+async def _keep(db: Database, tenant_id: TenantId, group: Iterable[Report]) -> None:
+    rows = [
+        _Row(
+            runtime_id=report.runtime_id,
+            received_at=report.received_at,
+            epoch=report.said.epoch,
+            last_seq=report.said.last_seq,
+            skew_ms=report.skew_ms,
+            report=report.said,
+        )
+        for report in group
+    ]
+    async with db.tenant(tenant_id) as tx:
+        await tx.load(KEEP, rows=msgspec.json.encode(rows).decode())
 
 
 async def last_word(tx: TenantTx, runtime_id: RuntimeId) -> Heartbeat | None:

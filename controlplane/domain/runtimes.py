@@ -1,5 +1,7 @@
 """Runtimes: joining, proving who they are, being told to go."""
 
+import secrets
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -17,7 +19,9 @@ from runtime_agent.wire.join import Enroll
 
 State: TypeAlias = Literal["connected", "lagging", "silent", "draining", "locked", "revoked"]
 
-MAX_NAMESAKES = 1000
+NUMBERED = 5
+"""Namesakes that get a number; a larger fleet of one name gets random endings."""
+
 HEARTBEAT_MS = 30_000
 
 
@@ -90,9 +94,9 @@ async def enroll(
         joined_at=tx.now,
     )
     admitted: list[Identity] = []
-    while not admitted:  # somebody else may take the name between the question and the answer
-        name = await _free_name(tx, asked.name or asked.facts.hostname or "runtime")
-        untaken = newcomer.values(name=name).on_conflict_do_nothing(index_elements=["tenant_id", "name"])
+    names = _names(asked.name or asked.facts.hostname or "runtime")
+    while not admitted:  # the next name, until nobody has it
+        untaken = newcomer.values(name=next(names)).on_conflict_do_nothing(index_elements=["tenant_id", "name"])
         admitted = await tx.take(Identity, untaken)
     [identity] = admitted
     await tx.run(tx.insert(t.routes).values(kind="runtime", key=identity.id.bytes))
@@ -192,20 +196,10 @@ async def turn(tx: TenantTx, runtime_id: RuntimeId, state: State, reason: str) -
     await tx.load(TURN, id=runtime_id, state=state, reason=reason, since=tx.now)
 
 
-async def _free_name(tx: TenantTx, wanted: str) -> str:
-    taken = {
-        row.name
-        for row in await tx.all(
-            _Named,
-            tx.select(t.runtimes)
-            .where(t.runtimes.c.name >= wanted, t.runtimes.c.name < wanted + "\U0010ffff")
-            .limit(MAX_NAMESAKES),
-        )
-    }
-    if wanted not in taken:
-        return wanted
-    return next(name for n in range(2, MAX_NAMESAKES + 2) if (name := f"{wanted}-{n}") not in taken)
-
-
-class _Named(Struct, frozen=True):
-    name: str
+def _names(wanted: str) -> Iterator[str]:
+    """*wanted*, then a few with a number, then ones that hardly anybody can have."""
+    yield wanted
+    for number in range(2, NUMBERED + 1):
+        yield f"{wanted}-{number}"
+    while True:
+        yield f"{wanted}-{secrets.token_hex(4)}"

@@ -131,7 +131,7 @@ TOTALS: Final = text(
         GROUP BY session_id
     ) c ON c.session_id = s.id
     LEFT JOIN (
-        SELECT session_id, CAST(sum(micro_usd) AS bigint) AS micro_usd,
+        SELECT session_id, CAST(least(sum(micro_usd), 9223372036854775807) AS bigint) AS micro_usd,
             array_agg(DISTINCT model) FILTER (WHERE model IS NOT NULL) AS models
         FROM cost_entries
         WHERE tenant_id = ANY (CAST(:tenants AS uuid[])) AND session_id = ANY (CAST(:sessions AS uuid[]))

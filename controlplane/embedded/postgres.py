@@ -19,7 +19,13 @@ from controlplane.embedded.problems import Unavailable
 from controlplane.embedded.programs import Programs, find_postgres, reachable
 from controlplane.embedded.supervised import Supervised
 
-ALWAYS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "jit=off", "log_min_error_statement=panic")
+ALWAYS = (
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "jit=off",
+    "log_min_error_statement=panic",
+    "max_locks_per_transaction=512",
+)
 """No sockets: their paths end at 107 bytes. No statements in the log: some carry passwords."""
 
 THROWAWAY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")

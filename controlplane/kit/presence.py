@@ -1,10 +1,13 @@
 """The last word of each runtime, kept where it costs no database write, until somebody writes many at once."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
 
 @runtime_checkable
 class Presence(Protocol):
@@ -45,7 +48,7 @@ class InMemory:
 
 
 class ThroughRedis:
-    """For several replicas."""
+    """For several replicas. While Redis is away nothing is remembered, and nothing fails."""
 
     def __init__(self, redis: Redis, prefix: str = "presence") -> None:
         """
@@ -56,21 +59,25 @@ class ThroughRedis:
         self._reports, self._waiting = f"{prefix}:reports", f"{prefix}:waiting"
 
     async def hear(self, runtime_id: UUID, report: bytes) -> None:
-        async with self._redis.pipeline() as both:
-            both.hset(self._reports, str(runtime_id), report)
-            both.sadd(self._waiting, str(runtime_id))
-            await both.execute()
+        with contextlib.suppress(RedisError):
+            async with self._redis.pipeline() as both:
+                both.hset(self._reports, str(runtime_id), report)
+                both.sadd(self._waiting, str(runtime_id))
+                await both.execute()
 
     async def last(self, runtime_id: UUID) -> bytes | None:
-        found = await self._redis.hget(self._reports, str(runtime_id))
-        return _as_bytes(found)
+        try:
+            return _as_bytes(await self._redis.hget(self._reports, str(runtime_id)))
+        except RedisError:
+            return None
 
     async def take(self, most: int) -> Sequence[bytes]:
-        taken = await self._redis.spop(self._waiting, most)
-        if not taken:
+        try:
+            taken = await self._redis.spop(self._waiting, most)
+            words = await self._redis.hmget(self._reports, list(taken)) if taken else []
+        except RedisError:
             return []
-        words = map(_as_bytes, await self._redis.hmget(self._reports, list(taken)))
-        return [word for word in words if word is not None]
+        return [word for word in map(_as_bytes, words) if word is not None]
 
 
 def _as_bytes(found: bytes | str | None) -> bytes | None:

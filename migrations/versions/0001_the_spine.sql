@@ -258,7 +258,7 @@ CREATE TABLE audit_events (
     hash bytea NOT NULL,
     CONSTRAINT pk_audit_events PRIMARY KEY (tenant_id, seq),
     CONSTRAINT uq_audit_events_tenant_id_prev_hash UNIQUE (tenant_id, prev_hash),
-    CONSTRAINT fk_audit_events_tenant_id FOREIGN KEY(tenant_id) REFERENCES tenants (tenant_id) ON DELETE CASCADE
+    CONSTRAINT fk_audit_events_tenant_id FOREIGN KEY(tenant_id) REFERENCES tenants (tenant_id) ON DELETE RESTRICT
 );
 
 CREATE TABLE audit_heads (

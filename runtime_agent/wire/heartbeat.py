@@ -35,7 +35,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     head: Head
     acked: Count
     backlog: Backlog = Backlog()
-    wall_ms: Count
+    wall_ms: Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
     """The agent's clock, milliseconds since 1970."""
     interval_ms: Annotated[int, Meta(ge=100, le=3_600_000)] = 30_000
     """When the next one may be expected."""

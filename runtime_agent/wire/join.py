@@ -39,7 +39,7 @@ class Enroll(Struct, frozen=True, kw_only=True):
     name: Name | None = None
     """None: the host name."""
     facts: Facts = Facts()
-    labels: dict[Name, Annotated[str, Meta(max_length=200)]] = {}
+    labels: Annotated[dict[Name, Annotated[str, Meta(max_length=200)]], Meta(max_length=50)] = {}
 
 
 class Enrolled(Struct, frozen=True, kw_only=True):

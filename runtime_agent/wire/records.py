@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from runtime_agent.wire.types import Count, Instant, Key, Line, Name, Quality, Seq, Status, WaitingFor
+from runtime_agent.wire.types import Amount, Instant, Key, Line, Name, Quality, Seq, Status, WaitingFor
 
 MAX_RECORD_BYTES = 256 * 1024
 """The longest line. A longer one becomes a ``quarantine`` record."""
@@ -35,13 +35,13 @@ class NodeVisit(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     type: Name | None = None
     outcome: Name = "success"
     """The source's own word: success, failure, stalled, escalated, paused, guard_failure."""
-    attempt: Count = 1
-    steps: Count = 0
-    retries: Count = 0
-    latency_ms: Count = 0
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    tools: Count = 0
+    attempt: Amount = 1
+    steps: Amount = 0
+    retries: Amount = 0
+    latency_ms: Amount = 0
+    input_tokens: Amount = 0
+    output_tokens: Amount = 0
+    tools: Amount = 0
     """Tool calls made during the visit."""
     error: Error | None = None
     trace: Annotated[str, Meta(max_length=64)] = ""
@@ -72,20 +72,20 @@ class SessionState(Record, frozen=True, kw_only=True, tag="session"):
     """The source's own text of ``started_at``, zone or none."""
     updated_at: Instant | None = None
     ended_at: Instant | None = None
-    duration_ms: Count | None = None
+    duration_ms: Amount | None = None
     current_node: Name | None = None
     path: Annotated[list[Name], Meta(max_length=MAX_PATH)] = []
-    visits: dict[Name, Count] = {}
-    steps: Count = 0
-    retries: Count = 0
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    logged_input_tokens: Count = 0
+    visits: dict[Name, Amount] = {}
+    steps: Amount = 0
+    retries: Amount = 0
+    input_tokens: Amount = 0
+    output_tokens: Amount = 0
+    logged_input_tokens: Amount = 0
     """What a session without a summary logged node by node; shown apart."""
-    logged_output_tokens: Count = 0
+    logged_output_tokens: Amount = 0
     error: Error | None = None
     nodes: Annotated[list[NodeVisit], Meta(max_length=MAX_NODES)] = []
-    nodes_omitted: Count = 0
+    nodes_omitted: Amount = 0
     goal: Name | None = None
     entry_point: Name | None = None
     claimed_by: Name | None = None
@@ -108,12 +108,12 @@ class RunState(Record, frozen=True, kw_only=True, tag="run"):
     attention: Annotated[list[Line], Meta(max_length=MAX_REASONS)] = []
     started_at: Instant
     ended_at: Instant | None = None
-    duration_ms: Count | None = None
+    duration_ms: Amount | None = None
     path: Annotated[list[Name], Meta(max_length=MAX_PATH)] = []
-    steps: Count = 0
-    retries: Count = 0
-    input_tokens: Count = 0
-    output_tokens: Count = 0
+    steps: Amount = 0
+    retries: Amount = 0
+    input_tokens: Amount = 0
+    output_tokens: Amount = 0
     error: Error | None = None
     trace: Annotated[str, Meta(max_length=64)] = ""
     execution: Annotated[str, Meta(max_length=64)] = ""
@@ -144,17 +144,17 @@ class CostLine(Record, frozen=True, kw_only=True, tag="cost"):
     entry: Key
     spent_at: Instant
     node: Name | None = None
-    attempt: Count = 1
-    step: Count = 0
+    attempt: Amount = 1
+    step: Amount = 0
     type: Name = "llm"
     """``llm`` or ``tool``."""
     model: Name | None = None
     tool: Name | None = None
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    micro_usd: Count = 0
+    input_tokens: Amount = 0
+    output_tokens: Amount = 0
+    micro_usd: Amount = 0
     """Millionths of a US dollar, by the source's price list: to show, not to bill."""
-    duration_ms: Count = 0
+    duration_ms: Amount = 0
     flags: Annotated[list[Name], Meta(max_length=MAX_REASONS)] = []
 
 
@@ -162,7 +162,7 @@ class Gap(Record, frozen=True, kw_only=True, tag="gap"):
     """The agent could not keep what it saw: a full disk, say. What is missing, as far as it is known."""
 
     reason: Name
-    count: Count
+    count: Amount
     first_at: Instant | None = None
     last_at: Instant | None = None
     detail: Line = ""
@@ -174,7 +174,7 @@ class Quarantine(Record, frozen=True, kw_only=True, tag="quarantine"):
     code: Name
     """The server's problem code, or the agent's own reason."""
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    bytes: Count
+    bytes: Amount
     of_kind: Annotated[str, Meta(max_length=64)] = ""
     detail: Line = ""
     was_seq: Seq | None = None

@@ -20,6 +20,9 @@ Line: TypeAlias = Annotated[str, Meta(max_length=500)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 """A non-negative number that a double holds exactly."""
 
+Amount: TypeAlias = Annotated[int, Meta(ge=0, le=2**40)]
+"""Tokens, steps, milliseconds, millionths of a dollar: millions of them still add up in 64 bits."""
+
 Seq: TypeAlias = Annotated[int, Meta(ge=1, le=2**53)]
 """A record's position in its epoch; the first is 1."""
 

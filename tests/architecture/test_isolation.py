@@ -142,7 +142,7 @@ async def test_what_runs_as_the_owner_is_one_function_with_its_path_pinned(as_su
     [row] = await as_superuser.fetch(functions)
 
     assert row["proname"] == "make_partition"
-    assert row["proconfig"] == ["search_path=pg_catalog, public, pg_temp"]
+    assert row["proconfig"] == ["search_path=pg_catalog, public, pg_temp", "lock_timeout=4s"]
 
 
 async def test_without_a_tenant_nothing_is_seen_and_it_is_loud(as_app, make):

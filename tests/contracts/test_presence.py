@@ -47,3 +47,12 @@ async def test_a_new_word_waits_again(words):
     await words.hear(ONE, b"more")
 
     assert list(await words.take(10)) == [b"more"]
+
+
+async def test_while_redis_is_away_nothing_is_remembered_and_nothing_fails():
+    away = presence.ThroughRedis(Redis.from_url("redis://127.0.0.1:1/0"))
+
+    await away.hear(ONE, b"one")
+
+    assert await away.last(ONE) is None
+    assert list(await away.take(10)) == []

@@ -1,15 +1,17 @@
 """Runtimes' last words: written many at once, and who has fallen silent."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.domain import reports, runtimes
-from runtime_agent.wire.heartbeat import Backlog, Heartbeat
+from controlplane.kit.ids import RuntimeId, TenantId
+from runtime_agent.wire.heartbeat import Backlog, Heartbeat, Trouble
 from tests.runtimes import join
 
 
@@ -77,6 +79,25 @@ async def test_an_older_word_never_replaces_a_newer(db, clock):
 
     async with db.tenant(site.tenant_id) as tx:
         assert await tx.all(Written, tx.select(t.runtime_reports)) == [Written(2)]
+
+
+async def test_one_tenants_trouble_is_not_the_others(db, clock):
+    mine, theirs = await join(db), await join(db)
+    broken = msgspec.structs.replace(reports.heard(mine.tenant_id, mine.id, said(), clock()), skew_ms=2**70)
+
+    with pytest.raises(ExceptionGroup):
+        await reports.keep(db, [broken, reports.heard(theirs.tenant_id, theirs.id, said(3), clock())])
+
+    async with db.tenant(theirs.tenant_id) as tx:
+        assert await tx.all(Written, tx.select(t.runtime_reports)) == [Written(3)]
+
+
+@pytest.mark.parametrize(
+    "trouble", [Trouble(code="x", line="a\0b"), Trouble(code="x", since=datetime(1, 1, 1, tzinfo=UTC))]
+)
+async def test_a_heartbeat_that_could_not_be_shown_is_refused(db, clock, trouble):
+    with pytest.raises(reports.HeartbeatUnfit):
+        reports.heard(TenantId(UUID(int=1)), RuntimeId(UUID(int=2)), said(troubles=[trouble]), clock())
 
 
 async def test_a_word_of_a_runtime_that_is_gone_is_dropped(db):

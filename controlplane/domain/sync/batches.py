@@ -6,7 +6,7 @@ import hmac
 import io
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import Struct
 from controlplane.domain.sync import refusals
 from controlplane.domain.sync.identities import stamp_ms
 from controlplane.domain.sync.refusals import RecordRefused
+from controlplane.kit.clock import AHEAD, EARLIEST, is_plausible
 from controlplane.kit.ids import milliseconds
 from runtime_agent.wire import PROTOCOL
 from runtime_agent.wire.records import (
@@ -29,18 +30,15 @@ from runtime_agent.wire.records import (
 )
 from runtime_agent.wire.sync import MAX_COMPRESSED_BYTES, MAX_INFLATED_BYTES, MAX_RECORDS
 
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(days=1)
-"""Instants before the first or further ahead than the second are absurd."""
-
 NUL = b"\\u0000"
-"""PostgreSQL has no place for it in a text."""
+"""PostgreSQL has no place for it in a text. Behind a backslash of its own it is six harmless characters."""
 
 OLDEST_PROTOCOL = PROTOCOL
 
 _DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(AnyRecord)
 _ANY = msgspec.json.Decoder(dict)
 _HEAD = re.compile("[0-9a-f]{64}")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Position(Struct, frozen=True, kw_only=True):
@@ -68,13 +66,12 @@ class Unknown(Struct, frozen=True):
 class Bad(Struct, frozen=True):
     """The first line that is not acceptable."""
 
-    index: int
     refusal: type[RecordRefused]
     why: str
 
 
 class Batch(Struct, frozen=True):
-    """The lines of a body and what they say, up to the first bad one."""
+    """The lines of a body, and what those from ``skip`` on say, up to the first bad one."""
 
     lines: list[bytes]
     records: list[Record | Unknown]
@@ -92,10 +89,10 @@ def position(get: Callable[[str], str | None]) -> Position:
         UnsupportedProtocol: If the agent's protocol number is not spoken here.
         BatchTooLarge: If more records are announced than a batch may have.
     """
-    count = _number(get, "Sync-Count", most=1 << 31)
+    count = _number(get, "Sync-Count", most=(1 << 31) - 1)
     if count > MAX_RECORDS:
         raise refusals.BatchTooLarge("records", MAX_RECORDS)
-    protocol = _number(get, "Sync-Protocol", most=1 << 31)
+    protocol = _number(get, "Sync-Protocol", most=(1 << 31) - 1)
     if protocol < OLDEST_PROTOCOL:
         raise refusals.UnsupportedProtocol(f"protocol {protocol}; spoken here: {OLDEST_PROTOCOL} to {PROTOCOL}")
     prev, store = get("Sync-Prev") or "", get("Sync-Store") or ""
@@ -118,8 +115,8 @@ def position(get: Callable[[str], str | None]) -> Position:
     )
 
 
-def read(body: bytes, place: Position, now: datetime) -> Batch:
-    """The records of *body*.
+def read(body: bytes, place: Position, now: datetime, skip: int = 0) -> Batch:
+    """The records of *body* from line *skip* on; those before it have been accepted once and are not judged again.
 
     Raises:
         BatchUnreadable: One of its kinds, if the body as a whole is not what the headers say.
@@ -134,7 +131,13 @@ def read(body: bytes, place: Position, now: datetime) -> Batch:
     lines = text[:-1].split(b"\n")
     if len(lines) != place.count:
         raise refusals.Truncated(f"{place.count} records announced, {len(lines)} found")
-    return _decoded(text, lines, place, now)
+    records: list[Record | Unknown] = []
+    for line in lines[skip:]:
+        found = _one(line, place.protocol, now)
+        if isinstance(found, Bad):
+            return Batch(lines, records, found)
+        records.append(found)
+    return Batch(lines, records, None)
 
 
 def unpacked(body: bytes) -> bytes:
@@ -159,69 +162,50 @@ def decode(line: bytes) -> Record | Unknown:
         return Unknown(UUID(_ANY.decode(line)["record_id"]))
 
 
-def _decoded(text: bytes, lines: list[bytes], place: Position, now: datetime) -> Batch:
-    records: list[Record | Unknown] = []
-    if NUL not in text and max(map(len, lines)) <= MAX_RECORD_BYTES:
-        try:
-            records.extend(_DECODER.decode_lines(text))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            records.clear()
-    if len(records) == len(lines) and not any(_absurd(record, now) for record in records):
-        return Batch(lines, records, None)
-    records.clear()
-    for index, line in enumerate(lines):
-        found = _one(index, line, place.protocol, now)
-        if isinstance(found, Bad):
-            return Batch(lines, records, found)
-        records.append(found)
-    return Batch(lines, records, None)
-
-
-def _one(index: int, line: bytes, protocol: int, now: datetime) -> Record | Unknown | Bad:
+def _one(line: bytes, protocol: int, now: datetime) -> Record | Unknown | Bad:
     if len(line) > MAX_RECORD_BYTES:
-        return Bad(index, refusals.RecordTooLarge, f"{len(line)} bytes, at most {MAX_RECORD_BYTES} are allowed")
-    if NUL in line:
-        return Bad(index, refusals.RecordInvalid, "a text with a NUL character")
+        return Bad(refusals.RecordTooLarge, f"{len(line)} bytes, at most {MAX_RECORD_BYTES} are allowed")
+    if NUL in line and _NUL.search(line):
+        return Bad(refusals.RecordInvalid, "a text with a NUL character")
     try:
         record = _DECODER.decode(line)
     except msgspec.ValidationError as error:
-        return _misfit(index, line, protocol, str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Bad(index, refusals.RecordMalformed, str(error))
+        return _misfit(line, protocol, str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Bad(refusals.RecordMalformed, str(error))
     if absurd := _absurd(record, now):
-        return Bad(index, refusals.RecordAbsurdTime, absurd)
+        return Bad(refusals.RecordAbsurdTime, absurd)
     return record
 
 
-def _misfit(index: int, line: bytes, protocol: int, why: str) -> Unknown | Bad:
+def _misfit(line: bytes, protocol: int, why: str) -> Unknown | Bad:
     """Why a line that is JSON is no record of ours; where its writer is newer than we are it may be a kind of theirs."""
     if why.endswith("`$.kind`"):
         if protocol > PROTOCOL and (unknown := _of_a_newer_kind(line)):
             return unknown
-        return Bad(index, refusals.RecordUnknownKind, why)
+        return Bad(refusals.RecordUnknownKind, why)
     if "missing required field" in why:
-        return Bad(index, refusals.RecordIncomplete, why)
-    return Bad(index, refusals.RecordInvalid, why)
+        return Bad(refusals.RecordIncomplete, why)
+    return Bad(refusals.RecordInvalid, why)
 
 
 def _of_a_newer_kind(line: bytes) -> Unknown | None:
     try:
         return Unknown(UUID(_ANY.decode(line)["record_id"]))
-    except (KeyError, ValueError, TypeError, AttributeError, msgspec.DecodeError):
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, msgspec.DecodeError):
         return None
 
 
 def _absurd(record: Record | Unknown, now: datetime) -> str | None:
     """Which of the times in *record* cannot be, or None."""
-    latest = now + AHEAD
     instants, names = _TIMES.get(type(record), ((), ()))
     for field in instants:
         instant = getattr(record, field)
-        if instant is not None and not EARLIEST <= instant <= latest:
+        if instant is not None and not is_plausible(instant, now):
             return f"{field} is {instant.isoformat()}"
     for field in names:
         stamped = stamp_ms(getattr(record, field))
-        if stamped is not None and not _EARLIEST_MS <= stamped <= milliseconds(latest):
+        if stamped is not None and not _EARLIEST_MS <= stamped <= milliseconds(now + AHEAD):
             return f"the {field} is named after a time that cannot be"
     return None
 

@@ -72,16 +72,16 @@ async def append(
     check_place(cursor, place)
     if place.last <= cursor.last_seq:
         return Kept(acked=cursor.last_seq, head=cursor.head, added=0)
-    batch = batches.read(body, place, tx.now)
     skip = cursor.last_seq + 1 - place.first
+    batch = batches.read(body, place, tx.now, skip)
     if chain.extend(place.prev, batch.lines[:skip]) != cursor.head:
         raise refusals.Diverged
-    accepted = len(batch.records)
-    if accepted <= skip:
+    accepted = skip + len(batch.records)
+    if not batch.records:
         return Kept(acked=cursor.last_seq, head=cursor.head, added=0, bad=batch.bad)
 
     head = chain.extend(cursor.head, batch.lines[skip:accepted])
-    stretch = _Stretch(records=batch.records[skip:], skip=skip, prev=cursor.head, head=head)
+    stretch = _Stretch(records=batch.records, skip=skip, prev=cursor.head, head=head)
     rows = project(Identities(tx.tenant_id, runtime_id), cursor.last_seq + 1, stretch.records)
     if wanted := (rows.births() | {(t.sync_batches.name, month_of(tx.now))}) - known:
         raise PartitionsWanted(wanted)

@@ -29,14 +29,14 @@ class HeartbeatController(Controller):
 
         The database is written only where the runtime's state turns.
         """
+        now = db.clock()
+        report = reports.heard(runtime.tenant_id, runtime.id, data, now)
         state, reason = reports.state_of(data)
         async with db.tenant(runtime.tenant_id) as tx:
             cursor = await standing.seen(tx, runtime)
             turned = cursor.state != state
             if turned:
                 await runtimes.turn(tx, runtime.id, state, reason)
-            now = tx.now
-        report = reports.heard(runtime.tenant_id, runtime.id, data, now)
         await presence.hear(runtime.id, msgspec.json.encode(report))
         if turned:
             await wakeups.nudge(f"tenant:{runtime.tenant_id}")
@@ -57,6 +57,7 @@ class HeartbeatController(Controller):
         """End the runtime's access, and note whether its log is complete here."""
         async with db.tenant(runtime.tenant_id) as tx:
             cursor = await standing.locked(tx, runtime)
-            complete = (data.epoch, data.last_seq) == (cursor.epoch, cursor.last_seq)
+            held = (cursor.epoch, cursor.last_seq, cursor.known_head(runtime.id).hex())
+            complete = held == (data.epoch, data.last_seq, data.head)
             await runtimes.leave(tx, runtime.id, complete=complete)
         return {"complete": complete}

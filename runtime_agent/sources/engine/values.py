@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-COUNT_MAX = 2**53
-"""As the wire bounds ``Count``."""
+COUNT_MAX = 2**40
+"""As the wire bounds ``Amount``."""
 
 
 def count(value: Any, otherwise: int = 0) -> int:
-    """A number of things: whole, 0 to 2**53. Fractions are cut off; anything else is *otherwise*."""
+    """A number of things: whole, 0 to 2**40. Fractions are cut off; anything else is *otherwise*."""
     if type(value) is int:
         return value if 0 <= value <= COUNT_MAX else otherwise
     if type(value) is float and math.isfinite(value) and 0 <= value <= COUNT_MAX:

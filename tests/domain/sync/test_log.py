@@ -1,7 +1,7 @@
 """The append: nothing lost, nothing twice, every refusal by its name."""
 
 import json
-from datetime import timedelta
+from datetime import timedelta, timezone
 from uuid import UUID
 
 import msgspec
@@ -143,6 +143,8 @@ async def test_an_overlap_with_another_past_is_refused(site):
         await site.append(log, 1, 3)
 
 
+FAR_WEST = timezone(timedelta(hours=-23))
+
 BROKEN = {
     "not JSON": (b"{", refusals.RecordMalformed),
     "not UTF-8": (b'{"kind":"\xff"}', refusals.RecordMalformed),
@@ -152,6 +154,12 @@ BROKEN = {
     "a missing field": (json.dumps({"kind": "session"}).encode(), refusals.RecordIncomplete),
     "a status of its own": (line(session()).replace(b"succeeded", b"splendid"), refusals.RecordInvalid),
     "a NUL": (line(session(agent="a\0b")), refusals.RecordInvalid),
+    "a zone that is none": (line(session(changed_at=T0.astimezone(FAR_WEST))), refusals.RecordAbsurdTime),
+    "a thousand brackets": (
+        line(session())[:-1] + b',"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        refusals.RecordMalformed,
+    ),
+    "two on a line": (line(session(1)) + b" " + line(session(2)), refusals.RecordMalformed),
     "half a surrogate": (line(session()).replace(b"invoice", b"\\ud800"), refusals.RecordMalformed),
     "too large": (line(session(attention=["x" * 500])) + b" " * 300_000, refusals.RecordTooLarge),
     "before 2000": (line(session(started_at=T0.replace(year=1999))), refusals.RecordAbsurdTime),
@@ -199,6 +207,24 @@ async def test_what_an_agent_could_not_keep_is_shown(site):
     await site.append(log, 1, 1)
 
     assert await rows(site, t.sync_losses, LossRow) == [LossRow("gap", 1, 1, 41, "disk-full")]
+
+
+async def test_text_that_only_looks_like_a_nul_is_kept(site):
+    log = await site.log()
+    log.write(session(1, attention=["the tool said \\u0000 and stopped"]))
+
+    assert (await site.append(log, 1, 1)).bad is None
+
+
+async def test_what_is_held_is_not_judged_again(site, clock):
+    log = await site.log()
+    log.write(session(1, changed_at=T0 + timedelta(hours=20)), session(2))
+    await site.append(log, 1, 1)
+    clock.forward(timedelta(hours=-12))
+
+    kept = await site.append(log, 1, 2)
+
+    assert (kept.acked, kept.bad) == (2, None)
 
 
 async def test_a_kind_of_a_newer_agent_is_kept_and_skipped(site):

@@ -1,7 +1,7 @@
 """Partitions: made once, whoever asks first; made for past months too; never where a row could get lost."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 import pytest
 from msgspec import Struct
@@ -9,9 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from controlplane.db.partitions import MAKE, Partitions
+from controlplane.kit.clock import wall_clock
 from tests.logs import session
 
-JULY_2019 = datetime(2019, 7, 14, tzinfo=UTC)
+LAST_MONTH = wall_clock().replace(day=1) - timedelta(days=2)
 
 IN_DEFAULT = text("SELECT tableoid::regclass::text AS part FROM sessions")
 
@@ -23,7 +24,7 @@ class Part(Struct, frozen=True):
 async def test_many_at_once_make_a_month_once(db):
     askers = [Partitions(db) for _ in range(8)]
 
-    made = await asyncio.gather(*(asker.see_to([("sessions", JULY_2019)]) for asker in askers))
+    made = await asyncio.gather(*(asker.see_to([("sessions", LAST_MONTH)]) for asker in askers))
 
     assert sum(made) == 1
 
@@ -35,12 +36,22 @@ async def test_what_is_made_ahead_is_made_once(db):
 
 async def test_a_session_of_a_past_month_gets_that_months_partition(site):
     log = await site.log()
-    log.write(session(1, session="session_20190714_120000_00000001", started_at=JULY_2019))
+    log.write(session(1))
 
     await site.append(log, 1, 1)
 
     async with site.db.tenant(site.tenant_id) as tx:
-        assert await tx.query(Part, IN_DEFAULT) == [Part("sessions_201907")]
+        assert await tx.query(Part, IN_DEFAULT) == [Part("sessions_202512")]
+
+
+async def test_what_is_older_than_two_years_shares_a_partition_with_all_that_is(site):
+    log = await site.log()
+    log.write(*(session(n, session=f"session_{2000 + n}0714_120000_1") for n in range(20)))
+
+    await site.append(log, 1, 20)
+
+    async with site.db.tenant(site.tenant_id) as tx:
+        assert await tx.query(Part, IN_DEFAULT) == [Part("sessions_default")] * 20
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ TROUBLED: Final = text(
     """
     SELECT t.slug AS tenant, r.id, r.name, r.state, r.state_reason, r.state_since,
         CAST(coalesce(CAST(w.report -> 'backlog' ->> 'records' AS bigint), 0) AS bigint) AS waiting_records,
-        (SELECT CAST(coalesce(sum(l.records), 0) AS bigint) FROM sync_losses l
+        (SELECT CAST(least(coalesce(sum(l.records), 0), 9223372036854775807) AS bigint) FROM sync_losses l
             WHERE l.tenant_id = r.tenant_id AND l.runtime_id = r.id) AS lost_records
     FROM runtimes r
     JOIN tenants t ON t.tenant_id = r.tenant_id
@@ -169,7 +169,7 @@ WORK: Final = text(
     FROM tenants t
     CROSS JOIN LATERAL (
         SELECT agent, count(*) AS sessions, count(*) FILTER (WHERE status IN ('failed', 'lost')) AS failed,
-            CAST(sum(input_tokens + output_tokens) AS bigint) AS tokens
+            CAST(least(sum(input_tokens + output_tokens), 9223372036854775807) AS bigint) AS tokens
         FROM sessions
         WHERE tenant_id = t.tenant_id AND id >= :oldest AND started_at >= :since
         GROUP BY agent
@@ -184,7 +184,7 @@ SPEND: Final = text(
     SELECT t.slug AS tenant, c.agent, c.micro_usd
     FROM tenants t
     CROSS JOIN LATERAL (
-        SELECT agent, CAST(sum(micro_usd) AS bigint) AS micro_usd
+        SELECT agent, CAST(least(sum(micro_usd), 9223372036854775807) AS bigint) AS micro_usd
         FROM cost_entries
         WHERE tenant_id = t.tenant_id AND id >= :oldest AND spent_at >= :since
         GROUP BY agent

@@ -86,7 +86,7 @@ WRONG_FIRST: Final = text(
         coalesce(c.last_seq, 0) AS acknowledged,
         CAST(w.report -> 'backlog' ->> 'records' AS bigint) AS waiting_records,
         CAST(w.report -> 'backlog' ->> 'oldest_age_s' AS bigint) AS oldest_age_s,
-        (SELECT CAST(coalesce(sum(l.records), 0) AS bigint) FROM sync_losses l
+        (SELECT CAST(least(coalesce(sum(l.records), 0), 9223372036854775807) AS bigint) FROM sync_losses l
             WHERE l.tenant_id = r.tenant_id AND l.runtime_id = r.id) AS lost_records,
         w.received_at AS heard_at, w.skew_ms,
         (SELECT count(*) FROM agents a WHERE a.tenant_id = r.tenant_id AND a.runtime_id = r.id) AS agents

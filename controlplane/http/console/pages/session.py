@@ -97,8 +97,8 @@ HEARD: Final = text(
 COST_BY_NODE: Final = text(
     """
     SELECT node, coalesce(model, tool, type) AS what, count(*) AS calls,
-        CAST(sum(input_tokens) AS bigint) AS input_tokens, CAST(sum(output_tokens) AS bigint) AS output_tokens,
-        CAST(sum(micro_usd) AS bigint) AS micro_usd
+        CAST(least(sum(input_tokens), 9223372036854775807) AS bigint) AS input_tokens, CAST(least(sum(output_tokens), 9223372036854775807) AS bigint) AS output_tokens,
+        CAST(least(sum(micro_usd), 9223372036854775807) AS bigint) AS micro_usd
     FROM cost_entries
     WHERE tenant_id = :tenant_id AND session_id = :session_id AND id >= :oldest
     GROUP BY node, coalesce(model, tool, type)
