@@ -107,12 +107,23 @@ async def spend(tx: TenantTx, token_hash: bytes) -> JoinToken:
     spent = await tx.take(JoinToken, spending)
     if spent:
         return spent[0]
-    token = await tx.first(JoinToken, tx.select(t.join_tokens).where(held.token_hash == token_hash))
+    await check(tx, token_hash)
+    raise JoinTokenUsedUp
+
+
+async def check(tx: TenantTx, token_hash: bytes) -> None:
+    """Whether the token still counts; used up it does, for whoever has used it.
+
+    Raises:
+        JoinTokenUnknown, JoinTokenRevoked, JoinTokenExpired: If it does not.
+    """
+    token = await tx.first(JoinToken, tx.select(t.join_tokens).where(t.join_tokens.c.token_hash == token_hash))
     if token is None:
         raise JoinTokenUnknown
     if token.revoked_at is not None:
         raise JoinTokenRevoked
-    raise JoinTokenExpired if token.expires_at <= tx.now else JoinTokenUsedUp
+    if token.expires_at <= tx.now:
+        raise JoinTokenExpired
 
 
 async def listing(tx: TenantTx, *, after: UUID | None, limit: int) -> list[JoinToken]:

@@ -1,6 +1,7 @@
 """The keys below everything: what the master keys derive, and the file they live in."""
 
 import base64
+import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,14 +66,22 @@ def read(location: str, environ: Mapping[str, str]) -> Keyring:
 
 
 def write(path: Path, keyring: Keyring) -> None:
-    """Put *keyring* into a new file that only its owner may read.
+    """Put *keyring* into a new file that only its owner may read, whole or not at all.
 
     Raises:
         FileExistsError: If there is one already; it is never overwritten.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(keyring), indent=2) + b"\n")
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(keyring), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        path.hardlink_to(beside)
+    finally:
+        beside.unlink()
 
 
 def derived(keyring: Keyring, key_id: str, purpose: str) -> bytes:

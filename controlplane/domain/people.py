@@ -134,11 +134,12 @@ async def credentials(tx: PlatformTx, email: str) -> Credentials | None:
 
 
 async def set_password(tx: PlatformTx, actor: Actor, account_id: AccountId, password_hash: str) -> None:
-    """Replace the password and end every browser session of the account, the caller's own included."""
+    """Replace the password and end every way in that there was: browser sessions, the caller's own too, and links."""
     mine = tx.update(t.accounts).where(t.accounts.c.id == account_id)
     if not await tx.run(mine.values(password_hash=password_hash)):
         raise NotFound
-    await tx.run(tx.delete(t.browser_sessions).where(t.browser_sessions.c.account_id == account_id))
+    for earlier in (t.browser_sessions, t.sign_in_links):
+        await tx.run(tx.delete(earlier).where(earlier.c.account_id == account_id))
     audit.record(tx, actor, "account.password-changed", _account(account_id))
 
 

@@ -13,7 +13,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import Database, TenantTx
 from controlplane.domain import runtimes
 from controlplane.domain.runtimes import State
-from controlplane.kit.clock import is_plausible
+from controlplane.kit.clock import AHEAD, is_plausible
 from controlplane.kit.ids import RuntimeId, TenantId
 from controlplane.kit.problems import Refusal
 from runtime_agent.wire.heartbeat import Heartbeat
@@ -83,7 +83,7 @@ def heard(tenant_id: TenantId, runtime_id: RuntimeId, said: Heartbeat, now: date
     for trouble in said.troubles:
         if "\0" in trouble.line or "\0" in trouble.code:
             raise HeartbeatUnfit("a trouble with a NUL character")
-        if trouble.since is not None and not is_plausible(trouble.since, now):
+        if trouble.since is not None and not is_plausible(trouble.since, now + AHEAD):
             raise HeartbeatUnfit(f"a trouble since {trouble.since.isoformat()}")
     if "\0" in said.agent_version or any("\0" in source for source in said.sources):
         raise HeartbeatUnfit("a name with a NUL character")

@@ -5,9 +5,8 @@ All are JSON Web Tokens signed with Ed25519 (RFC 7519, RFC 8037, RFC 9864).
 
 import base64
 import hashlib
-import hmac
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,6 +15,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 from msgspec import Struct
 
+from controlplane.db import schema as t
+from controlplane.db.database import TenantTx
 from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import AuthenticationRequired
@@ -28,6 +29,11 @@ ALGORITHM = "Ed25519"
 LIFETIME = timedelta(minutes=10)
 ASSERTION_LIFETIME = timedelta(minutes=5)
 LEEWAY = timedelta(minutes=2)
+NOT_A_TOKEN = (JoseError, ValueError, TypeError, RecursionError, msgspec.MsgspecError)
+"""What comes of reading text that is none, however it was made."""
+
+Said = TypeVar("Said", bound=Struct)
+
 REMEMBERED = 20_000
 """Verified access tokens kept, so that a runtime's next call costs no signature check."""
 
@@ -71,13 +77,28 @@ class Claims(Struct, frozen=True, kw_only=True):
     """Seconds since 1970."""
 
 
-class _Assertion(Struct, frozen=True, kw_only=True):
-    iss: str
-    sub: str
+class KeyInUse(Refusal):
+    """Only the first answer may come again: whoever has asked for tokens since has it."""
+
+    code, status, title = "key-in-use", 409, "A runtime has joined with this key and used it since"
+    hint = "Join with a new key: remove the agent's identity.json first."
+
+
+class _Timed(Struct, frozen=True, kw_only=True):
     aud: str
     iat: float
     exp: float
+
+
+class _Assertion(_Timed, frozen=True, kw_only=True):
+    iss: str
+    sub: str
     jti: str
+
+
+class _Proof(_Timed, frozen=True, kw_only=True):
+    sealing_key: str
+    token_sha256: str
 
 
 class AccessTokens:
@@ -156,7 +177,7 @@ class AccessTokens:
     def _verify(self, token: str) -> dict[str, Any] | None:
         try:
             claims = jwt.decode(token, self._keys, algorithms=[ALGORITHM]).claims
-        except (JoseError, ValueError):
+        except NOT_A_TOKEN:
             return None
         return claims if claims.get("iss") == ISSUER else None
 
@@ -170,7 +191,7 @@ def subject(assertion: str) -> UUID:
     try:
         _, payload, _ = assertion.split(".")
         return UUID(msgspec.json.decode(_from_base64url(payload), type=_Assertion).sub)
-    except (ValueError, msgspec.MsgspecError):
+    except NOT_A_TOKEN:
         raise AssertionInvalid from None
 
 
@@ -181,28 +202,31 @@ def check_assertion(assertion: str, public_key: bytes, runtime_id: UUID, now: da
         AssertionInvalid: If the signature, the subject or the audience is wrong.
         ClockSkewed: If only its times are.
     """
-    claims = msgspec.convert(_signed_by(assertion, public_key), _Assertion)
+    claims = _signed_by(assertion, public_key, _Assertion)
     if claims.aud != AUDIENCE or claims.sub != str(runtime_id) or claims.iss != claims.sub:
         raise AssertionInvalid
-    at, leeway = now.timestamp(), LEEWAY.total_seconds()
-    too_long = claims.exp - claims.iat > ASSERTION_LIFETIME.total_seconds()
-    if too_long or claims.exp < at - leeway or claims.iat > at + leeway:
-        raise ClockSkewed(now)
+    _check_times(claims, now)
 
 
-def check_possession(proof: str, public_key: bytes, sealing_key: str, join_token: str) -> None:
+def check_possession(proof: str, public_key: bytes, sealing_key: str, join_token: str, now: datetime) -> None:
     """Check that whoever joins holds the private half of *public_key*, and meant this token and sealing key.
 
     Raises:
         AssertionInvalid: If not.
+        ClockSkewed: If only its times are wrong; so whoever writes a proof down cannot use it for long.
     """
-    claims = _signed_by(proof, public_key)
+    claims = _signed_by(proof, public_key, _Proof)
     token = hashlib.sha256(join_token.encode()).hexdigest()
-    wanted = {"aud": f"{AUDIENCE}/enroll", "sealing_key": sealing_key, "token_sha256": token}
-    if not all(
-        hmac.compare_digest(str(claims.get(name, "")).encode(), value.encode()) for name, value in wanted.items()
-    ):
+    if (claims.aud, claims.sealing_key, claims.token_sha256) != (f"{AUDIENCE}/enroll", sealing_key, token):
         raise AssertionInvalid
+    _check_times(claims, now)
+
+
+async def key_of(tx: TenantTx, runtime_id: RuntimeId) -> bytes | None:
+    """The key that a runtime joined with, without keeping anybody waiting; None: there is no such runtime."""
+    mine = tx.select(t.runtimes).where(t.runtimes.c.id == runtime_id)
+    found = await tx.first(_Key, mine)
+    return found.public_key if found else None
 
 
 def public_bytes(text: str) -> bytes:
@@ -220,13 +244,24 @@ def public_bytes(text: str) -> bytes:
     return raw
 
 
-def _signed_by(token: str, public_key: bytes) -> dict[str, Any]:
+def _signed_by(token: str, public_key: bytes, kind: type[Said]) -> Said:
     key = OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": _base64url(public_key)})
     try:
-        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
-    except (JoseError, ValueError):
+        claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
+        return msgspec.convert(claims, kind)
+    except NOT_A_TOKEN:
         raise AssertionInvalid from None
-    return claims
+
+
+def _check_times(claims: _Timed, now: datetime) -> None:
+    at, leeway = now.timestamp(), LEEWAY.total_seconds()
+    brief = claims.exp - claims.iat <= ASSERTION_LIFETIME.total_seconds()
+    if not (brief and claims.exp >= at - leeway and claims.iat <= at + leeway):  # so that NaN does not pass
+        raise ClockSkewed(now)
+
+
+class _Key(Struct, frozen=True):
+    public_key: bytes
 
 
 def _base64url(raw: bytes) -> str:

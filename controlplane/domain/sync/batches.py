@@ -132,8 +132,9 @@ def read(body: bytes, place: Position, now: datetime, skip: int = 0) -> Batch:
     if len(lines) != place.count:
         raise refusals.Truncated(f"{place.count} records announced, {len(lines)} found")
     records: list[Record | Unknown] = []
+    latest = now + AHEAD
     for line in lines[skip:]:
-        found = _one(line, place.protocol, now)
+        found = _one(line, place.protocol, latest)
         if isinstance(found, Bad):
             return Batch(lines, records, found)
         records.append(found)
@@ -162,7 +163,7 @@ def decode(line: bytes) -> Record | Unknown:
         return Unknown(UUID(_ANY.decode(line)["record_id"]))
 
 
-def _one(line: bytes, protocol: int, now: datetime) -> Record | Unknown | Bad:
+def _one(line: bytes, protocol: int, latest: datetime) -> Record | Unknown | Bad:
     if len(line) > MAX_RECORD_BYTES:
         return Bad(refusals.RecordTooLarge, f"{len(line)} bytes, at most {MAX_RECORD_BYTES} are allowed")
     if NUL in line and _NUL.search(line):
@@ -173,7 +174,7 @@ def _one(line: bytes, protocol: int, now: datetime) -> Record | Unknown | Bad:
         return _misfit(line, protocol, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Bad(refusals.RecordMalformed, str(error))
-    if absurd := _absurd(record, now):
+    if absurd := _absurd(record, latest):
         return Bad(refusals.RecordAbsurdTime, absurd)
     return record
 
@@ -196,16 +197,16 @@ def _of_a_newer_kind(line: bytes) -> Unknown | None:
         return None
 
 
-def _absurd(record: Record | Unknown, now: datetime) -> str | None:
+def _absurd(record: Record | Unknown, latest: datetime) -> str | None:
     """Which of the times in *record* cannot be, or None."""
     instants, names = _TIMES.get(type(record), ((), ()))
     for field in instants:
         instant = getattr(record, field)
-        if instant is not None and not is_plausible(instant, now):
+        if instant is not None and not is_plausible(instant, latest):
             return f"{field} is {instant.isoformat()}"
     for field in names:
         stamped = stamp_ms(getattr(record, field))
-        if stamped is not None and not _EARLIEST_MS <= stamped <= milliseconds(now + AHEAD):
+        if stamped is not None and not _EARLIEST_MS <= stamped <= milliseconds(latest):
             return f"the {field} is named after a time that cannot be"
     return None
 
