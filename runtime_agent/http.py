@@ -1,5 +1,6 @@
 """Calls to the control plane: what went over the wire, or why nothing did."""
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,7 +18,10 @@ TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 RETRY_AFTER_S = 5.0
 """Where a busy server names no time."""
 
-MOST_RETRY_AFTER_S = 3600.0
+LEAST_RETRY_AFTER_S, MOST_RETRY_AFTER_S = 1.0, 3600.0
+"""Whatever a server names, we ask neither in a hot loop nor next year."""
+
+TOO_LARGE = 413
 BIG_SKEW_S = 5.0
 """Below this a difference of clocks is the resolution of the ``Date`` header and the way here."""
 
@@ -84,7 +88,7 @@ class Http:
             raise Unreachable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
         self._note_time(answer)
         if not answer.is_success:
-            refusal = _refusal(answer)
+            refusal = _refusal(answer, self._clock())
             if isinstance(refusal, Refused) and refusal.problem.server_ms:
                 self._note_skew(from_ms(refusal.problem.server_ms))
             raise refusal
@@ -105,38 +109,50 @@ class Http:
             raise Unreachable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
 
     def _note_time(self, answer: httpx.Response) -> None:
-        try:
-            said = parsedate_to_datetime(answer.headers["Date"])
-        except (KeyError, ValueError):
-            return
-        if said.tzinfo is None:
-            said = said.replace(tzinfo=UTC)
-        self._note_skew(said)
+        said = _date(answer.headers.get("Date", ""))
+        if said is not None:
+            self._note_skew(said)
 
     def _note_skew(self, said: datetime) -> None:
         skew_s = (said - self._clock()).total_seconds()
         self.skew_s = skew_s if abs(skew_s) > BIG_SKEW_S else 0.0
 
 
-def _refusal(answer: httpx.Response) -> Exception:
+def _refusal(answer: httpx.Response, now: datetime) -> Exception:
     try:
         problem = msgspec.json.decode(answer.content, type=Problem)
     except msgspec.MsgspecError:
         problem = Problem()
     problem = msgspec.structs.replace(problem, status=answer.status_code)
     if answer.status_code in {429, 503}:
-        return Busy(_retry_after_s(answer), problem)
+        return Busy(_retry_after_s(answer, now), problem)
+    if answer.status_code == TOO_LARGE:  # often a proxy's own word, without a code of ours
+        return Refused(msgspec.structs.replace(problem, code=problem.code or "too-large"))
     if answer.status_code >= 500 or answer.status_code in {404, 408} or not problem.code:
         return Unreachable(f"{answer.request.url} answered {answer.status_code} {problem.code}".rstrip())
     return Refused(problem)
 
 
-def _retry_after_s(answer: httpx.Response) -> float:
+def _retry_after_s(answer: httpx.Response, now: datetime) -> float:
+    """Of both forms of ``Retry-After`` (RFC 9110 section 10.2.3); a date is measured by the clock that named it."""
     given = answer.headers.get("Retry-After", "")
     try:
-        return min(max(float(given), 0.0), MOST_RETRY_AFTER_S)
+        wait_s = float(given)
     except ValueError:
-        return RETRY_AFTER_S
+        until = _date(given)
+        since = _date(answer.headers.get("Date", "")) or now
+        wait_s = (until - since).total_seconds() if until is not None else RETRY_AFTER_S
+    if not math.isfinite(wait_s):
+        wait_s = RETRY_AFTER_S
+    return min(max(wait_s, LEAST_RETRY_AFTER_S), MOST_RETRY_AFTER_S)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        said = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
 
 
 def at_server(http: Http, now: datetime) -> int:

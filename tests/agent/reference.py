@@ -207,7 +207,7 @@ class ReferenceServer:
         if self.refuse is not None:
             raise self.refuse
         if request.headers["Authorization"].removeprefix("Bearer ") not in self.good_tokens:
-            raise Problem(401, "token-expired")
+            raise Problem(401, "authentication-required")
         return self._of_a_runtime(path.removeprefix("/v1/runtime/"), request)
 
     def _of_a_runtime(self, call: str, request: httpx.Request):

@@ -1,9 +1,10 @@
 """Sending: what the agent does with each answer of the server."""
 
+import httpx
 import pytest
 from zstandard import ZstdDecompressor
 
-from runtime_agent.http import Refused
+from runtime_agent.http import Busy, Refused
 from runtime_agent.outbox import log, quarantine
 from runtime_agent.outbox.lines import encode
 from runtime_agent.outbox.position import position
@@ -140,6 +141,49 @@ def test_too_large_for_the_server_is_halved_down_to_the_one_record_that_must_sta
     assert rig.settle()
 
     assert kinds(rig.server) == ["checkpoint"] * 4 + ["quarantine"] + ["checkpoint"] * 3
+
+
+def test_a_proxy_that_takes_no_large_bodies_and_speaks_html_is_sent_smaller_ones(rig):
+    made = rig.write(8)
+    rig.step()
+    answer = rig.server.answer
+
+    def proxied(request):
+        if int(request.headers.get("Sync-Count", 0)) > 2:
+            return httpx.Response(413, html="<h1>413 Request Entity Too Large</h1>")
+        return answer(request)
+
+    rig.server.answer = proxied
+    assert rig.settle()
+
+    assert rig.server.applied() == made
+
+
+@pytest.mark.parametrize(
+    ("given", "wait_s"),
+    [
+        ("7", 7),
+        ("0", 1),
+        ("-3", 1),
+        ("nan", 5),
+        ("inf", 5),
+        ("9" * 400, 5),
+        ("soon", 5),
+        ("", 5),
+        ("86400", 3600),
+        ("Sat, 21 Nov 2026 08:00:30 GMT", 30),
+        ("Sat, 21 Nov 2026 07:00:00 GMT", 1),
+        ("Sat, 21 Nov 2027 07:00:00 GMT", 3600),
+    ],
+)
+def test_a_busy_server_is_left_alone_for_a_time_that_makes_sense(rig, given, wait_s):
+    headers = {"Retry-After": given, "Date": "Sat, 21 Nov 2026 08:00:00 GMT"}
+    rig.server.answer = lambda request: httpx.Response(503, headers=headers)
+
+    with pytest.raises(Busy) as busy:
+        rig.runner.run(rig.sync.step())
+
+    assert busy.value.retry_after_s == wait_s
 
 
 def test_a_poison_record_is_put_aside_at_its_place_and_blocks_nothing(rig):
