@@ -70,11 +70,11 @@ class Scanner:
             Stopped: On request.
         """
         began, began_at, outcome = time.monotonic(), self._clock(), Outcome()
-        cursor.forget_present(self._outbox)
+        cursor.forget_present(self._outbox, self.source.kind)
         for units in _chunks(self.source.discover(), LOOKED_AT):
             outcome.looked_at += len(units)
-            cursor.note_present(self._outbox, units)
-            for chunk in _chunks(cursor.changed(self._outbox, self.source.kind, units), READ):
+            cursor.note_present(self._outbox, self.source.kind, units)
+            for chunk in _chunks(self._changed(units), READ):
                 self._read(chunk, outcome, self._looked_at)
                 between(outcome)
             between(outcome)
@@ -98,7 +98,7 @@ class Scanner:
                 continue
             units.append(Unit(key, fingerprint, ""))
         outcome.looked_at = len(units)
-        for chunk in _chunks(cursor.changed(self._outbox, self.source.kind, units), READ):
+        for chunk in _chunks(self._changed(units), READ):
             self._read(chunk, outcome, self._clock())
         return outcome
 
@@ -117,6 +117,9 @@ class Scanner:
             outcome.records += cursor.bury(self._outbox, self.source.kind, gone, self._clock())
             outcome.vanished += len(gone)
         return outcome
+
+    def _changed(self, units: list[Unit]) -> Iterator[Unit]:
+        return cursor.changed(self._outbox, self.source.kind, units, self._clock())
 
     def _read(self, units: list[Unit], outcome: Outcome, looked_at: datetime | None) -> None:
         found: list[Found] = []
@@ -158,7 +161,7 @@ class Scanner:
         while keys := cursor.absent(self._outbox, self.source.kind, READ):
             gone = [key for key in keys if self.source.fingerprint(key) is None]
             back = [Unit(key, b"", "") for key in keys if key not in set(gone)]
-            cursor.note_present(self._outbox, back)
+            cursor.note_present(self._outbox, self.source.kind, back)
             outcome.records += cursor.bury(self._outbox, self.source.kind, gone, self._clock())
             outcome.vanished += len(gone)
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime_agent.clock import from_us, to_ms, to_us
-from runtime_agent.outbox import log
+from runtime_agent.outbox import log, refused
 from runtime_agent.outbox.file import Outbox
 from runtime_agent.outbox.lines import new_record_id
 from runtime_agent.sources import Draft, Reading, Seen, Unit, vanished
@@ -24,6 +24,9 @@ SOONEST_MS = 1000
 
 GONE_FOR = timedelta(days=30)
 """After that a vanished unit is forgotten; if it ever comes back, it is said again."""
+
+AHEAD = timedelta(days=1)
+"""A state said of a later time than that from now was said by a clock that went wrong: nothing is ordered after it."""
 
 _pack = msgspec.msgpack.encode
 _line = msgspec.json.encode
@@ -44,11 +47,16 @@ def seen(outbox: Outbox, source: str, key: str) -> Seen | None:
     return msgspec.msgpack.decode(row[0], type=Seen) if row else None
 
 
-def changed(outbox: Outbox, source: str, units: Iterable[Unit]) -> Iterator[Unit]:
-    """Those of *units* that were never read or look different now."""
+def changed(outbox: Outbox, source: str, units: Iterable[Unit], now: datetime) -> Iterator[Unit]:
+    """Those of *units* that were never read, look different now, or hold what was refused and gets another chance."""
     for unit in units:
-        row = outbox.row("SELECT fingerprint, gone_ms FROM units WHERE source = ? AND key = ?", [source, unit.key])
-        if row is None or row[0] != unit.fingerprint or row[1] is not None:
+        row = outbox.row(
+            "SELECT fingerprint, gone_ms, EXISTS"
+            " (SELECT 1 FROM refused WHERE unit = units.id AND at_ms NOT BETWEEN ? AND ?)"
+            " FROM units WHERE source = ? AND key = ?",
+            [*refused.quiet(now), source, unit.key],
+        )
+        if row is None or row[0] != unit.fingerprint or row[1] is not None or row[2]:
             yield unit
 
 
@@ -114,6 +122,7 @@ def _unit(tx: sqlite3.Connection, source: str, unit: Found, at: datetime) -> tup
         " last = iif(?, last, ?) WHERE id = ?",
         [*facts, withheld, last, row[0]],
     )
+    refused.give_another_chance(tx, row[0], at)
     said = tx.execute("SELECT kind, key, digest, changed_us FROM entities WHERE unit = ?", [row[0]])
     return row[0], {(kind, key): (digest, changed_us) for kind, key, digest, changed_us in said}
 
@@ -139,6 +148,8 @@ def _news(tx: sqlite3.Connection, unit_id: int, said: _Said, draft: Draft, at: d
     if known is not None and (not draft.state or known[0] == digest):
         return None
     not_before = None if known is None or known[1] is None else from_us(known[1])
+    if not_before is not None and not_before > at + AHEAD:
+        not_before = None
     record = draft.make(new_record_id(at), at, not_before=not_before)
     changed_us = None if isinstance(record, CheckpointSeen | CostLine) else to_us(record.changed_at)
     tx.execute(
@@ -146,24 +157,26 @@ def _news(tx: sqlite3.Connection, unit_id: int, said: _Said, draft: Draft, at: d
         " changed_us = excluded.changed_us",
         [unit_id, draft.kind, draft.key, digest, changed_us],
     )
+    tx.execute("DELETE FROM refused WHERE unit = ? AND kind = ? AND key = ?", [unit_id, draft.kind, draft.key])
     return record
 
 
-def forget_present(outbox: Outbox) -> None:
+def forget_present(outbox: Outbox, source: str) -> None:
     """Begin to count what is there."""
-    outbox.rows("DELETE FROM present")
+    outbox.rows("DELETE FROM present WHERE source = ?", [source])
 
 
-def note_present(outbox: Outbox, units: Iterable[Unit]) -> None:
+def note_present(outbox: Outbox, source: str, units: Iterable[Unit]) -> None:
     """Count these among what is there."""
     with outbox.transaction() as tx:
-        tx.executemany("INSERT OR IGNORE INTO present VALUES (?)", ([unit.key] for unit in units))
+        tx.executemany("INSERT OR IGNORE INTO present VALUES (?, ?)", ([source, unit.key] for unit in units))
 
 
 def absent(outbox: Outbox, source: str, limit: int) -> list[str]:
     """Keys of units that were there once and were not counted since :func:`forget_present`."""
     rows = outbox.rows(
-        "SELECT key FROM units WHERE source = ? AND gone_ms IS NULL AND key NOT IN (SELECT key FROM present) LIMIT ?",
+        "SELECT key FROM units WHERE source = ? AND gone_ms IS NULL AND (source, key) NOT IN"
+        " (SELECT source, key FROM present) LIMIT ?",
         [source, limit],
     )
     return [key for (key,) in rows]
@@ -191,7 +204,8 @@ def _lost(tx: sqlite3.Connection, unit_id: int, state: SessionState, at: datetim
     (changed_us,) = tx.execute(
         "SELECT max(changed_us) FROM entities WHERE unit = ? AND kind = 'session'", [unit_id]
     ).fetchone()
-    changed_at = max(state.changed_at, from_us(changed_us or 0))
+    before = (state.changed_at, from_us(changed_us or 0))
+    changed_at = max(at, *(instant for instant in before if instant <= at + AHEAD))
     tx.execute(
         "UPDATE entities SET digest = x'', changed_us = ? WHERE unit = ? AND kind = 'session'",
         [to_us(changed_at), unit_id],
@@ -204,6 +218,7 @@ def forget_gone(outbox: Outbox, now: datetime) -> None:
     with outbox.transaction() as tx:
         long_ago = [to_ms(now - GONE_FOR)]
         tx.execute("DELETE FROM entities WHERE unit IN (SELECT id FROM units WHERE gone_ms < ?)", long_ago)
+        tx.execute("DELETE FROM refused WHERE unit IN (SELECT id FROM units WHERE gone_ms < ?)", long_ago)
         tx.execute("DELETE FROM units WHERE gone_ms < ?", long_ago)
 
 

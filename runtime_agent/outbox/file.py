@@ -73,8 +73,19 @@ CREATE TABLE entities (
 ) STRICT, WITHOUT ROWID;
 """
 
+ADDED = """
+CREATE TABLE IF NOT EXISTS refused (
+    unit INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (unit, kind, key)
+) STRICT, WITHOUT ROWID
+"""
+"""A table that programs of this version do well without, so a file that has it is still one of theirs."""
+
 SCRATCH = """
-CREATE TEMP TABLE present (key TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE present (source TEXT, key TEXT, PRIMARY KEY (source, key)) WITHOUT ROWID;
 CREATE TEMP TABLE known (record_id BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE moving (n INTEGER PRIMARY KEY, id INTEGER NOT NULL);
 """
@@ -134,6 +145,7 @@ class Outbox:
             raise NewerOutbox(f"{self.path} was written by a newer runtime-agent")
         if version == 0:
             self._create()
+        self._db.execute(ADDED)
         self._db.executescript(SCRATCH)
         (owner,) = self._db.execute("SELECT runtime_id FROM state").fetchone() or (b"",)
         if owner != self.runtime_id.bytes:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime_agent.clock import to_ms
+from runtime_agent.outbox import refused
 from runtime_agent.outbox.file import Outbox
 from runtime_agent.outbox.lines import encode, new_record_id
 from runtime_agent.outbox.position import head_at, position_in
@@ -72,6 +73,7 @@ def replace(outbox: Outbox, epoch: int, seq: int, reason: Reason, at: datetime) 
             return False
         record_id, line, upto = row
         note = put_aside(tx, UUID(bytes=record_id), line, reason, at)
+        refused.note(tx, line, at)
         tx.execute(
             "UPDATE log SET record_id = ?, line = ? WHERE epoch = ? AND seq = ?",
             [note.record_id.bytes, encode(note), epoch, seq],

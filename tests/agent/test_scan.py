@@ -8,7 +8,7 @@ import pytest
 
 from runtime_agent.outbox import DiskFull, cursor
 from runtime_agent.scan import Scanner, Stopped
-from runtime_agent.sources import open_source
+from runtime_agent.sources import Unit, open_source
 from runtime_agent.touched import Touched
 from runtime_agent.wire.records import AnyRecord
 from tests.agent.homes import NAME, NOW, SessionFolder, checkpoint, engine, state, summary
@@ -272,6 +272,15 @@ def test_two_homes_with_the_same_sessions_are_one_to_the_memory(rig, home, scann
 
     assert outcome.vanished == 0
     assert kinds(rig) == ["session"]
+
+
+def test_what_one_source_saw_is_not_there_for_another(rig, home):
+    cursor.note_present(rig.outbox, "engine", [Unit("a/b", b"", "")])
+    cursor.note_present(rig.outbox, "other", [Unit("a/b", b"", "")])
+
+    cursor.forget_present(rig.outbox, "engine")
+
+    assert rig.outbox.rows("SELECT source FROM present") == [("other",)]
 
 
 def test_troubles_of_units_are_kept_until_they_are_read_again(rig, home, scanner):
