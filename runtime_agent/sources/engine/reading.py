@@ -1,6 +1,6 @@
 """One session folder, read and put into words: what the source answers when it is asked about a unit."""
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
 from msgspec import Struct
@@ -9,7 +9,7 @@ from runtime_agent.sources.engine import facts, session, status
 from runtime_agent.sources.engine.folder import Folder, Reader
 from runtime_agent.sources.engine.session import Session
 from runtime_agent.sources.engine.shapes import StateFile
-from runtime_agent.sources.engine.times import AHEAD, Times
+from runtime_agent.sources.engine.times import AHEAD, Times, compact
 from runtime_agent.sources.engine.values import hexadecimal
 from runtime_agent.sources.engine.visits import work
 from runtime_agent.sources.source import STALE_AFTER, Draft, Reading, Seen
@@ -58,7 +58,7 @@ def reading(at: Glance) -> Reading:
         records=[
             *(draft for draft in states if draft is not None),
             *it.checkpoints,
-            *facts.costs(it.agent, it.name, folder.costs, it.times, started_at),
+            *facts.costs(it.agent, it.name, folder.costs, it.times, _named_at(it) or started_at),
         ],
         seen=seen,
         again=folder.again,
@@ -67,6 +67,11 @@ def reading(at: Glance) -> Reading:
         touched_at=it.facts.touched_at,
         troubles=_troubles(folder.codes, at.key),
     )
+
+
+def _named_at(it: Session) -> datetime | None:
+    """What the folder's name says, read as UTC: the same in every zone, and whatever state.json holds by now."""
+    return Times(zone=UTC, latest=it.times.latest).named(compact(it.name))
 
 
 def _due_at(since: datetime | None) -> datetime | None:
