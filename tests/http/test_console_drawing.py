@@ -138,7 +138,7 @@ def test_a_resumed_runs_visits_begin_with_the_run():
     assert [one.start for one in placed] == [START, after(300)]
 
 
-@pytest.mark.parametrize(("status", "end"), [("running", NOW), ("lost", after(60))])
+@pytest.mark.parametrize(("status", "end"), [("running", NOW), ("lost", after(60)), ("waiting", after(60))])
 def test_the_visit_under_way_is_open(status, end):
     detail = Detail(nodes=[visit("intake", 2)])
     made = [checkpoint("node_start", "intake", 0), checkpoint("node_start", "report", 2)]

@@ -17,8 +17,6 @@ from controlplane.domain.checkpoints import Checkpoint
 from controlplane.domain.runs import Run
 from controlplane.domain.sessions import Detail, Visit, Whole
 
-UNFINISHED: Final = ("running", "lost")
-
 LONG_WAIT: Final = 0.15
 """A gap between runs longer than this part of all the work is drawn cut short."""
 
@@ -139,7 +137,7 @@ def place(
         start = begun or clock
         clock = start + timedelta(milliseconds=visit.latency_ms)
         placed.append(Placed(visit=visit, start=start, end=clock, inferred=begun is None))
-    if session.status in UNFINISHED:
+    if session.status != "succeeded":
         placed.extend(_open(session, starts, clock, now))
     return placed
 
@@ -153,7 +151,7 @@ def _starts(session: Whole, detail: Detail, checkpoints: Sequence[Checkpoint]) -
     if detail.nodes_omitted:
         visits = Counter(visit.node for visit in detail.nodes)
         for node, times in starts.items():
-            going_on = node == session.current_node and session.status in UNFINISHED
+            going_on = node == session.current_node and session.status != "succeeded"
             for _ in range(len(times) - visits[node] - going_on):
                 times.popleft()
     return starts

@@ -71,6 +71,12 @@ class SessionPage(Struct, frozen=True, kw_only=True):
         return sorted({cost.what for cost in self.costs if cost.input_tokens or cost.output_tokens})
 
     @property
+    def attention(self) -> list[str]:
+        """Why the source asks for attention, where it says more than the error does."""
+        line = self.session.error_line
+        return [reason for reason in self.session.attention if not (line and line in reason)]
+
+    @property
     def stopped_at(self) -> str | None:
         """The node where it stopped or is now; None for one that went through."""
         return self.session.current_node if self.session.status != "succeeded" else None
