@@ -11,7 +11,6 @@ import hashlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ import msgspec
 import zstandard
 from msgspec import Struct
 
-from benchmarks.processes import family_cpu_s, postmaster_of
+from benchmarks.processes import family_cpu_s, free_port, postmaster_of
 from controlplane.db import roles, upgrade
 from controlplane.db.database import Database
 from controlplane.domain import keys, projects, runtimes, tenants
@@ -129,7 +128,7 @@ async def _measure(admin_url: str, folder: Path) -> Measured:
     db = Database(urls.app)
     agents = await _agents(db, AccessTokens.under(keyring))
     await db.close()
-    port = _free_port()
+    port = free_port()
     environment = {**os.environ, "CONTROLPLANE_DATABASE_URL": urls.app}
     words = ["serve", "--home", str(folder / "server"), "--port", str(port)]
     server = await asyncio.to_thread(_started, [sys.executable, "-m", "controlplane", *words], environment, port)
@@ -269,10 +268,3 @@ def _started(command: Sequence[str], environment: dict[str, str], port: int) -> 
 
 def _digest(body: bytes) -> str:
     return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

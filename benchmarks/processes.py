@@ -1,6 +1,7 @@
-"""Processor time of other processes, read from Linux's /proc."""
+"""Other processes: their processor time, read from Linux's /proc, and a port for them."""
 
 import os
+import socket
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -31,6 +32,14 @@ def postmaster_of(port: int) -> int:
             if b"port=%d" % port in words and words[0].endswith(b"/postgres"):
                 return int(folder.name)
     raise LookupError(f"no PostgreSQL on port {port}")
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _descends(pid: int, root: int, parents: dict[int, int]) -> bool:
