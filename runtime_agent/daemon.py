@@ -22,6 +22,9 @@ from runtime_agent.wire.heartbeat import Trouble
 SHARE = 0.005
 """The part of a core that looking at everything may take, again and again."""
 
+UNWATCHED_SHARE = 0.01
+"""The same where changes are not told as they happen."""
+
 HOME_MISSING_S = 5.0
 """Between looks for a home that is not there, or for space on a full disk."""
 
@@ -193,8 +196,9 @@ class Daemon:
         self._report()
         if outcome is None:
             return time.monotonic() + HOME_MISSING_S
-        interval_s = agent.post.settings.scan_interval_s if watcher.active else HOME_MISSING_S
-        return time.monotonic() + max(interval_s, outcome.seconds / SHARE)
+        if watcher.active:
+            return time.monotonic() + max(agent.post.settings.scan_interval_s, outcome.seconds / SHARE)
+        return time.monotonic() + max(HOME_MISSING_S, outcome.seconds / UNWATCHED_SHARE)
 
     async def _look_at_some(self, scanner: Scanner) -> None:
         keys = scanner.touched.take(time.monotonic())
