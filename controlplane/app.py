@@ -35,6 +35,7 @@ from controlplane.http.tenant_api import door as tenant_api
 from controlplane.kit import limiter, log, presence, wakeups
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
+from controlplane.settings import Settings
 
 ROUTERS: Sequence[ControllerRouterHandler] = [
     health.router,
@@ -56,6 +57,8 @@ AUTHENTICATION = {
 }
 """How each surface learns who calls."""
 
+DEFAULTS = Settings()
+
 MAX_BODY_BYTES = 1 << 20
 """Of a request; routes that take more say so themselves."""
 
@@ -70,13 +73,8 @@ def from_environment() -> Litestar:
     _calm_the_collector()
     given = settings.read(os.environ)
     assert given.database_url is not None, "whoever starts a replica names its database"
-    return build(
-        Database(given.database_url),
-        keys.read(given.kek, os.environ),
-        public_url=given.public_url,
-        redis=Redis.from_url(given.redis_url) if given.redis_url else None,
-        metrics_token=Secret(given.metrics_token) if given.metrics_token else None,
-    )
+    redis = Redis.from_url(given.redis_url) if given.redis_url else None
+    return build(Database(given.database_url), keys.read(given.kek, os.environ), given, redis=redis)
 
 
 def documented() -> dict[str, object]:
@@ -122,6 +120,7 @@ class Parts:
             "authentication": AUTHENTICATION,
             "authorizer": Authorizer(),
             "cursor_key": keys.cursor_key(self.keyring),
+            "limiter": self.limiter,
             "streams": self.streams,
         }
 
@@ -141,25 +140,22 @@ class Parts:
 def build(
     db: Database,
     keyring: Keyring,
+    given: Settings = DEFAULTS,
     *,
-    public_url: str = "http://127.0.0.1:8700",
     redis: Redis | None = None,
-    metrics_token: Secret | None = None,
     with_chores: bool = True,
 ) -> Litestar:
     """
     Args:
-        public_url: What browsers call; decides how the session's cookie is made.
+        given: How the service is met from outside; where database, Redis and keyring are is not asked again.
         redis: Shared by the replicas; None: this is the only one.
-        metrics_token: Opens ``/metrics``; None: it answers to loopback only.
         with_chores: False where a test does them itself.
     """
     parts = Parts(db, keyring, redis)
-    public = {"public_url": public_url, "session_cookie": cookie_for(public_url), "metrics_token": metrics_token}
     app = Litestar(
         route_handlers=ROUTERS,
         guards=[authorize.authorize],
-        state=State({**parts.state(), **public}),
+        state=State({**parts.state(), **_outside(given)}),
         dependencies=parts.dependencies(),
         exception_handlers={
             Refusal: problems.refuse,
@@ -177,6 +173,16 @@ def build(
     proof.prove(app)
     app.state.methods = proof.methods(app)
     return app
+
+
+def _outside(given: Settings) -> dict[str, object]:
+    """What the service is to those who call it."""
+    return {
+        "public_url": given.public_url,
+        "session_cookie": cookie_for(given.public_url),
+        "metrics_token": Secret(given.metrics_token) if given.metrics_token else None,
+        "trusted_proxies": given.proxies(),
+    }
 
 
 def _calm_the_collector() -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -39,18 +40,18 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of a role that may create roles; only ``controlplane db init`` uses it."""
     redis_url: Annotated[str, Meta(pattern="^(rediss?|unix)://")] | None = None
     """None: one process, in which wake-ups, rate limits and presence stay."""
-    blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://")] | None = None
-    """Not used yet: nothing is kept as a blob. None: ``<home>/blobs``."""
     kek: Annotated[str, Meta(pattern="^(file|env):.")] = ""
     """Where the keyring is: ``file:PATH`` or ``env:NAME``. Empty: ``<home>/secrets/keyring.json``."""
     metrics_token: Annotated[str, Meta(min_length=16)] | None = None
     """Bearer token for ``/metrics``. None: from loopback only."""
-    smtp_url: Annotated[str, Meta(pattern="^smtps?://")] | None = None
-    """Not used yet: no mail is sent. None: mails land in ``<home>/outbox``."""
-    mail_from: str | None = None
-    """Not used yet: the sender of mails."""
     public_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8700"
     """What browsers call, without a path."""
+    trusted_proxies: str = ""
+    """Networks, ``10.0.0.0/8,192.0.2.7``, whose ``X-Forwarded-For`` says where calls come from. Empty: nobody's does."""
+
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """:attr:`trusted_proxies`, parsed."""
+        return tuple(ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip())
 
     def __repr__(self) -> str:
         return f"Settings(home={self.home!r}, …)"
@@ -91,9 +92,14 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 def _checked(given: dict[str, Any]) -> Settings:
     try:
-        return msgspec.convert(given, Settings, strict=False)
+        settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingInvalid(_named(str(error))) from None
+    try:
+        settings.proxies()
+    except ValueError:
+        raise SettingInvalid(f"{PREFIX}TRUSTED_PROXIES: Expected networks, separated by commas") from None
+    return settings
 
 
 def _named(complaint: str) -> str:

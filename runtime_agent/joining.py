@@ -84,24 +84,8 @@ async def join(http: Http, folder: Path, identity: Identity, ticket: Ticket, clo
     Raises:
         JoinRefused: With the control plane's own words.
     """
-    proof = {
-        "aud": f"{AUDIENCE}/enroll",
-        "iat": at_server(http, clock()),
-        "exp": at_server(http, clock()) + ASSERTION_S,
-        "jti": str(uuid4()),
-        "token_sha256": sha256(ticket.token.encode()).hexdigest(),
-        "sealing_key": identity.public_sealing_key(),
-    }
-    enroll = Enroll(
-        join_token=ticket.token,
-        public_key=identity.public_key(),
-        sealing_key=identity.public_sealing_key(),
-        proof=identity.signed(proof),
-        name=ticket.name,
-        facts=ticket.facts,
-    )
     try:
-        answer = await http.post("/v1/runtime/enroll", msgspec.json.encode(enroll), {}, Enrolled)
+        answer = await _ask(http, identity, ticket, clock)
     except Refused as refused:
         raise JoinRefused(str(refused), hint=refused.problem.hint) from refused
     except Busy as busy:
@@ -121,6 +105,36 @@ async def join(http: Http, folder: Path, identity: Identity, ticket: Ticket, clo
     )
     identities.save(folder, joined)
     return joined
+
+
+async def _ask(http: Http, identity: Identity, ticket: Ticket, clock: Clock) -> Enrolled:
+    """Once more where the first answer showed that our clock is wrong."""
+    try:
+        return await _enroll(http, identity, ticket, at_server(http, clock()))
+    except Refused as refused:
+        if refused.problem.code != "clock-skewed":
+            raise
+    return await _enroll(http, identity, ticket, at_server(http, clock()))
+
+
+async def _enroll(http: Http, identity: Identity, ticket: Ticket, now: int) -> Enrolled:
+    proof = {
+        "aud": f"{AUDIENCE}/enroll",
+        "iat": now,
+        "exp": now + ASSERTION_S,
+        "jti": str(uuid4()),
+        "token_sha256": sha256(ticket.token.encode()).hexdigest(),
+        "sealing_key": identity.public_sealing_key(),
+    }
+    enroll = Enroll(
+        join_token=ticket.token,
+        public_key=identity.public_key(),
+        sealing_key=identity.public_sealing_key(),
+        proof=identity.signed(proof),
+        name=ticket.name,
+        facts=ticket.facts,
+    )
+    return await http.post("/v1/runtime/enroll", msgspec.json.encode(enroll), {}, Enrolled)
 
 
 def facts_of(kinds: list[str], timezone: str) -> Facts:

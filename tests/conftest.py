@@ -20,6 +20,7 @@ from controlplane.db.database import Database
 from controlplane.db.upgrade import upgrade
 from controlplane.domain.keys import Keyring
 from controlplane.embedded import Services
+from controlplane.settings import Settings
 from tests.make import Make
 
 settings.register_profile(
@@ -141,7 +142,7 @@ def make(db: Database) -> Make:
 
 @pytest.fixture
 async def app(db: Database) -> AsyncIterator[Litestar]:
-    app = build(db, KEYRING, public_url="http://test", with_chores=False)
+    app = build(db, KEYRING, Settings(public_url="http://test"), with_chores=False)
     async with app.lifespan():
         yield app
 

@@ -43,7 +43,7 @@ def test_the_environment_overrules_the_file(environ, tmp_path):
         ("PUBLIC_URL", "https://x/path"),
         ("KEK", "keyring.json"),
         ("METRICS_TOKEN", "short"),
-        ("BLOB_URL", "/blobs"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,everybody"),
     ],
 )
 def test_an_ill_typed_setting_stops_the_start_by_its_name(environ, name, value):
@@ -52,9 +52,10 @@ def test_an_ill_typed_setting_stops_the_start_by_its_name(environ, name, value):
     assert value not in str(caught.value)
 
 
-def test_a_misspelled_setting_stops_the_start(environ):
-    with pytest.raises(SettingInvalid, match="CONTROLPLANE_REDIS_ULR: there is no such setting"):
-        settings.read({**environ, "CONTROLPLANE_REDIS_ULR": "redis://x"})
+@pytest.mark.parametrize("name", ["REDIS_ULR", "BLOB_URL", "SMTP_URL", "MAIL_FROM"])
+def test_a_setting_that_nothing_reads_stops_the_start(environ, name):
+    with pytest.raises(SettingInvalid, match=f"CONTROLPLANE_{name}: there is no such setting"):
+        settings.read({**environ, f"CONTROLPLANE_{name}": "redis://x"})
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,10 @@ def test_printing_settings_shows_no_password(environ):
     given = settings.read({**environ, "CONTROLPLANE_DATABASE_URL": "postgresql://cp_app:hunter2@x/y"})
 
     assert "hunter2" not in repr(given)
+
+
+def test_proxies_are_networks_or_single_addresses(environ):
+    given = settings.read({**environ, "CONTROLPLANE_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7,"})
+
+    assert list(map(str, given.proxies())) == ["10.0.0.0/8", "192.0.2.7/32"]
+    assert settings.read(environ).proxies() == ()

@@ -1,10 +1,14 @@
 """How often somebody may try: for the doors where guessing would pay."""
 
+import contextlib
 import hashlib
 import math
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, Final, TypeAlias
 
+from litestar import Request
 from litestar.connection import ASGIConnection
 
 from controlplane.kit.limiter import Limiter, Rate
@@ -18,6 +22,12 @@ SIGN_IN_FROM: Final = Rate(burst=100, every=timedelta(seconds=3))
 
 ENROLL_FROM: Final = Rate(burst=100, every=timedelta(seconds=1))
 """A fleet behind one address may join at once; guessing join tokens never pays anyway."""
+
+
+TOKEN_FROM: Final = Rate(burst=1_000, every=timedelta(milliseconds=100))
+"""A token lives for ten minutes: enough for 6,000 runtimes behind one address, 1,000 of which come back at once."""
+
+Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 
 class RateLimited(Refusal):
@@ -47,6 +57,37 @@ async def check(limiter: Limiter, rate: Rate, *parts: str) -> None:
         raise RateLimited(wait_s)
 
 
+def from_one_place(name: str, rate: Rate) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
+    """A ``before_request`` hook that counts by where calls come from, before anything of them is read."""
+
+    async def count(request: Request[Any, Any, Any]) -> None:
+        await check(request.app.state.limiter, rate, name, address(request))
+
+    return count
+
+
 def address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
-    """Where a call comes from, as far as the server can see. Headers that anybody can write are not asked."""
-    return connection.client.host if connection.client else "unknown"
+    """Where a call comes from, as far as the server can see.
+
+    ``X-Forwarded-For`` is read from its end, and no further than hops of ours have written it.
+    """
+    here = connection.client.host if connection.client else "unknown"
+    trusted: Networks = connection.app.state.trusted_proxies
+    said = ",".join(connection.headers.getall("x-forwarded-for", []))
+    for hop in reversed(said.split(",")):
+        if not (_is_within(here, trusted) and _parsed(hop)):
+            break
+        here = hop.strip()
+    return here
+
+
+def _is_within(host: str, networks: Networks) -> bool:
+    address = _parsed(host)
+    return address is not None and any(address in network for network in networks)
+
+
+def _parsed(host: str) -> IPv4Address | IPv6Address | None:
+    with contextlib.suppress(ValueError):
+        address = ip_address(host.strip())
+        return getattr(address, "ipv4_mapped", None) or address
+    return None

@@ -35,7 +35,7 @@ class Enroll(Struct, frozen=True, kw_only=True):
     sealing_key: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{43}$")]
     """X25519 (RFC 7748), for what is sealed to this runtime."""
     proof: Annotated[str, Meta(max_length=2000)]
-    """Compact JWS by ``public_key`` over ``{"aud", "iat", "jti", "token_sha256", "sealing_key"}``: proves possession."""
+    """Compact JWS by ``public_key`` over ``{"aud", "iat", "exp", "jti", "token_sha256", "sealing_key"}``: proves possession."""
     name: Name | None = None
     """None: the host name."""
     facts: Facts = Facts()

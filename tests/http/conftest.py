@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from controlplane.kit import log
+from tests.http.agents import Agent
 
 
 @pytest.fixture
@@ -19,3 +20,17 @@ def logged():
     structlog.reset_defaults()
     root.handlers[:] = before
     root.setLevel(logging.WARNING)
+
+
+@pytest.fixture
+async def tenant(make):
+    return await make.tenant()
+
+
+@pytest.fixture
+async def agent(client, clock, make, tenant):
+    """An agent that has joined."""
+    agent = Agent(client, clock)
+    reply = await agent.enroll(await make.join_token(tenant))
+    assert reply.status_code == 201, reply.text
+    return agent

@@ -11,9 +11,10 @@ from controlplane.db.database import Database, TenantTx
 from controlplane.domain import join_tokens, projects, runtime_tokens, runtimes, tenants
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
-from controlplane.domain.runtime_tokens import LIFETIME, AccessTokens, AssertionInvalid, Claims
+from controlplane.domain.runtime_tokens import LIFETIME, AccessTokens, AssertionInvalid, Claims, KeyInUse
 from controlplane.domain.runtimes import Identity
 from controlplane.domain.sync import cursors
+from controlplane.http import limits
 from controlplane.http.authorize import Surface, open_to_all
 from controlplane.http.headers import request_id
 from controlplane.kit import tokens
@@ -26,6 +27,7 @@ class JoinController(Controller):
         "/enroll",
         status_code=201,
         opt=open_to_all("the join token in the body is the credential", Surface.RUNTIME),
+        before_request=limits.from_one_place("enroll-from", limits.ENROLL_FROM),
         summary="Join a runtime",
     )
     async def enroll(
@@ -38,14 +40,15 @@ class JoinController(Controller):
     ) -> Enrolled:
         """Spend a join token and pin the runtime's two keys.
 
-        The same key with the same token gets the same runtime again: an answer that was lost does no harm.
+        The same key with a token that still counts gets the same runtime again, until that has asked for a token:
+        an answer that was lost does no harm.
         """
         public_key = runtime_tokens.public_bytes(data.public_key)
         sealing_key = runtime_tokens.public_bytes(data.sealing_key)
         if tokens.kind_of(data.join_token) != "jt":
             raise join_tokens.JoinTokenUnknown
         token_hash = tokens.fingerprint(keyring.pepper, data.join_token)
-        runtime_tokens.check_possession(data.proof, public_key, data.sealing_key, data.join_token)
+        runtime_tokens.check_possession(data.proof, public_key, data.sealing_key, data.join_token, db.clock())
         tenant_id = await db.tenant_of(join_tokens.ROUTE, token_hash)
         if tenant_id is None:
             raise join_tokens.JoinTokenUnknown
@@ -54,7 +57,11 @@ class JoinController(Controller):
             if tenant.status != "active":
                 raise runtimes.TenantSuspended
             runtime = await runtimes.joined_with(tx, public_key)
-            if runtime is None:
+            if runtime is not None:
+                await join_tokens.check(tx, token_hash)
+                if runtime.join_count > 1:
+                    raise KeyInUse
+            else:
                 token = await join_tokens.spend(tx, token_hash)
                 actor = Actor(kind="join-token", id=text_id("jt", token.id), request_id=request_id(request.scope))
                 runtime = await runtimes.enroll(tx, actor, token.project_id, data, public_key, sealing_key)
@@ -76,6 +83,7 @@ class JoinController(Controller):
         "/token",
         status_code=200,
         opt=open_to_all("the assertion in the body is the credential", Surface.RUNTIME),
+        before_request=limits.from_one_place("token-from", limits.TOKEN_FROM),
         summary="Ask for an access token",
     )
     async def token(
@@ -90,10 +98,12 @@ class JoinController(Controller):
         if tenant_id is None:
             raise AssertionInvalid
         async with db.tenant(tenant_id) as tx:
-            runtime = await runtimes.identify(tx, RuntimeId(subject))
-            if runtime is None:
+            public_key = await runtime_tokens.key_of(tx, RuntimeId(subject))
+            if public_key is None:
                 raise AssertionInvalid
-            runtime_tokens.check_assertion(data.client_assertion, runtime.public_key, runtime.id, tx.now)
+            runtime_tokens.check_assertion(data.client_assertion, public_key, subject, tx.now)
+            runtime = await runtimes.identify(tx, RuntimeId(subject))
+            assert runtime is not None  # no runtime is ever deleted
             await _check_standing(tx, runtime)
             shown = access_tokens.count_in(data.join_state, runtime.id)
             count = await runtimes.count_call(tx, runtime, shown, data.nonce)
