@@ -56,13 +56,12 @@ async def with_link(
         LinkUsedUp: If the link does not work any more.
     """
     await limits.check(limiter, limits.SIGN_IN_FROM, "sign-in-from", limits.address(request))
-    if password is not None:
-        passwords.check_fit(password, "")
     password_hash = await passwords.hashed(password) if password is not None else None
     async with db.platform() as tx:
         account_id = await sign_ins.redeem(tx, keyring.pepper, token)
         actor = _actor(request, account_id)
-        if password_hash is not None:
+        if password is not None and password_hash is not None:
+            passwords.check_fit(password, (await people.get(tx, account_id)).email)  # a refusal gives the link back
             await people.set_password(tx, actor, account_id, password_hash)
         begun = await sign_ins.begin(tx, actor, keyring.pepper, account_id, _client(request))
     return _cookie(request).holding(begun)

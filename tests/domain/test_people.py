@@ -104,6 +104,17 @@ async def test_a_new_password_ends_every_session(db, make):
         assert await sign_ins.person_by(tx, PEPPER, human.session) is None
 
 
+async def test_a_new_password_ends_every_link(db, make):
+    account = await make.account()
+    async with db.platform() as tx:
+        token = await sign_ins.make_link(tx, SHELL, PEPPER, account.id)
+        await people.set_password(tx, SHELL, account.id, "hash")
+
+    with pytest.raises(LinkUsedUp):
+        async with db.platform() as tx:
+            await sign_ins.redeem(tx, PEPPER, token)
+
+
 async def test_ended_sessions_and_links_are_forgotten(db, make, clock):
     human = await make.person()
     async with db.platform() as tx:
