@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from controlplane.domain import projects
+from controlplane.db import schema as t
+from controlplane.domain import audit, projects, tenants
 from controlplane.http.console.live import LONGEST, Streams
 from controlplane.kit.ids import text_id
+from tests.make import SHELL
 from tests.rows import Rows
 from tests.runtimes import join
 
@@ -163,6 +165,27 @@ async def test_a_stream_ends_in_time_and_the_guard_looks_again(client, clock, db
 
     async with streamed(_stream(page), person) as stream:
         clock.forward(LONGEST)
+        await wakeups.nudge(f"tenant:{runtime.tenant_id}")
+        last = await stream.patch()
+
+    assert last is None
+
+
+@pytest.mark.parametrize("how", ["signed out", "removed", "suspended"])
+async def test_who_may_not_look_any_more_hears_no_more(client, db, make, streamed, wakeups, how):
+    runtime, person, base = await _tenant(db, make)
+    page = (await client.get(f"{base}/sessions", headers=person.headers)).text
+
+    async with streamed(_stream(page), person) as stream:
+        if how == "signed out":
+            await client.post("/v1/auth/sign-out", headers=person.headers)
+        async with db.tenant(runtime.tenant_id) as tx:
+            if how == "removed":
+                await tx.run(tx.update(t.users).values(status="disabled"))
+                audit.record(tx, SHELL, "user.disabled", ("user", ""))
+            if how == "suspended":
+                await tenants.suspend(tx, SHELL, "unpaid")
+        await Rows(db).session(runtime)
         await wakeups.nudge(f"tenant:{runtime.tenant_id}")
         last = await stream.patch()
 

@@ -7,13 +7,14 @@ has ended, and a stream has no end; so the signal itself is watched, in front of
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
 from typing import Final
 
 from litestar.response import ServerSentEvent, ServerSentEventMessage
+from msgspec import Struct
 
 from controlplane.db.database import Database
 from controlplane.http.console import render
@@ -86,21 +87,31 @@ class Streams:
                 signal.signal(number, handler)
 
 
-def follow(db: Database, wakeups: Wakeups, streams: Streams, view: View, page: Page, *, seen: str) -> ServerSentEvent:
+class Feed(Struct, frozen=True):
+    """What one request's stream lives on."""
+
+    wakeups: Wakeups
+    streams: Streams
+    allowed: Callable[[], Awaitable[bool]]
+    """Whether whoever reads may still do so: they may have signed out, been removed, or their tenant suspended."""
+
+
+def follow(db: Database, feed: Feed, view: View, page: Page, *, seen: str) -> ServerSentEvent:
     """
     Args:
         seen: Fingerprint of what the browser shows already.
     """
-    return ServerSentEvent(_patches(db, wakeups, streams, view, page, seen=seen))
+    return ServerSentEvent(_patches(db, feed, view, page, seen=seen))
 
 
 async def _patches(
-    db: Database, wakeups: Wakeups, streams: Streams, view: View, page: Page, *, seen: str
+    db: Database, feed: Feed, view: View, page: Page, *, seen: str
 ) -> AsyncIterator[ServerSentEventMessage]:
+    streams = feed.streams
     topic = EVERYTHING if view.tenant is None else f"tenant:{view.tenant.tenant_id}"
     until = db.clock() + LONGEST
     known: dict[str, str] = {}
-    async with wakeups.listen(topic) as listener:
+    async with feed.wakeups.listen(topic) as listener:
         while not streams.ended and db.clock() < until:
             rendered = await render.parts(db, view, page)
             if not known and render.fingerprint(rendered) == seen:
@@ -114,8 +125,11 @@ async def _patches(
                 else ServerSentEventMessage(comment="still here")
             )
             await streams.pause(streams.breath_s)
-            if not streams.ended:
-                await streams.nudged(listener)
+            if streams.ended:
+                return
+            await streams.nudged(listener)
+            if not await feed.allowed():
+                return
 
 
 def _by_part(rendered: Mapping[str, str]) -> dict[str, str]:

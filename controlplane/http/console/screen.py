@@ -8,20 +8,22 @@ from litestar.response import ServerSentEvent
 
 from controlplane.db.database import Database
 from controlplane.domain.permissions import Person
+from controlplane.http import authorize
 from controlplane.http.console import live, render
+from controlplane.http.console.live import Feed
 from controlplane.http.console.render import Page
 from controlplane.http.console.view import View
+from controlplane.kit.problems import Refusal
 from controlplane.kit.wakeups import Wakeups
 
 
 class Screen:
     """One request's view of the console."""
 
-    def __init__(self, view: View, db: Database, wakeups: Wakeups, streams: live.Streams) -> None:
+    def __init__(self, view: View, db: Database, feed: Feed) -> None:
         self.view = view
         self.db = db
-        self._wakeups = wakeups
-        self._streams = streams
+        self._feed = feed
 
     async def show(self, page: Page) -> Response[str]:
         return await render.whole(self.db, self.view, page)
@@ -32,7 +34,7 @@ class Screen:
         Args:
             seen: Fingerprint of what the browser shows already.
         """
-        return live.follow(self.db, self._wakeups, self._streams, self.view, page, seen=seen)
+        return live.follow(self.db, self._feed, self.view, page, seen=seen)
 
 
 async def provide_screen(
@@ -41,4 +43,12 @@ async def provide_screen(
     """The guard has let the person in, and bound them to the tenant in the path."""
     person, state = request.user, request.app.state
     view = View(person=person, tenant=person.tenant, public_url=state.public_url)
-    return Screen(view, db, wakeups, state.streams)
+
+    async def allowed() -> bool:
+        try:
+            await authorize.authorize(request, request.route_handler)
+        except Refusal:
+            return False
+        return True
+
+    return Screen(view, db, Feed(wakeups, state.streams, allowed))
