@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, MediaType, Request, Response, get
 from litestar.config.app import AppConfig
 from litestar.openapi.config import OpenAPIConfig
 from litestar.plugins import InitPlugin
@@ -99,8 +99,13 @@ def take_litestars_pages_away(app_config: AppConfig) -> AppConfig:
 
 
 @get("/openapi.json", opt=open_to_all("the API is no secret"), include_in_schema=False)
-async def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
-    return Response(document(request.app), headers={"Cache-Control": "public, max-age=60"})
+async def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Made at the first call: it takes a fifth of a second, and never changes while this process runs."""
+    state = request.app.state
+    if "openapi" not in state:
+        state.openapi = msgspec.json.encode(document(request.app))
+    headers = {"Cache-Control": "public, max-age=60"}
+    return Response(state.openapi, headers=headers, media_type=MediaType.JSON)
 
 
 def document(app: Litestar) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import asyncpg
+import redis.exceptions
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
@@ -25,6 +26,8 @@ UNREACHABLE = (
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
 )
 """What a database or Redis that is away looks like, before or in the middle of a statement."""
 
@@ -107,6 +110,8 @@ def as_refusal(request: Request[Any, Any, Any], error: Exception) -> Refusal:
     method, path = request.method, request.scope.get("path_template", "")
     if _is_unkeepable_text(error):
         return Invalid([{"in": "", "name": "", "detail": "not UTF-8, or with a zero byte in it"}])
+    if isinstance(error, RecursionError):
+        return Invalid([{"in": "body", "name": "", "detail": "nested too deeply"}])
     if is_unreachable(error):
         log.warning("request.unavailable", method=method, path=path, error=type(error).__name__)
         return Unavailable()

@@ -1,10 +1,12 @@
 import asyncpg
 import msgspec
 import pytest
+import redis.exceptions
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from controlplane.db.database import Database
 from controlplane.domain import keys
+from controlplane.http import openapi
 from controlplane.kit.secret import Secret
 from tests.conftest import KEYRING
 
@@ -65,6 +67,18 @@ async def test_a_body_of_the_wrong_shape_is_refused_by_its_place(client, make, c
     assert place in " ".join(error.values())
 
 
+async def test_a_body_that_is_nested_without_end_is_refused(client, make):
+    tenant = await make.tenant()
+    headers = {**await make.api_key(tenant), "content-type": "application/json"}
+
+    answer = await client.post(
+        f"/v1/tenants/{tenant.slug}/api-keys", headers=headers, content=b'{"x":' + b"[" * 100_000
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation-failed")
+    assert answer.json()["errors"][0]["detail"] == "nested too deeply"
+
+
 @pytest.mark.parametrize("path", ["/projects/a%00b", "/users/%00", "/sessions?q=%00", "/projects/%ff"])
 async def test_text_that_cannot_be_kept_is_no_bug(client, make, path):
     tenant = await make.tenant()
@@ -117,6 +131,19 @@ async def test_a_database_that_is_away_is_a_503_with_patience(client, app):
     await gone.close()
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("error", [redis.exceptions.ConnectionError(), redis.exceptions.TimeoutError()])
+async def test_a_redis_that_is_away_is_a_503_as_well(client, app, error):
+    class Away:
+        async def admit(self, *_):
+            raise error
+
+    app.state.limiter = Away()
+
+    answer = await client.post("/v1/runtime/token", json={})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
 async def test_a_pool_that_is_exhausted_is_a_503_as_well(client, app):
@@ -172,6 +199,16 @@ async def test_metrics_are_for_this_machine_and_for_whoever_has_the_token(client
     assert (await client.get("/metrics")).status_code == 404
     answer = await client.get("/metrics", headers={"authorization": "Bearer a token for metrics"})
     assert "python_info" in answer.text
+
+
+async def test_the_document_is_made_once(client, app, monkeypatch):
+    first = await client.get("/openapi.json")
+    monkeypatch.setattr(openapi, "document", None)
+
+    again = await client.get("/openapi.json")
+
+    assert first.headers["content-type"] == again.headers["content-type"] == "application/json"
+    assert first.content == again.content
 
 
 async def test_the_published_keys_are_those_of_the_keyring(client):
