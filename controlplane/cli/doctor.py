@@ -12,7 +12,7 @@ import click
 
 from controlplane.cli import ports
 from controlplane.cli.findings import Finding, bad, ok, warn
-from controlplane.cli.home import Home, Running, kept
+from controlplane.cli.home import Home
 from controlplane.cli.options import home_option, json_option, show
 from controlplane.cli.problems import Declined
 from controlplane.embedded import Unavailable
@@ -133,7 +133,7 @@ def _public_url(given: "Settings") -> Finding:
 
 
 def _server(home: Home) -> Finding:
-    running = kept(home.running, Running)
+    running = home.held_by()
     if running is None:
         return ok("server", "none of this home runs now")
     if ports.answers(f"{running.url}/readyz"):

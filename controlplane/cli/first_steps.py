@@ -1,6 +1,6 @@
 """What a new control plane needs before anybody can use it: keys, a first operator, a way in."""
 
-from controlplane.cli.home import Home, Running, keep, kept
+from controlplane.cli.home import Home
 from controlplane.cli.reach import settings_of, with_database
 from controlplane.cli.shell import shell
 from controlplane.db.database import Database, PlatformTx
@@ -16,7 +16,7 @@ def make_keyring(home: Home) -> None:
     """In its usual place, unless there is one or the settings name another place."""
     if settings_of(home.folder).kek == f"file:{home.keyring}" and not home.keyring.exists():
         home.make()
-        keep(home.keyring, keys.new())
+        keys.write(home.keyring, keys.new())
 
 
 def sign_in(home: Home) -> str:
@@ -32,7 +32,7 @@ def sign_in(home: Home) -> str:
 def link(home: Home, token: str) -> str:
     """The address that signs in with *token*. In the fragment, which browsers keep to themselves."""
     public_url = settings_of(home.folder).public_url
-    running = kept(home.running, Running)
+    running = home.held_by()
     if running and public_url == Settings().public_url:
         public_url = running.url
     return f"{public_url}/console/welcome#{token}"

@@ -64,6 +64,19 @@ class Home:
                 f"{self.folder} belongs to another account.", "Work as that account, or give another --home."
             ) from None
 
+    def held_by(self) -> Running | None:
+        """The ``up`` that runs here; None if there is none, or only what one that was killed has left."""
+        found = kept(self.running, Running)
+        if found is None:
+            return None
+        try:
+            os.kill(found.pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:  # another account's
+            pass
+        return found
+
     def open_to_others(self) -> list[str]:
         """The commands that close what is open; empty: all is well."""
         if not self.secrets.exists():

@@ -125,7 +125,7 @@ def _take(home: Home) -> Services | None:
         try:
             return Services(home.folder)
         except Unavailable:
-            if home.running.exists():
+            if home.held_by():
                 return None
             if time.monotonic() > end or not os.access(home.folder / "lock", os.W_OK):
                 raise

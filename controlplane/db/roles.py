@@ -72,6 +72,7 @@ async def _exists(connection: AsyncConnection, catalog: str, column: str, name: 
 
 async def _log_in_as(connection: AsyncConnection, role: str, place: URL, earlier: str | None) -> str:
     password = (make_url(earlier).password if earlier else None) or secrets.token_urlsafe(24)
-    await connection.execute(text(f"ALTER ROLE {role} PASSWORD '{password}'"))
+    quoted = str(password).replace("'", "''")
+    await connection.exec_driver_sql(f"ALTER ROLE {role} PASSWORD '{quoted}'")  # it takes no parameters
     url = place.set(drivername="postgresql", username=role, password=str(password))
     return url.render_as_string(hide_password=False)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controlplane.embedded import account as accounts
+from controlplane.embedded import watch
 from controlplane.embedded.account import LOCALE
 from controlplane.embedded.problems import Unavailable
 from controlplane.embedded.programs import Programs, find_postgres, reachable
@@ -76,9 +77,10 @@ class Postgres:
             self._stop_leftover()
         else:
             self._initialize(programs)
+        password = self._secret()
         self._rotate_log()
         port = self._serve(programs)
-        return f"postgresql://postgres:{self._password.read_text()}@127.0.0.1:{port}/postgres"
+        return f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
 
     def stop(self) -> None:
         """Stop in order: open transactions are rolled back, everything committed is written."""
@@ -185,13 +187,16 @@ class Postgres:
     def _port(self) -> int:
         """The port of last time, so that URLs kept elsewhere stay true; another one if somebody else has it."""
         with contextlib.suppress(FileNotFoundError, ValueError, OSError):
-            return _free((self._place / "port").read_text())
+            return _free(_text(self._place / "port"))
         return _free("0")
 
     def _rotate_log(self) -> None:
         if self._log.exists() and self._log.stat().st_size > LOG_LIMIT_BYTES:
             self._log.rename(self._log.with_name("log.1"))
-        self._log.touch(mode=0o600)
+        try:
+            watch.open_log(self._log).close()
+        except OSError as error:
+            raise Unavailable(f"{self._log} cannot be written: {error.strerror}. Move it away.") from None
 
     def _write(self, path: Path, text: str) -> None:
         """Replace a private file of the account's, whole or not at all."""
@@ -199,16 +204,32 @@ class Postgres:
         new.unlink(missing_ok=True)
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
+            if self._account:
+                os.fchown(file.fileno(), self._account.uid, self._account.gid)
             file.flush()
             os.fsync(file.fileno())
-        if self._account:
-            os.chown(new, self._account.uid, self._account.gid)
         new.rename(path)
+
+    def _secret(self) -> str:
+        try:
+            return _text(self._password)
+        except OSError as error:
+            raise Unavailable(f"{self._password} cannot be read: {error.strerror}.") from None
 
     def _hint(self) -> str:
         if self._account is None:
             return ""
         return f"\nAs root, PostgreSQL runs as {self._account.name!r}, which must be able to reach {self._place}."
+
+
+def _text(path: Path) -> str:
+    """Of a file in a folder that may be another account's: what it makes a link to is none of our business.
+
+    Raises:
+        OSError: If it is a link, or cannot be read.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) as file:
+        return file.read()
 
 
 def _command(programs: Programs, data: Path, settings: Sequence[str]) -> list[str | Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -31,7 +30,7 @@ class Supervised:
             gid=account.gid if account else None,
             stop=stop,
         )
-        with open(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as output:
+        with watch.open_log(log) as output:
             self._watcher = subprocess.Popen(
                 [sys.executable, "-I", "-S", watch.__file__, json.dumps(task)],
                 bufsize=0,

@@ -18,7 +18,7 @@ import select
 import signal
 import subprocess
 import sys
-from typing import TypedDict
+from typing import IO, TypedDict
 
 PATIENCE_S = 30.0
 """How long a server may take to stop in order."""
@@ -70,8 +70,17 @@ class Wishes:
         self.over = True
 
 
+def open_log(path: str | os.PathLike[str]) -> IO[bytes]:
+    """For adding to. Its folder may belong to the account of the server, which must not lead root elsewhere by a link.
+
+    Raises:
+        OSError: If there is a link in its place, or it cannot be written.
+    """
+    return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab")
+
+
 def start(task: Task) -> subprocess.Popen[bytes]:
-    with open(task["log"], "ab") as log:
+    with open_log(task["log"]) as log:
         return subprocess.Popen(
             task["command"],
             stdin=subprocess.DEVNULL,

@@ -24,6 +24,7 @@ def test_a_keyring_is_never_overwritten(tmp_path):
 
     with pytest.raises(FileExistsError):
         keys.write(tmp_path / "k", keys.new())
+    assert [path.name for path in tmp_path.iterdir()] == ["k"]
 
 
 def test_a_keyring_can_come_from_a_variable():

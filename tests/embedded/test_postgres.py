@@ -7,6 +7,7 @@ import stat
 import subprocess
 
 import asyncpg
+import pytest
 
 from tests.embedded.conftest import ask, ended, eventually
 
@@ -169,6 +170,18 @@ def test_a_password_that_others_may_read_is_refused_with_the_remedy(runner, home
     (home / "postgres/password").chmod(0o644)
 
     assert f"chmod 600 {home}/postgres/password" in runner.refusal(home)
+
+
+@pytest.mark.parametrize("name", ["log", "password"])
+def test_a_link_in_the_place_of_a_file_is_not_followed(runner, home, tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("")
+    elsewhere.chmod(0o600)
+    (home / "postgres" / name).unlink(missing_ok=True)
+    (home / "postgres" / name).symlink_to(elsewhere)
+
+    assert f"{home}/postgres/{name}" in runner.refusal(home)
+    assert elsewhere.read_text() == ""
 
 
 def test_only_the_account_itself_may_look_at_the_data_and_the_password(runner, home):
