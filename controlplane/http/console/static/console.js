@@ -39,7 +39,7 @@ function sayZone() {
 
 function dress(root) {
   times(root);
-  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard; // https or loopback only
 }
 
 document.addEventListener("click", async event => {
