@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -93,9 +93,9 @@ def only_process(home: Path) -> Iterator[None]:
                 f"another runtime-agent (process {file.read().strip() or 'unknown'}) works with {home}",
                 hint="It sends by itself. Stop it first to use this command.",
             )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # a full disk; the lock is what counts
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
 
 

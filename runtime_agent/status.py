@@ -21,6 +21,9 @@ FRESH = timedelta(seconds=25)
 """An unchanged report is written again after that."""
 
 
+NO_SPACE_BYTES = 1 << 20
+
+
 class Running(Struct, frozen=True, kw_only=True):
     """The last report of a running agent."""
 
@@ -99,13 +102,16 @@ class Status(Struct, frozen=True, kw_only=True):
 def gather(folder: Path, settings: Settings, identity: Identity | None, clock: Clock) -> Status:
     """Look at everything, ask nobody."""
     sources = [_source(source.kind, str(source.path), source.check()) for source in settings.opened()]
-    running = _running(folder)
+    running = _running(folder, clock())
     ledger, troubles = Ledger(), [trouble for source in sources for trouble in source.troubles]
     joined = identity is not None and identity.runtime_id is not None
     if identity is not None and joined:
         ledger, found = _ledger(folder, identity, clock())
         troubles += found
     troubles += running.troubles if running else []
+    free = heartbeat.disk_free_bytes(folder)
+    if free is not None and free < NO_SPACE_BYTES:
+        troubles.append(Trouble(code="disk-full", line=f"{free >> 10} KiB are left where {folder} is"))
     return Status(
         home=str(folder),
         joined=joined,
@@ -127,13 +133,15 @@ def _source(kind: str, path: str, health: Health) -> SourceStatus:
     )
 
 
-def _running(folder: Path) -> Running | None:
-    if home.holder(folder) is None:
+def _running(folder: Path, now: datetime) -> Running | None:
+    pid = home.holder(folder)
+    if pid is None:
         return None
-    try:
-        return msgspec.json.decode((folder / home.STATUS).read_bytes(), type=Running)
-    except (OSError, msgspec.MsgspecError):
-        return None
+    with suppress(OSError, msgspec.MsgspecError):
+        found = msgspec.json.decode((folder / home.STATUS).read_bytes(), type=Running)
+        if found.pid == pid:
+            return found
+    return Running(pid=pid, started_at=now, written_at=now)
 
 
 def _ledger(folder: Path, identity: Identity, now: datetime) -> tuple[Ledger, list[Trouble]]:
