@@ -15,7 +15,7 @@ WRITTEN = [page for page in PAGES if page not in MADE]
 
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[(?P<text>(?:[^\[\]]|`[^`]*`)+)\]\((?P<target>[^)\s]+)\)")
-FOLDERS = "benchmarks|controlplane|docs|infra|migrations|runtime_agent|scripts|tests"
+FOLDERS = "benchmarks|conformance|controlplane|docs|infra|migrations|runtime_agent|scripts|tests"
 OURS = re.compile(rf"`((?:(?:{FOLDERS})/[\w./*-]*)|Makefile|pyproject\.toml)`")
 NAME = re.compile(r"`(?:\w+\.)*(\w+)`")
 TWO_SENTENCES = re.compile(r"[a-z)`]\. [A-Z]")
