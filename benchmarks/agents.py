@@ -41,15 +41,15 @@ class Site:
 
     def once(self) -> tuple[float, float]:
         """Seconds that ``runtime-agent once`` took, and MiB that it had at most."""
-        began, peak = time.monotonic(), 0
+        began, peak = time.monotonic(), 0.0
         with subprocess.Popen(self.agent("once", "--json"), env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
             while process.poll() is None:
-                peak = max(peak, peak_kib(process.pid))
+                peak = max(peak, memory_mib(process.pid, "VmHWM"))
                 time.sleep(0.02)
         took = time.monotonic() - began
         if process.returncode:
             raise RuntimeError("the agent did not bring everything over")
-        return took, peak / 1024
+        return took, peak
 
     @contextmanager
     def running(self) -> Iterator[int]:
@@ -99,13 +99,14 @@ def _run(command: list[str], stdin: str = "") -> str:
     return done.stdout.strip()
 
 
-def peak_kib(pid: int) -> int:
-    """The most memory that a process has had; 0 of one that has ended."""
+def memory_mib(pid: int, field: str) -> float:
+    """``VmRSS``, what a process has in memory, or ``VmHWM``, the most it ever had; 0 of one that has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+        return 0.0
+    kib = next((int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{field}:")), 0)
+    return kib / 1024
 
 
 def change(path: Path, status: str) -> None:

@@ -21,7 +21,7 @@ def run() -> dict[str, object]:
             before = family_cpu_s(pid)
             time.sleep(WATCHED_S)
             share = (family_cpu_s(pid) - before) / WATCHED_S
-            peak_mib = agents.peak_kib(pid) / 1024
+            mib = agents.memory_mib(pid, "VmRSS")
     return {
         "name": "idle_agent",
         "ratio": share / LIMIT,
@@ -29,5 +29,5 @@ def run() -> dict[str, object]:
         "limit": LIMIT,
         "unit": "share of a core",
         "budget": "at most 1",
-        "peak_mib": peak_mib,
+        "mib": mib,
     }
