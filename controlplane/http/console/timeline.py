@@ -9,7 +9,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -31,6 +31,9 @@ EDGE: Final = 6.0
 
 CROWDED: Final = 8.0
 """Nearer than this to the first label there is no room for another."""
+
+
+Anchor: TypeAlias = Literal["start", "middle", "end"]
 
 
 class Placed(Struct, frozen=True, kw_only=True):
@@ -82,9 +85,11 @@ class Mark(Struct, frozen=True, kw_only=True):
 
 class Label(Struct, frozen=True, kw_only=True):
     x: float
-    anchor: Literal["start", "middle", "end"]
+    anchor: Anchor
     after_ms: float
     """Since the session's start."""
+    minor: bool = False
+    """Left out where there is little room."""
 
 
 class Timeline(Struct, frozen=True, kw_only=True):
@@ -247,11 +252,12 @@ class _Axis:
             return [self._label(first + n * (last - first) / 4) for n in range(5)]
         labels = [self._label(first)]
         for wait in sorted(self._cuts.values(), key=lambda wait: wait.start):
-            labels += [self._label(wait.start, "end"), self._label(wait.end, "start")]
+            labels += [self._label(wait.start, "end", minor=True), self._label(wait.end, "start")]
         return [label for label in labels if label is labels[0] or label.x > CROWDED]
 
-    def _label(self, instant: datetime, anchor: Literal["start", "middle", "end"] = "middle") -> Label:
+    def _label(self, instant: datetime, anchor: Anchor = "middle", *, minor: bool = False) -> Label:
         x = self.at(instant)
         if not EDGE < x < 100 - EDGE:
             anchor = "start" if x <= EDGE else "end"
-        return Label(x=x, anchor=anchor, after_ms=(instant - self._start).total_seconds() * 1_000)
+        after_ms = (instant - self._start).total_seconds() * 1_000
+        return Label(x=x, anchor=anchor, after_ms=after_ms, minor=minor)
