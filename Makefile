@@ -50,7 +50,7 @@ LOCKED := --universal --generate-hashes --no-annotate --no-header --python-versi
 
 # venv repairs a half-made .venv; the build backend comes from the lock, so that nothing unlocked is ever fetched
 $(READY): requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
