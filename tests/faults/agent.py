@@ -109,11 +109,12 @@ class RuntimeAgent:
         return {found for (line,) in self._read("SELECT line FROM log") for found in item_of_line(line)}
 
     def acknowledged(self):
-        """What it was told that the server holds, leftovers of older epochs included."""
-        lines = self._read(
-            "SELECT line FROM log, state WHERE log.epoch < state.epoch OR (log.epoch = state.epoch AND seq <= acked)"
+        """Ids of the records that it was told the server holds, leftovers of older epochs included."""
+        rows = self._read(
+            "SELECT record_id FROM log, state"
+            " WHERE log.epoch < state.epoch OR (log.epoch = state.epoch AND seq <= acked)"
         )
-        return {found for (line,) in lines for found in item_of_line(line) if found[0] != "state"}
+        return {record_id for (record_id,) in rows}
 
     def quarantined(self):
         return self._read("SELECT code, detail, CAST(line AS TEXT) FROM quarantine")

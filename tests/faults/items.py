@@ -62,7 +62,7 @@ def item_of_line(line):
     return []
 
 
-def items_of_server(ask):
+def shown(ask):
     """The items in the server's tables, one for each row: what is there twice is here twice."""
     found = []
     for row in ask(SESSIONS):

@@ -4,7 +4,7 @@ The protocol promises nothing for what only two disks held that were both lost. 
 earlier state, what is in neither now, and not in the source's home either, is let off, by name, in the trace.
 """
 
-from tests.faults.items import items_of_server
+from tests.faults.stored import stored_items
 
 
 class Promise:
@@ -20,7 +20,7 @@ class Promise:
 
     def reckon(self, control_plane, agent, writer):
         """A disk went back to an earlier state: let off what nobody has any more. The server must be reachable."""
-        held = set(items_of_server(control_plane.ask)) | agent.held()
+        held = stored_items(control_plane.ask) | agent.held()
         lost = {item for item in self._kept - held - on_disk(writer) if item[0] != "state"}
         lost |= set(writer.gone.values()) - held
         for item in sorted(lost - self._let_off):

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import threading
+import time
 from contextlib import suppress
 
 LABELS = {"/sync/log": "send", "/sync/hello": "hello", "/heartbeat": "hb"}
@@ -29,6 +30,7 @@ class Proxy:
         self.rough = False
         self._target, self._dice, self._trace = target, dice, trace
         self._arrived = {}
+        self._takes_s = {}
         self._change = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._tasks = set()
@@ -54,6 +56,10 @@ class Proxy:
         """How many such requests were on their way so far; with ``answered`` behind it, how many got a good answer."""
         with self._change:
             return self._arrived.get(path, 0)
+
+    def takes_s(self, path):
+        """How long the server takes for such a request, of late; a guess where none was answered yet."""
+        return self._takes_s.get(path, 0.05)
 
     async def _listen(self):
         return await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -130,9 +136,11 @@ class Proxy:
             writer.write(request)
             await writer.drain()
             self._note(path)
+            began = time.monotonic()
             answer = await _message(reader)
             if not answer:
                 raise ConnectionResetError
+            self._takes_s[path] = (self.takes_s(path) + time.monotonic() - began) / 2
             self._trace.say("srv", f"{path} {_status(answer)}")
             return answer
         finally:

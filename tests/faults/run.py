@@ -5,12 +5,12 @@ from random import Random
 
 from tests.faults import schedule, verdict
 from tests.faults.agent import RuntimeAgent
-from tests.faults.items import items_of_server
 from tests.faults.processes import kill
 from tests.faults.promise import Promise
 from tests.faults.proxy import Proxy
 from tests.faults.schedule import ACKNOWLEDGED, APPEND
 from tests.faults.server import ControlPlane
+from tests.faults.stored import stored_ids, stored_items
 from tests.faults.trace import Trace
 from tests.faults.vanishing import vanish
 from tests.faults.writer import Writer
@@ -28,6 +28,7 @@ JOIN_S = 60.0
 SETTLE_S = 120.0
 """How long agent and server may take to come to rest once nothing is killed any more: a whole heartbeat, and more."""
 
+LOST_DISKS = ("rollback", "outbox")
 JOIN_KILLS, SCAN_KILLS = 3, 4
 
 
@@ -125,39 +126,47 @@ class Run:
         self._settle(told_anew=self._dice.random() < 0.5)
 
     def _await_moment(self, fault):
+        scale = 1.0
         if fault.moment:
             self.proxy.await_request(fault.moment, MOMENT_S)
-        time.sleep(fault.delay_s)
+            scale = self.proxy.takes_s(fault.moment)
+        time.sleep(fault.delay * scale)
 
     def _strike(self, fault):
+        if fault.first:
+            self._kill_server(fault.first, "")
         if fault.victim == "agent":
-            self._kill_agent(fault.besides)
+            self._kill_agent(fault.besides, unheard=bool(fault.first))
             self.agent.start()
-        elif fault.victim in ("up", "power"):
-            self._kill_server(fault)
         else:
-            self.killed += self.server.kill(fault.victim)
+            self._kill_server(fault.victim, fault.besides)
 
-    def _kill_agent(self, besides):
+    def _kill_agent(self, besides, *, unheard=False):
         if not self.agent.kill():
             raise AssertionError(f"the agent ended by itself: {self.agent.log.read_text()[-3000:]}")
         self.killed += 1
         self.trace.say("commit", f"up to {self.agent.position()}")
         if besides == "snap":
             self.agent.take_copy()
-        elif besides in ("rollback", "outbox"):
+        if unheard or besides in LOST_DISKS:
+            self._compare_acknowledged()
+        if besides in LOST_DISKS:
             self._lose_disk(besides)
+
+    def _compare_acknowledged(self):
+        """L1b of the model: what was ever acknowledged is on the server, or the server was restored."""
+        acknowledged = self.agent.acknowledged() if self._may_be_believed() else set()
+        self.server.await_ready()
+        missing = acknowledged - stored_ids(self.server.ask)
+        if missing:
+            raise AssertionError(f"{len(missing)} records were acknowledged and are not on the server")
 
     def _lose_disk(self, besides):
         self.promise.note(self.agent.held())
-        acknowledged = self.agent.acknowledged() if self._may_be_believed() else set()
         if besides == "rollback":
             self.agent.roll_back()
         else:
             self.agent.lose_outbox()
-        self.server.await_ready()
-        if missing := acknowledged - set(items_of_server(self.server.ask)):
-            raise AssertionError(f"acknowledged, and not on the server: {sorted(missing)}")
         with self.writer.resting():
             self.promise.reckon(self.server, self.agent, self.writer)
 
@@ -165,14 +174,16 @@ class Run:
         """After a restore the agent's word counts again once the server took something from it: it knows by then."""
         return self.proxy.arrived(ACKNOWLEDGED) > self._acknowledged_before_restore
 
-    def _kill_server(self, fault):
+    def _kill_server(self, victim, besides):
         everything = self.server.remaining()
-        self.killed += self.server.kill(fault.victim)
-        if fault.besides:
+        self.killed += self.server.kill(victim)
+        if victim not in ("up", "power"):
+            return
+        if besides:
             self.server.await_gone(everything)
-        if fault.besides == "backup":
+        if besides == "backup":
             self.server.back_up()
-        if fault.besides == "restore":
+        if besides == "restore":
             self._restore()
         else:
             self.server.start()
@@ -216,7 +227,7 @@ class Run:
         self.trace.say("check", f"{self.killed} kills, {len(self.writer.stories)} sessions, {len(wrong)} wrong")
         if wrong:
             raise AssertionError(verdict.summary(wrong))
-        self.promise.note(items_of_server(self.server.ask))
+        self.promise.note(stored_items(self.server.ask))
 
     def _at_rest(self):
         where = self.agent.position()

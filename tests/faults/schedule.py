@@ -13,15 +13,21 @@ BESIDES = {
 }
 """What else happens while it is down, of a hundred times: a copy of its disk is taken, or put in the place of it."""
 
+BOTH = 0.3
+"""Part of the agent's kills that take something of the server's along."""
+
 VANISH = 12
 """Of a hundred faults, how many are followed by somebody who deletes a session's folder."""
 
 APPEND, ACKNOWLEDGED = "/sync/log", "/sync/log answered"
 
 MOMENTS = {APPEND: 8, ACKNOWLEDGED: 4, "/sync/hello": 2, "/sync/diff": 1, "/token": 1, "/heartbeat": 1, "": 3}
-"""The kill falls just behind such a request, so many times of twenty; the last: at any time."""
+"""The kill falls behind such a request, so many times of twenty; the last: at any time."""
 
-SOON_S, ANY_TIME_S = 0.05, 1.2
+LONGER = 1.2
+"""Up to so many times as long as the server takes for such a request: before, in and just after the commit."""
+
+ANY_TIME_S = 1.2
 LEFT_ALONE = 0.45
 """Part of the faults after which something must get through before the next one."""
 
@@ -32,10 +38,12 @@ class Fault(NamedTuple):
     victim: str
     besides: str
     """"", or of :data:`BESIDES`."""
+    first: str
+    """"", or what of the server's is killed just before the agent is, which will not hear of it."""
     moment: str
     """Of :data:`MOMENTS`."""
-    delay_s: float
-    """Behind the moment."""
+    delay: float
+    """Behind the moment: seconds, or for a request its part of the time that the server takes for it."""
     left_alone: bool
     vanish: bool
 
@@ -57,8 +65,9 @@ def _fault(victim, dice):
     return Fault(
         victim=victim,
         besides=besides,
+        first=dice.choice(("worker", "postmaster", "power")) if victim == "agent" and dice.random() < BOTH else "",
         moment=moment,
-        delay_s=dice.uniform(0, SOON_S if moment else ANY_TIME_S),
+        delay=dice.uniform(0, LONGER if moment else ANY_TIME_S),
         left_alone=dice.random() < LEFT_ALONE,
         vanish=dice.random() < VANISH / 100,
     )

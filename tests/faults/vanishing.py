@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from runtime_agent.sources.engine.home import EngineHome
 from runtime_agent.wire.records import SessionState
-from tests.faults.items import items_of_server, state
+from tests.faults.items import shown, state
 from tests.faults.processes import TookTooLong, until
 
 PATIENCE_S = 6.0
@@ -21,7 +21,7 @@ def vanish(writer, server, dice):
     said = _state(writer, choice)
     wanted = {said, *choice.items()}
     try:
-        until(lambda: wanted <= set(items_of_server(server.ask)), "all of it is delivered", PATIENCE_S)
+        until(lambda: wanted <= set(shown(server.ask)), "all of it is delivered", PATIENCE_S)
     except (TookTooLong, OSError):
         return None
     writer.gone[choice.key] = (*said[:2], "lost" if said[2] == "running" else said[2], *said[3:])

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 
@@ -15,7 +15,8 @@ from controlplane.domain.sync.identities import Identities
 from controlplane.domain.sync.projections import project
 from runtime_agent.sources.engine.home import EngineHome
 from runtime_agent.wire import chain
-from tests.faults.items import items_of_server
+from tests.faults.items import shown
+from tests.faults.stored import stretches
 
 TABLES = (t.sessions, t.runs, t.checkpoints, t.cost_entries)
 ROWS = {
@@ -26,35 +27,7 @@ MADE_ANEW = {"received_at"}
 PLACE = {"epoch", "seq", "received_at", "changed_at", "project_id"}
 """Columns that tell when something came, not what it says."""
 
-STORED = "SELECT * FROM sync_batches ORDER BY epoch, last_seq"
 CURSOR = "SELECT c.tenant_id, r.project_id, c.runtime_id, c.epoch, c.last_seq, c.head FROM sync_cursors c JOIN runtimes r ON r.id = c.runtime_id"
-
-
-class Stretch(msgspec.Struct):
-    """The lines of one stored batch that count."""
-
-    epoch: int
-    first: int
-    prev: bytes
-    head: bytes
-    lines: list[bytes]
-    record_ids: list[UUID]
-
-    @property
-    def last(self):
-        return self.first + len(self.lines) - 1
-
-
-def stretches(ask):
-    """What the server stored, from the bodies as they came."""
-    found = []
-    for row in ask(STORED):
-        lines = batches.unpacked(row["body"])[:-1].split(b"\n")
-        first = row["first_seq"] + row["skip"]
-        lines = lines[row["skip"] : row["skip"] + row["last_seq"] - first + 1]
-        ids = [UUID(bytes=row["record_ids"][at : at + 16]) for at in range(0, len(row["record_ids"]), 16)]
-        found.append(Stretch(row["epoch"], first, row["prev_head"], row["head"], lines, ids))
-    return found
 
 
 def broken_chains(stored, cursor):
@@ -179,7 +152,7 @@ def everything(control_plane, agent, writer, promise):
     """What is wrong, in words; empty when every record is where it must be, once."""
     ask = control_plane.ask
     cursor, *others = ask(CURSOR)
-    server, stored = items_of_server(ask), stretches(ask)
+    server, stored = shown(ask), stretches(ask)
     wrong = [f"a second runtime joined: {other['runtime_id']}" for other in others]
     where = agent.position()
     if where is None or (where.epoch, where.acked, where.head) != (cursor["epoch"], cursor["last_seq"], cursor["head"]):
