@@ -36,7 +36,8 @@ def source(tmp_path):
 @pytest.fixture
 def home(tmp_path, url, source):
     made = tmp_path / "agent"
-    assert join(made, url, source).returncode == 0
+    done = join(made, url, source)
+    assert done.returncode == 0, done.stderr
     return made
 
 

@@ -285,3 +285,19 @@ def test_what_an_older_epoch_left_behind_is_sent_again_to_a_server_that_was_rest
     assert rig.settle()
 
     assert sorted(rig.server.applied()) == sorted(made)
+
+
+def test_a_late_message_of_a_history_that_was_rolled_back_gets_no_other_record_acknowledged(rig):
+    rig.step()
+    copy = rig.copy_disk()
+    rig.write(1)
+    rig.step("delay")
+    rig.roll_back(copy)
+    rig.step()
+    made = rig.write(1)
+
+    rig.network.deliver_late(0)
+    assert rig.settle()
+
+    assert set(made) < set(rig.server.applied())
+    assert len(rig.server.applied()) == 2
