@@ -1,5 +1,6 @@
 """The console's pages: who sees which, what stands on them, and how little they ask of the database."""
 
+import html
 import re
 from datetime import timedelta
 from uuid import UUID
@@ -245,6 +246,20 @@ async def test_older_and_newer_lead_through_all_sessions_and_back(client, db, ma
     assert len(set().union(*map(set, seen))) == 124
     assert _sessions(back) == seen[1]
     assert _link(back, "prev") == f"{acme.base}/sessions"
+
+
+async def test_a_bar_of_the_chart_leads_to_its_sessions(client, db, make, acme):
+    person = await make.person(acme.tenant)
+    await Rows(db).session(acme.runtime, db.clock() - timedelta(hours=30), status="failed")
+    page = (await client.get(f"{acme.base}/sessions?status=failed", headers=person.headers)).text
+
+    bars = [html.unescape(bar) for bar in re.findall(r'<a href="([^"]+)" tabindex="-1">', page)]
+    behind = [_sessions((await client.get(bar, headers=person.headers)).text) for bar in bars]
+
+    assert len(bars) == 2
+    assert all("status=failed" in bar for bar in bars)
+    assert [len(sessions) for sessions in behind] == [1, 1]
+    assert behind[0] != behind[1]
 
 
 async def test_an_empty_tenant_is_told_what_would_be_here_and_how_to_get_it(client, make):

@@ -78,6 +78,11 @@ class Asked(Struct, frozen=True, kw_only=True):
         values = {name: iso(value) if isinstance(value, datetime) else value for name, value in held.items()}
         return f"{base}{with_query(**values)}"
 
+    def narrowed_further(self, base: str) -> str:
+        """The same page up to where ``since`` and ``until`` of another time are added."""
+        address = self.address(base, since=None, until=None)
+        return address + ("&" if "?" in address else "?")
+
     @property
     def narrowed(self) -> bool:
         """Whether anything but the period is filtered."""
