@@ -28,24 +28,32 @@ def tenant() -> None:
 @home_option
 @json_option
 def create(slug: str, name: str, owner: str | None, home: Path, as_json: bool) -> None:
-    """Create a tenant and print its id."""
+    """Create a tenant and print its id; a link that signs the owner in, once, goes to stderr."""
+    from controlplane.cli import first_steps
+    from controlplane.cli.home import Home
     from controlplane.cli.reach import with_database
     from controlplane.cli.shell import shell
-    from controlplane.domain import people, tenants
+    from controlplane.domain import people, sign_ins, tenants
 
-    async def work(db: "Database", _: "Keyring") -> "Tenant":
-        account = None
-        if owner:
-            async with db.platform() as platform:
-                account = await people.account_for(platform, shell(), owner)
+    async def work(db: "Database", keyring: "Keyring") -> "tuple[Tenant, str | None]":
+        if not owner:
+            async with db.new_tenant() as tx:
+                return await tenants.create(tx, shell(), slug, name), None
+        async with db.platform() as platform:
+            account = await people.account_for(platform, shell(), owner)
         async with db.new_tenant() as tx:
             created = await tenants.create(tx, shell(), slug, name)
-            if account:
-                await people.add_user(tx, shell(), account, "owner")
-            return created
+            await people.add_user(tx, shell(), account, "owner")
+        async with db.platform() as platform:
+            return created, await sign_ins.make_link(platform, shell(), keyring.pepper, account.id)
 
-    created = _shown(with_database(home, work))
-    show(created, str(created["id"]), as_json)
+    created, token = with_database(home, work)
+    document = _shown(created)
+    if token:
+        document["owner_sign_in"] = first_steps.link(Home(home), token)
+        if not as_json:
+            click.echo(f"{owner} signs in, once, at {document['owner_sign_in']}", err=True)
+    show(document, str(document["id"]), as_json)
 
 
 @tenant.command("list")

@@ -37,7 +37,7 @@ class LinkUsedUp(Refusal):
     """Unknown, expired and used links are the same to whoever holds one."""
 
     code, status, title = "sign-in-link-invalid", 401, "This link does not work any more"
-    hint = "A link works once and for a day. A new one: controlplane operator create EMAIL"
+    hint = "A link works once and for a day. Whoever runs the service can make a new one."
 
 
 WHO = text("""

@@ -121,3 +121,10 @@ def test_wrong_usage_has_status_2(shared_home):
 
     assert done.returncode == 2
     assert "90d" in done.stderr
+
+
+def test_a_tenants_owner_gets_a_link_of_their_own_and_stdout_stays_the_id(running, shared_home):
+    done = controlplane(shared_home, "tenant", "create", "birch", "--name", "Birch", "--owner", "bea@example.com")
+
+    assert re.fullmatch(r"ten_[0-9a-z]{26}\n", done.stdout)
+    assert re.search(re.escape(running.url) + r"/console/welcome#[\w-]{43}", done.stderr)
