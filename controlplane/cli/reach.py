@@ -10,8 +10,7 @@ from typing import TypeVar
 
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import make_url
-from sqlalchemy.exc import InterfaceError as DriverError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from controlplane import settings
 from controlplane.cli.home import Home, keep, kept
@@ -28,6 +27,9 @@ Result = TypeVar("Result")
 
 DATABASE = "engine_cloud"
 """Name of the embedded database."""
+
+OURS = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
+"""The database was reached and dislikes the statement: a bug of ours. Anything else is the way there, or its end."""
 
 PATIENCE_S = 30.0
 """How long another command, or an ``up`` that is starting, may keep the home to itself."""
@@ -108,7 +110,9 @@ def told_plainly(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, PostgresError, InterfaceError, OperationalError, DriverError) as error:
+    except OURS:
+        raise
+    except (OSError, PostgresError, InterfaceError, DBAPIError) as error:
         place = make_url(url)
         where = f"{place.host}:{place.port or 5432}/{place.database}"
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]

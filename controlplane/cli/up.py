@@ -93,7 +93,7 @@ def _prepare(services: Services, home: Home, url: str) -> None:
     import asyncio
 
     from controlplane import settings
-    from controlplane.cli.reach import prepare, settings_of
+    from controlplane.cli.reach import prepare, settings_of, told_plainly
     from controlplane.db.upgrade import upgrade
 
     given = settings_of(home.folder)
@@ -102,8 +102,10 @@ def _prepare(services: Services, home: Home, url: str) -> None:
             "CONTROLPLANE_DATABASE_URL is set, and `up` brings a database of its own.",
             "Unset it, or use: controlplane serve",
         )
-    urls = prepare(services.postgres(given.database_admin_url), home)
-    asyncio.run(upgrade(urls.owner))
+    admin_url = services.postgres(given.database_admin_url)
+    with told_plainly(admin_url):
+        urls = prepare(admin_url, home)
+        asyncio.run(upgrade(urls.owner))
     os.environ["CONTROLPLANE_HOME"] = str(home.folder)
     os.environ["CONTROLPLANE_DATABASE_URL"] = urls.app
     if given.public_url == settings.Settings().public_url:
