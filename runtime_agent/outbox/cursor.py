@@ -194,18 +194,18 @@ def bury(outbox: Outbox, source: str, keys: Iterable[str], at: datetime) -> int:
                 "UPDATE units SET gone_ms = ?, due_ms = NULL, last = NULL, troubles = NULL WHERE id = ?",
                 [to_ms(at), row[0]],
             )
-            if row[1] and (state := vanished(msgspec.json.decode(row[1], type=SessionState), at)):
+            if row[1] and (state := vanished(msgspec.json.decode(row[1], type=SessionState))):
                 lost.append(_lost(tx, row[0], state, at))
         return log.append_in(tx, lost, at)
 
 
 def _lost(tx: sqlite3.Connection, unit_id: int, state: SessionState, at: datetime) -> SessionState:
-    """The record, ordered after all that was said of that session before; said anew should the folder come back."""
+    """The record, as late as the latest that was said of that session; said anew should the folder come back."""
     (changed_us,) = tx.execute(
         "SELECT max(changed_us) FROM entities WHERE unit = ? AND kind = 'session'", [unit_id]
     ).fetchone()
     before = (state.changed_at, from_us(changed_us or 0))
-    changed_at = max(at, *(instant for instant in before if instant <= at + AHEAD))
+    changed_at = max((instant for instant in before if instant <= at + AHEAD), default=at)
     tx.execute(
         "UPDATE entities SET digest = x'', changed_us = ? WHERE unit = ? AND kind = 'session'",
         [to_us(changed_at), unit_id],

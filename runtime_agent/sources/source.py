@@ -154,8 +154,12 @@ class Source(Protocol):
         ...
 
 
-def vanished(last: SessionState, at: datetime) -> SessionState | None:
-    """What to say when the folder of *last* is gone at *at*: what ran is lost; what had ended stays as it was."""
+def vanished(last: SessionState) -> SessionState | None:
+    """What to say when the folder of *last* is gone: what ran is lost; what had ended stays as it was.
+
+    The time stays the source's own: an agent whose disk went back to an earlier copy may take for running what has
+    long told its end, and then that end must stand.
+    """
     if last.status != "running":
         return None
-    return msgspec.structs.replace(last, status="lost", changed_at=max(at, last.changed_at))
+    return msgspec.structs.replace(last, status="lost")

@@ -299,11 +299,11 @@ def test_a_folder_that_vanished_while_running_is_lost_and_any_other_is_left_alon
     folder.state(state("completed"))
     ended = only(read(tmp_path, now=at), SessionState)
 
-    gone = vanished(running, NOW)
+    gone = vanished(running)
 
     assert gone is not None
-    assert (gone.status, gone.changed_at, gone.source_status) == ("lost", NOW, "active")
-    assert vanished(ended, NOW) is None
+    assert (gone.status, gone.changed_at, gone.source_status) == ("lost", running.changed_at, "active")
+    assert vanished(ended) is None
 
 
 def test_a_source_is_named_by_kind_and_path() -> None:
