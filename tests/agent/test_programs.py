@@ -4,6 +4,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from datetime import timedelta
 
@@ -57,11 +59,12 @@ def keys(server, kind="session"):
     return sorted(line["session"] for line in server.lines() if line["kind"] == kind)
 
 
-def test_help_answers_in_no_time(tmp_path):
-    began = time.monotonic()
-    done = [run(tmp_path, "--help") for _ in range(3)]
-    assert (time.monotonic() - began) / 3 < 1.0  # 0.3 s on a machine of one's own
-    assert all("join" in one.stdout for one in done)
+def test_help_loads_nothing_heavy():
+    command = [sys.executable, "-X", "importtime", "-m", "runtime_agent", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert "join" in done.stdout
+    assert not [heavy for heavy in ("httpx", "cryptography", "zstandard", "watchfiles") if f" {heavy}\n" in done.stderr]
 
 
 class TestJoin:
@@ -279,7 +282,9 @@ class TestDaemon:
 
         assert run(home, "once").returncode == 0
 
-        assert keys(server) == [name(number) for number in range(written)]
+        everything = [name(number) for number in range(written)]
+        assert sorted(set(keys(server))) == everything  # one seen between two of its files is said twice, rightly
+        assert keys(server, "checkpoint") == everything
         applied = server.applied()
         assert len(applied) == len(set(applied))
         assert server.epoch == 1
