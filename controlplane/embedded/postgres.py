@@ -38,8 +38,8 @@ LOG_LIMIT_BYTES = 10 << 20
 PASSING = ("Address already in use", "pre-existing shared memory block")
 """What the log says when the next attempt may succeed: the port was just taken, children of a killed server remain."""
 
-OBSTACLE_S = 30.0
-"""How long such a thing may stand in the way."""
+OBSTACLE_S = 90.0
+"""How long such a thing may stand in the way: recovery that lost its checkpointer and its server gives up after 60 s."""
 
 STOP_S = 30.0
 """How long a server left by a crash may take to stop in order, and then again at once."""

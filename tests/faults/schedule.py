@@ -28,7 +28,7 @@ LONGER = 1.2
 """Up to so many times as long as the server takes for such a request: before, in and just after the commit."""
 
 ANY_TIME_S = 1.2
-LEFT_ALONE = 0.45
+LEFT_ALONE = 0.6
 """Part of the faults after which something must get through before the next one."""
 
 

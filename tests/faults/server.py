@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import asyncpg
@@ -17,8 +18,11 @@ from controlplane.db.roles import Urls
 from tests.faults import processes
 from tests.faults.processes import below, everything, kill, runs, until
 
-START_S = 90.0
+START_S = 150.0
 """Until it answers, on a machine that has other things to do: crash recovery, and the pause of ``up`` that doubles."""
+
+HIT_S = 120.0
+"""How long after a kill of something of its own a start may fail for it."""
 
 PORTS = range(20_000, 30_000)
 """Below those that outgoing connections get: nobody else takes ours while it is down."""
@@ -39,12 +43,12 @@ class ControlPlane:
         self.port = _free_port(dice)
         self._dice, self._trace = dice, trace
         self._up = None
+        self._hit_at = -HIT_S
 
     def start(self):
         """Does not wait until it answers."""
         words = ["up", "--json", "--home", self.home, "--port", self.port]
         self._up = processes.start("controlplane", *words, log=self.log)
-        self._hit = False
 
     def await_ready(self):
         until(self._answers, "the server answers", START_S)
@@ -63,7 +67,7 @@ class ControlPlane:
         status = self._up.poll()
         if status is None:
             return
-        if status != REFUSED or not self._hit:
+        if status != REFUSED or time.monotonic() > self._hit_at + HIT_S:
             raise AssertionError(f"`up` ended by itself with {status}: {self.log.read_text()[-2000:]}")
         self._trace.say("scrash", "up gave up, and is started again")
         self.start()
@@ -84,7 +88,7 @@ class ControlPlane:
         found = until(lambda: self._victims(what), f"there is a {what} to kill", START_S)
         self._trace.say("scrash", f"{what} {' '.join(str(victim) for victim in found)}")
         hit = [kill(victim) for victim in found]
-        self._hit = True
+        self._hit_at = time.monotonic()
         if what in ("up", "power"):
             self._up.wait()
         return any(hit)
