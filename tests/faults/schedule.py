@@ -8,8 +8,8 @@ child of the postmaster, its checkpointer and writers too."""
 
 BESIDES = {
     "agent": {"snap": 25, "rollback": 14, "outbox": 8},
-    "up": {"backup": 30, "restore": 15},
-    "power": {"backup": 30, "restore": 25},
+    "up": {"backup": 20, "restore": 20},
+    "power": {"backup": 20, "restore": 30},
 }
 """What else happens while it is down, of a hundred times: a copy of its disk is taken, or put in the place of it."""
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -31,6 +32,14 @@ REFUSED = 1
 """Exit status of a program that says what is wrong."""
 
 KILLS = ("worker", "main", "up", "power", "postmaster", "backend")
+
+
+AWAY = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+"""A database that was just hit."""
+
+
+class Answer(NamedTuple):
+    rows: list[asyncpg.Record]
 
 
 class ControlPlane:
@@ -164,17 +173,22 @@ class ControlPlane:
     def app_url(self):
         return msgspec.json.decode((self.home / "secrets" / "database.json").read_bytes(), type=Urls).app
 
-    def ask(self, statement, *arguments):
-        """Rows, past every policy: this is the referee, not a user."""
+    def ask(self, statement):
+        """Rows, past every policy: this is the referee, not a user. Waits for a database that is just recovering."""
+        return until(lambda: self._asked(statement), "the database answers", START_S).rows
 
+    def _asked(self, statement):
         async def work():
             connection = await asyncpg.connect(self.admin_url)
             try:
-                return await connection.fetch(statement, *arguments)
+                return Answer(await connection.fetch(statement))
             finally:
                 await connection.close()
 
-        return asyncio.run(work())
+        try:
+            return asyncio.run(work())
+        except AWAY:
+            return None
 
     def failures(self):
         """Calls that ended in a bug, by the server's own log."""
