@@ -91,10 +91,18 @@ def reachable(programs: Programs, account: Account | None, place: Path) -> Progr
         libraries = package.with_name(f"{package.name}.libs")  # found by a relative path: keep the layout
         if libraries.exists():
             shutil.copytree(libraries, unfinished / libraries.name)
-        for folder in (place, unfinished, unfinished / package.name):
-            folder.chmod(0o711)
+        place.chmod(0o711)
+        _open_to_all(unfinished)
         unfinished.rename(kept)
     return Programs(kept / programs.home.parent.name / programs.home.name, programs.version)
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let every account read what is in *folder*, and run what its owner runs: a copy keeps what a umask closed."""
+    for place in (folder, *folder.rglob("*")):
+        if not place.is_symlink():
+            mode = place.stat().st_mode
+            place.chmod(mode | (0o555 if mode & 0o100 else 0o444))
 
 
 def _homes() -> Iterator[Path]:

@@ -262,10 +262,12 @@ def as_somebody_else() -> Iterator[None]:
 
 @pytest.fixture
 def open_home() -> Iterator[Path]:
-    """A home below folders that everybody may enter."""
+    """A home where everybody may enter what a test makes."""
+    closing = os.umask(0o022)
     with TemporaryDirectory() as path:
         os.chmod(path, 0o755)
         yield Path(path)
+    os.umask(closing)
 
 
 def test_what_may_not_be_read_is_a_trouble_and_nothing_of_it_is_gone(open_home: Path) -> None:

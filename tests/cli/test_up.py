@@ -69,7 +69,9 @@ def test_a_port_that_is_taken_is_refused_with_who_has_it(home):
 
 
 def test_secrets_that_are_open_to_others_are_refused_with_the_way_to_mend_it(home):
-    (home / "secrets").mkdir(parents=True, mode=0o755)
+    for folder in (home, home / "secrets"):
+        folder.mkdir()
+        folder.chmod(0o755)
 
     done = controlplane(home, "up")
 

@@ -119,11 +119,12 @@ def ordinary():
     account = Account(found.pw_name, found.pw_uid, found.pw_gid)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        place.chmod(0o711)
         package = REPOSITORY / "controlplane"
         shutil.copytree(package / "embedded", place / "controlplane/embedded")
         shutil.copy(package / "__init__.py", place / "controlplane")
         shutil.copy(Path(__file__).with_name("hold.py"), place)
+        # copies keep the modes of the checkout, which its umask may have closed; an import lists the folder as well
+        subprocess.run(["/bin/chmod", "-R", "a+rX", place], check=True)
         postgres = programs.reachable(programs.find_postgres(), account, place / "programs")
         settings = {"PYTHONPATH": name, "SERVICES_PG_BIN": str(postgres.home / "bin")}
         yield Runner(account, _python(account), place / "hold.py", settings)

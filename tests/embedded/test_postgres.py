@@ -1,6 +1,7 @@
 """PostgreSQL started from a home, whatever happened to it the last time. Homes were used once before."""
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -123,7 +124,9 @@ def somebody_like(path):
 
 
 def test_an_empty_process_id_file_is_no_obstacle(runner, home):
-    (home / "postgres/data/postmaster.pid").touch()
+    empty = home / "postgres/data/postmaster.pid"
+    empty.touch()
+    shutil.chown(empty, empty.parent.stat().st_uid)
 
     with runner.holding(home) as again:
         assert ask(again.url, "SELECT 1") == 1
