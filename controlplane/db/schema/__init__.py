@@ -1,0 +1,88 @@
+"""Every table, in one place.
+
+A platform table belongs to no tenant and is reached through a ``PlatformTx`` only. A tenant table leads its key with
+``tenant_id`` and stands behind row-level security. The partitioned ones are split by month of their time-ordered id.
+"""
+
+from typing import Final
+
+from controlplane.db.schema.audit import (
+    audit_events,
+    audit_heads,
+    platform_audit_events,
+    platform_audit_heads,
+)
+from controlplane.db.schema.base import (
+    metadata,
+)
+from controlplane.db.schema.platform import (
+    account_tenants,
+    accounts,
+    browser_sessions,
+    chore_leases,
+    operator_keys,
+    operators,
+    routes,
+    sign_in_links,
+    store,
+)
+from controlplane.db.schema.projections import (
+    checkpoints,
+    cost_entries,
+    runs,
+    sessions,
+    sync_batches,
+)
+from controlplane.db.schema.tenants import (
+    agents,
+    api_keys,
+    join_tokens,
+    projects,
+    runtime_reports,
+    runtimes,
+    sync_cursors,
+    sync_losses,
+    tenants,
+    users,
+)
+
+__all__ = [
+    "PARTITIONED",
+    "PLATFORM",
+    "account_tenants",
+    "accounts",
+    "agents",
+    "api_keys",
+    "audit_events",
+    "audit_heads",
+    "browser_sessions",
+    "checkpoints",
+    "chore_leases",
+    "cost_entries",
+    "join_tokens",
+    "metadata",
+    "operator_keys",
+    "operators",
+    "platform_audit_events",
+    "platform_audit_heads",
+    "projects",
+    "routes",
+    "runs",
+    "runtime_reports",
+    "runtimes",
+    "sessions",
+    "sign_in_links",
+    "store",
+    "sync_batches",
+    "sync_cursors",
+    "sync_losses",
+    "tenants",
+    "users",
+]
+
+PARTITIONED: Final = (sessions, runs, checkpoints, cost_entries, sync_batches)
+
+PLATFORM: Final = frozenset(
+    table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants)
+)
+"""The tables that a ``PlatformTx`` may name. The two with a tenant route to it and hold nothing else."""

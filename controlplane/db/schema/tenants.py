@@ -1,0 +1,159 @@
+"""What a tenant has: people, keys, projects, runtimes and how far each has synced."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from controlplane.db.schema.base import metadata, tenant_table
+from controlplane.db.types import Instant
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("slug", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("status_reason", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+projects = tenant_table(
+    "projects",
+    Column("id", Uuid, nullable=False),
+    Column("slug", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("tenant_id", "slug"),
+)
+
+users = tenant_table(
+    "users",
+    Column("id", Uuid, nullable=False),
+    Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    Column("email_norm", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("tenant_id", "account_id"),
+    UniqueConstraint("tenant_id", "email_norm"),
+)
+
+api_keys = tenant_table(
+    "api_keys",
+    Column("id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("key_hash", LargeBinary, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("last_used_at", Instant),
+    Column("revoked_at", Instant),
+    UniqueConstraint("tenant_id", "key_hash"),
+)
+
+join_tokens = tenant_table(
+    "join_tokens",
+    Column("id", Uuid, nullable=False),
+    Column("project_id", Uuid, nullable=False),
+    Column("token_hash", LargeBinary, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("uses_allowed", Integer, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+    UniqueConstraint("tenant_id", "token_hash"),
+    ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
+)
+
+runtimes = tenant_table(
+    "runtimes",
+    Column("id", Uuid, nullable=False),
+    Column("project_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sealing_key", LargeBinary, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("join_count", BigInteger, nullable=False),
+    Column("join_nonce", Text, nullable=False),
+    Column("facts", JSONB, nullable=False),
+    Column("labels", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_reason", Text, nullable=False),
+    Column("state_since", Instant, nullable=False),
+    Column("joined_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+    Column("left_at", Instant),
+    UniqueConstraint("tenant_id", "name"),
+    ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
+)
+
+runtime_reports = tenant_table(
+    "runtime_reports",
+    Column("runtime_id", Uuid, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("skew_ms", BigInteger, nullable=False),
+    Column("report", JSONB, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "runtime_id"], ["runtimes.tenant_id", "runtimes.id"], ondelete="CASCADE"),
+    key=("runtime_id",),
+)
+"""The last heartbeat of each runtime, written at most every half minute: what it said it had, whether we have it or not."""
+
+sync_cursors = tenant_table(
+    "sync_cursors",
+    Column("runtime_id", Uuid, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("moved_at", Instant),
+    ForeignKeyConstraint(["tenant_id", "runtime_id"], ["runtimes.tenant_id", "runtimes.id"], ondelete="CASCADE"),
+    key=("runtime_id",),
+)
+
+sync_losses = tenant_table(
+    "sync_losses",
+    Column("id", Uuid, nullable=False),
+    Column("runtime_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("noticed_at", Instant, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "runtime_id"], ["runtimes.tenant_id", "runtimes.id"], ondelete="CASCADE"),
+    Index(None, "tenant_id", "runtime_id", "id"),
+)
+"""What is known to be missing: ranges that vanished with an agent's disk (``lost``), what an agent says it could not
+keep (``gap``), records that were refused (``quarantined``)."""
+
+agents = tenant_table(
+    "agents",
+    Column("id", Uuid, nullable=False),
+    Column("runtime_id", Uuid, nullable=False),
+    Column("project_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("first_seen_at", Instant, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "runtime_id"], ["runtimes.tenant_id", "runtimes.id"], ondelete="CASCADE"),
+    Index(None, "tenant_id", "runtime_id"),
+)
