@@ -38,7 +38,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     project: str
     runtime_id: UUID
     agent: str
-    system: str
+    system: str = "engine"
     source_id: str
     source_status: str
     """The source's own word."""

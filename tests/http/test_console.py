@@ -279,7 +279,12 @@ async def test_what_runtimes_send_is_text_and_never_markup(client, db, make, acm
     person = await make.person(acme.tenant)
     evil = "<img src=x onerror=alert(1)>"
     identity = await Rows(db).session(
-        acme.runtime, agent=evil, status="failed", error={"name": evil, "line": evil}, attention=[evil], current_node=evil
+        acme.runtime,
+        agent=evil,
+        status="failed",
+        error={"name": evil, "line": evil},
+        attention=[evil],
+        current_node=evil,
     )
 
     pages = [

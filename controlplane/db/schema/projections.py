@@ -31,7 +31,6 @@ def _origin() -> tuple[SchemaItem, ...]:
     return (
         Column("project_id", Uuid, nullable=False),
         Column("agent", Text, nullable=False),
-        Column("system", Text, nullable=False),
         Column("epoch", BigInteger, nullable=False),
         Column("seq", BigInteger, nullable=False),
         Column("received_at", Instant, nullable=False),
@@ -80,6 +79,7 @@ by ``source_id`` of sessions it says quickly that no name starts like that."""
 checkpoints = projection(
     "checkpoints",
     *_origin(),
+    Column("system", Text, nullable=False),
     Column("session_id", Uuid, nullable=False),
     Column("source_id", Text, nullable=False),
     Column("type", Text, nullable=False),
@@ -93,6 +93,7 @@ checkpoints = projection(
 cost_entries = projection(
     "cost_entries",
     *_origin(),
+    Column("system", Text, nullable=False),
     Column("session_id", Uuid, nullable=False),
     Column("source_id", Text, nullable=False),
     Column("spent_at", Instant, nullable=False),

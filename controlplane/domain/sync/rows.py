@@ -26,6 +26,7 @@ class _Told(Struct, omit_defaults=True, gc=False):
     steps: int = 0
     retries: int = 0
     error: Error | None = None
+    system: str = "engine"
 
 
 class ToldOfSession(_Told, omit_defaults=True, gc=False):
@@ -53,36 +54,34 @@ class Detail(Struct, omit_defaults=True, gc=False):
     claimed_at: datetime | None = None
 
 
-class SessionRow(Struct, gc=False):
+class SessionRow(Struct, omit_defaults=True, gc=False):
     id: UUID
     seq: int
     source_id: str
     told: ToldOfSession
     detail: Detail
     agent: str
-    system: str
     changed_at: datetime
     status: str
-    waiting_for: str | None
     started_at: datetime
     input_tokens: int
     output_tokens: int
+    waiting_for: str | None = None
 
 
-class RunRow(Struct, gc=False):
+class RunRow(Struct, omit_defaults=True, gc=False):
     id: UUID
     seq: int
     source_id: str
     told: ToldOfRun
     session_id: UUID
     agent: str
-    system: str
     changed_at: datetime
     status: str
-    waiting_for: str | None
     started_at: datetime
     input_tokens: int
     output_tokens: int
+    waiting_for: str | None = None
 
 
 class CheckpointRow(Struct, gc=False):
