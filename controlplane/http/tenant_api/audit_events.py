@@ -12,6 +12,8 @@ from msgspec.structs import asdict
 from controlplane.db.database import TenantTx
 from controlplane.domain import audit
 from controlplane.domain.audit import Filters, Personal, checkpoints
+from controlplane.domain.audit.standing import standing
+from controlplane.domain.audit.verifying import Kind
 from controlplane.domain.keys import Keyring
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
@@ -71,6 +73,30 @@ class CheckpointView(Struct, frozen=True, kw_only=True):
     """Whose signature counts, newest first. Keep them too, and trust your own copy."""
 
 
+class DamageView(Struct, frozen=True, kw_only=True):
+    seq: int
+    """The first event concerned."""
+    kind: Kind
+    detail: str
+
+
+class VerificationView(Struct, frozen=True, kw_only=True):
+    first_seq: int
+    """The oldest event that was not deleted by retention."""
+    last_seq: int
+    signed_through: int
+    signed_at: Moment | None
+    verified_through: int
+    verified_at: Moment | None
+    whole_at: Moment | None
+    """When all events were verified together for the last time."""
+    damages: list[DamageView]
+    """Empty: the log is what was written."""
+    kept_days: int
+    held: str | None
+    """Why nothing is deleted, whatever its age."""
+
+
 def provide_filters(
     span: NamedDependency[Span],
     action: FromQuery[str | None] = None,
@@ -120,6 +146,23 @@ class AuditEventsController(Controller):
             public_keys=[str(key) for key in checkpoints.public_keys(keyring, tx.tenant_id)],
         )
 
+    @get("/verification")
+    async def verification(self, tx: NamedDependency[TenantTx]) -> VerificationView:
+        """How far the log is verified and signed, and what was found. New events follow within five minutes."""
+        found = await standing(tx)
+        return VerificationView(
+            first_seq=found.first_seq,
+            last_seq=found.last_seq,
+            signed_through=found.signed_through,
+            signed_at=moment(found.signed_at),
+            verified_through=found.verified_through,
+            verified_at=moment(found.verified_at),
+            whole_at=moment(found.whole_at),
+            damages=[DamageView(seq=each.seq, kind=each.kind, detail=each.detail) for each in found.damages],
+            kept_days=found.kept_days,
+            held=found.held,
+        )
+
     @get("/export", media_type=JSON_LINES)
     async def export(
         self, tx: NamedDependency[TenantTx], after: Annotated[int, QueryParameter(ge=0, le=2**62)] = 0
@@ -144,7 +187,7 @@ def _view(event: audit.Event, people: Mapping[int, Personal | None]) -> EventVie
         action=event.action,
         outcome=event.outcome,
         actor=Reference(kind=event.actor_kind, id=event.actor_id),
-        person=person and PersonView(**asdict(person)),
+        person=PersonView(**asdict(person)) if person else None,
         erased=event.sealed is not None and person is None,
         target=Reference(kind=event.target_kind, id=event.target_id),
         facts=event.facts,
