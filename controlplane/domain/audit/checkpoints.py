@@ -110,7 +110,7 @@ async def make(tx: ScopedTx, keyring: Keyring) -> Verdict | None:
     last = await newest(tx)
     start = last.start() if last else await start_of(tx)
     verifier = Verifier(start)
-    while verifier.events < MOST and (events := await _behind(tx, verifier.head.seq)):
+    while verifier.events < MOST and (events := await behind(tx, verifier.head.seq)):
         verify_events(verifier, _chain(tx), events)
     verdict = verifier.finish()
     if not verdict.events:
@@ -148,7 +148,7 @@ async def start_of(tx: ScopedTx) -> Start:
 
 async def verify(tx: ScopedTx, verifier: Verifier, through: int) -> bool:
     """Give *verifier* the next page of the log up to event *through*; whether there was anything left."""
-    events = [event for event in await _behind(tx, verifier.head.seq) if event.seq <= through]
+    events = [event for event in await behind(tx, verifier.head.seq) if event.seq <= through]
     verify_events(verifier, _chain(tx), events)
     return bool(events)
 
@@ -199,7 +199,8 @@ async def _sign(tx: ScopedTx, keyring: Keyring, verifier: Verifier) -> None:
     await tx.run(tx.insert(_checkpoints(tx)).values(**row, made_at=tx.now).on_conflict_do_nothing())
 
 
-async def _behind(tx: ScopedTx, seq: int) -> list[Event]:
+async def behind(tx: ScopedTx, seq: int) -> list[Event]:
+    """The next page of events behind number *seq*, oldest first."""
     table = _events(tx)
     return await tx.all(Event, tx.select(table).where(table.c.seq > seq).order_by(table.c.seq).limit(A_PAGE))
 

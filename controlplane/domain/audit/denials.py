@@ -41,8 +41,8 @@ class _Window(Struct):
 class Denials:
     """Counts per caller. What is counted and not yet written dies with the process."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, callers: int = CALLERS) -> None:
+        self._db, self._callers = db, callers
         self._windows: OrderedDict[tuple[TenantId | None, str, str], _Window] = OrderedDict()
 
     async def note(self, denial: Denial) -> None:
@@ -56,7 +56,7 @@ class Denials:
             window = None
         if window is None:
             window = self._windows[key] = _Window(denial, now)
-            while len(self._windows) > CALLERS:
+            while len(self._windows) > self._callers:
                 await self._tell(self._windows.popitem(last=False)[1])
         window.seen += 1
         if window.seen > ONE_BY_ONE:

@@ -120,17 +120,18 @@ class Verifier:
             computed: The hash that its content gives.
         """
         self.events += 1
-        self._first = self._first or seq
         expected = self._head.seq + 1
-        if seq > expected:
+        if claimed != computed:
+            self.damaged(expected, "content", f"event {expected} is not what was written: its content has another hash")
+            seq = expected  # nothing in it counts, its number neither
+        elif seq > expected:
             self.damaged(expected, "gap", f"event {expected} is missing: {seq} follows on {expected - 1}")
         elif seq < expected:
             self.damaged(seq, "fork", f"event {seq} stands here a second time, or out of its order")
             return
         elif self._head.hash and prev_hash != self._head.hash:
             self.damaged(seq, "link", f"event {seq} does not follow the event {seq - 1} that stands before it")
-        if claimed != computed:
-            self.damaged(seq, "content", f"event {seq} is not what was written: its content does not give its hash")
+        self._first = self._first or seq
         self._head = Head(seq, claimed)
         self._tree.append(claimed)
         self._compare()
