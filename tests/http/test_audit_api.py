@@ -257,7 +257,7 @@ async def test_the_page_is_for_those_who_may_read_the_log(client, make, tenant):
     assert "/audit" not in (await client.get("/console/t/acme/", headers=viewer.headers)).text
 
 
-async def test_an_erased_person_is_shown_as_erased(client, owner, page, log, db, tenant, make):
+async def test_an_erased_person_is_shown_as_erased(client, owner, page, log, db, tenant):
     await change(client, owner)
     [event, *_] = await log()
     async with db.tenant(tenant.tenant_id) as tx:

@@ -114,7 +114,11 @@ router = Router(
             sign_in.sign_out,
         ),
     ],
-    dependencies={"screen": Provide(provide_screen), "asked": Provide(sessions.provide_asked, sync_to_thread=False)},
+    dependencies={
+        "screen": Provide(provide_screen),
+        "asked": Provide(sessions.provide_asked, sync_to_thread=False),
+        "asked_of_audit": Provide(audit.provide_asked_of_audit, sync_to_thread=False),
+    },
     exception_handlers={Refusal: refuse, HTTPException: malformed, Exception: broken},
     include_in_schema=False,
 )

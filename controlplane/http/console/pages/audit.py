@@ -81,22 +81,24 @@ class AuditPage(Struct, frozen=True, kw_only=True):
     older: int | None
 
 
-async def page(  # noqa: PLR0913 one for each thing that the address can say
-    screen: NamedDependency[Screen],
+def provide_asked_of_audit(
     action: FromQuery[Text | None] = None,
     actor: FromQuery[Text | None] = None,
     target: FromQuery[Text | None] = None,
     outcome: FromQuery[Outcome | None] = None,
     period: FromQuery[Period] = "all",
     before: FromQuery[int | None] = None,
-) -> Response[str]:
-    asked = Asked(action=action, actor=actor, target=target, outcome=outcome, period=period, before=before)
+) -> Asked:
+    return Asked(action=action, actor=actor, target=target, outcome=outcome, period=period, before=before)
+
+
+async def page(screen: NamedDependency[Screen], asked_of_audit: NamedDependency[Asked]) -> Response[str]:
     return await screen.show(
         Page(
             template="audit/page.html",
             parts=("audit/verdict", "audit/list"),
-            gather=partial(_gather, asked=asked),
-            context={"asked": asked, "at_once": AT_ONCE},
+            gather=partial(_gather, asked=asked_of_audit),
+            context={"asked": asked_of_audit, "at_once": AT_ONCE},
         )
     )
 
