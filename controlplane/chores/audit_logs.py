@@ -45,9 +45,14 @@ UNVERIFIED: Final = text("""
 """)
 
 OLD: Final = text("""
-    SELECT DISTINCT c.tenant_id FROM audit_checkpoints c LEFT JOIN audit_retention r ON r.tenant_id = c.tenant_id
-    WHERE c.made_at <= :now - make_interval(days => coalesce(r.days, :default_days)) AND r.held IS NULL
-      AND EXISTS (SELECT FROM audit_events e WHERE e.tenant_id = c.tenant_id AND e.seq <= c.size)
+    SELECT h.tenant_id
+    FROM audit_heads h
+    JOIN LATERAL (
+        SELECT occurred_us FROM audit_events e WHERE e.tenant_id = h.tenant_id ORDER BY seq LIMIT 1
+    ) oldest ON true
+    LEFT JOIN audit_retention r ON r.tenant_id = h.tenant_id
+    WHERE r.held IS NULL
+      AND to_timestamp(oldest.occurred_us / 1e6) <= :now - make_interval(days => coalesce(r.days, :default_days))
     LIMIT 500
 """)
 

@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from controlplane.db.database import TenantTx
 from controlplane.domain import audit
-from controlplane.domain.audit import Filters, Personal, checkpoints
+from controlplane.domain.audit import Actor, Filters, Personal, checkpoints
 from controlplane.domain.audit.standing import standing
 from controlplane.domain.audit.verifying import Kind
 from controlplane.domain.keys import Keyring
@@ -165,10 +165,18 @@ class AuditEventsController(Controller):
 
     @get("/export", media_type=JSON_LINES)
     async def export(
-        self, tx: NamedDependency[TenantTx], after: Annotated[int, QueryParameter(ge=0, le=2**62)] = 0
+        self,
+        tx: NamedDependency[TenantTx],
+        actor: NamedDependency[Actor],
+        after: Annotated[int, QueryParameter(ge=0, le=2**62)] = 0,
     ) -> bytes:
-        """Up to 5,000 events behind number ``after``, oldest first, as lines that can be verified; empty at the end."""
+        """Up to 5,000 events behind number ``after``, oldest first, as lines that can be verified; empty at the end.
+
+        That an export began is an event itself.
+        """
         events = await audit.after(tx, after, LINES)
+        if after == 0:
+            audit.record(tx, actor, "audit.exported", ("tenant", text_id("ten", tx.tenant_id)))
         return b"".join(audit.line(tx.tenant_id, event) + b"\n" for event in events)
 
     @get("/{event:str}")
