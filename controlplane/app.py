@@ -154,6 +154,7 @@ class Parts:
             with self.streams.until_signalled():
                 async with _doing(self.db, chores):
                     yield
+                await self.denials.sum_up(at_the_end=True)
         finally:
             if self.redis is not None:
                 await self.redis.aclose()

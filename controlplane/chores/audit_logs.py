@@ -4,8 +4,6 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +11,7 @@ import structlog
 from msgspec import Struct
 from sqlalchemy import TextClause, text
 
-from controlplane.db.database import Database, ScopedTx
+from controlplane.db.database import Database
 from controlplane.domain.audit import checkpoints, retention, stored, streams
 from controlplane.domain.audit.verifying import Verdict
 from controlplane.domain.keys import Keyring
@@ -71,7 +69,7 @@ async def sign(db: Database, keyring: Keyring, folder: Path | None) -> int:
     """Sign what no checkpoint covers yet, put the checkpoints into *folder*, and return how many were made."""
     made = 0
     for chain in (None, *await _tenants(db, UNSIGNED)):
-        async with _scope(db, chain) as tx:
+        async with db.scoped(chain) as tx:
             verdict = await checkpoints.make(tx, keyring) if chain or await checkpoints.is_due(tx) else None
         if verdict is not None:
             _tell(chain, verdict)
@@ -106,12 +104,12 @@ async def stream(db: Database, address: str) -> int:
     host, total = socket.gethostname(), 0
     for chain in (None, *await _tenants(db, UNSENT, sink=address)):
         while True:
-            async with _scope(db, chain) as tx:
+            async with db.scoped(chain) as tx:
                 batch = await streams.waiting(tx, address)
             if batch is None:
                 break
             await syslog.send(address, (syslog.encoded(each, host, PROGRAM) for each in batch.messages))
-            async with _scope(db, chain) as tx:
+            async with db.scoped(chain) as tx:
                 await streams.sent(tx, address, batch.through)
             total += len(batch.messages)
     return total
@@ -121,7 +119,7 @@ async def _take_out(db: Database, chain: TenantId | None, folder: Path) -> None:
     """Append to the log's file in *folder* what it does not have of the checkpoints."""
     path = folder / f"{_named(chain)}.notes"
     newest = await asyncio.to_thread(_newest_in, path)
-    async with _scope(db, chain) as tx:
+    async with db.scoped(chain) as tx:
         missing = await checkpoints.listing(tx, behind=newest, limit=1_000)
     if missing:
         await asyncio.to_thread(_append, path, "".join(each.note for each in reversed(missing)))
@@ -159,13 +157,3 @@ async def _tenants(db: Database, which: TextClause, **values: object) -> list[Te
     async with db.operator() as tx:
         now = {"now": tx.now} if ":now" in which.text else {}
         return [row.tenant_id for row in await tx.query(_Tenant, which, **now, **values)]
-
-
-@asynccontextmanager
-async def _scope(db: Database, chain: TenantId | None) -> AsyncIterator[ScopedTx]:
-    if chain is None:
-        async with db.platform() as tx:
-            yield tx
-    else:
-        async with db.tenant(chain) as tenant_tx:
-            yield tenant_tx

@@ -252,6 +252,16 @@ class Database:
             await tx.finish()
 
     @asynccontextmanager
+    async def scoped(self, tenant_id: TenantId | None) -> AsyncIterator[ScopedTx]:
+        """A transaction inside a tenant, or for None on the platform: for what both have alike."""
+        if tenant_id is None:
+            async with self.platform() as platform_tx:
+                yield platform_tx
+        else:
+            async with self.tenant(tenant_id) as tx:
+                yield tx
+
+    @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:
         async with self._engine.connect() as connection:
             await connection.execution_options(postgresql_readonly=True)
