@@ -12,6 +12,7 @@ from controlplane.domain.keys import Keyring
 from controlplane.domain.sign_ins import SignInRefused
 from controlplane.http import limits
 from controlplane.http.headers import request_id
+from controlplane.http.principals import personal
 from controlplane.http.sessions import SessionCookie
 from controlplane.kit.ids import AccountId, text_id
 from controlplane.kit.limiter import Limiter
@@ -74,13 +75,14 @@ async def _begin(request: AnyRequest, db: Database, keyring: Keyring, account_id
 
 
 async def _write_down(request: AnyRequest, db: Database, whom: str) -> None:
-    nobody = Actor(kind="nobody", id="", request_id=request_id(request.scope))
+    nobody = Actor(kind="nobody", id="", request_id=request_id(request.scope), personal=personal(request))
     async with db.platform() as tx:
         audit.denied(tx, nobody, "session.refused", ("account", whom))
 
 
 def _actor(request: AnyRequest, account_id: AccountId) -> Actor:
-    return Actor(kind="account", id=text_id("acc", account_id), request_id=request_id(request.scope))
+    own_id = text_id("acc", account_id)
+    return Actor(kind="account", id=own_id, request_id=request_id(request.scope), personal=personal(request))
 
 
 def _cookie(request: AnyRequest) -> SessionCookie:

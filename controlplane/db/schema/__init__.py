@@ -7,10 +7,20 @@ A platform table belongs to no tenant and is reached through a ``PlatformTx`` on
 from typing import Final
 
 from controlplane.db.schema.audit import (
+    audit_checkpoints,
     audit_events,
     audit_heads,
+    audit_retention,
+    audit_streams,
+    audit_verdicts,
+    platform_audit_checkpoints,
     platform_audit_events,
     platform_audit_heads,
+    platform_audit_streams,
+)
+from controlplane.db.schema.keys import (
+    data_keys,
+    platform_data_keys,
 )
 from controlplane.db.schema.platform import (
     account_tenants,
@@ -53,18 +63,26 @@ __all__ = [
     "accounts",
     "agents",
     "api_keys",
+    "audit_checkpoints",
     "audit_events",
     "audit_heads",
+    "audit_retention",
+    "audit_streams",
+    "audit_verdicts",
     "browser_sessions",
     "checkpoints",
     "chore_leases",
     "cost_entries",
+    "data_keys",
     "join_tokens",
     "metadata",
     "operator_keys",
     "operators",
+    "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_audit_streams",
+    "platform_data_keys",
     "projects",
     "routes",
     "runs",
