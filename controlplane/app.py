@@ -20,6 +20,7 @@ from controlplane.chores import loop
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import keys
+from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
@@ -90,12 +91,13 @@ class Parts:
         self.streams = Streams()
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
+        self.key_uses = KeyUses()
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
 
     def chores(self) -> Sequence[loop.Chore]:
-        return every_chore.chores(self.db, self.presence, self.partitions)
+        return every_chore.chores(self.db, self.presence, self.partitions, self.key_uses)
 
     def dependencies(self) -> dict[str, Provide]:
         """What handlers ask for by name."""
@@ -119,6 +121,7 @@ class Parts:
             "access_tokens": self.access_tokens,
             "authentication": AUTHENTICATION,
             "authorizer": Authorizer(),
+            "key_uses": self.key_uses,
             "cursor_key": keys.cursor_key(self.keyring),
             "limiter": self.limiter,
             "streams": self.streams,

@@ -33,6 +33,13 @@ from controlplane.db.schema.projections import (
     sessions,
     sync_batches,
 )
+from controlplane.db.schema.roles import (
+    group_members,
+    groups,
+    role_assignments,
+    roles,
+    service_accounts,
+)
 from controlplane.db.schema.tenants import (
     agents,
     api_keys,
@@ -59,6 +66,8 @@ __all__ = [
     "checkpoints",
     "chore_leases",
     "cost_entries",
+    "group_members",
+    "groups",
     "join_tokens",
     "metadata",
     "operator_keys",
@@ -66,10 +75,13 @@ __all__ = [
     "platform_audit_events",
     "platform_audit_heads",
     "projects",
+    "role_assignments",
+    "roles",
     "routes",
     "runs",
     "runtime_reports",
     "runtimes",
+    "service_accounts",
     "sessions",
     "sign_in_links",
     "store",

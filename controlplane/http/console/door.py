@@ -12,7 +12,7 @@ from litestar.response import Redirect
 
 from controlplane.domain.permissions import AuthenticationRequired
 from controlplane.http import problems
-from controlplane.http.authorize import Surface, open_to_all, rule
+from controlplane.http.authorize import Rule, Surface, open_to_all, rule
 from controlplane.http.console import assets, finding, render, sign_in
 from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions
 from controlplane.http.console.screen import Screen, provide_screen
@@ -26,6 +26,9 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 ACROSS: Final = "operator:tenant-read"
 """What it takes to look at every tenant at once."""
+
+WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
+"""What pages of work take together: each shows some of everything."""
 
 PAGES: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/live", "session:read", overview.live),
@@ -88,7 +91,11 @@ def broken(request: AnyRequest, error: Exception) -> Response[Any]:
 
 
 def _hung(pages: Sequence[tuple[str, str, Handler]], permission: str | None = None) -> list[HTTPRouteHandler]:
-    return [get(address, opt=rule(Surface.CONSOLE, permission or its_own))(page) for address, its_own, page in pages]
+    return [get(address, opt=_rule(permission or its_own))(page) for address, its_own, page in pages]
+
+
+def _rule(permission: str) -> dict[str, Rule]:
+    return rule(Surface.CONSOLE, permission, also=WORK - {permission} if permission in WORK else frozenset())
 
 
 router = Router(

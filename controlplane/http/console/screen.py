@@ -41,14 +41,19 @@ async def provide_screen(
     request: Request[Person, Any, Any], db: NamedDependency[Database], wakeups: NamedDependency[Wakeups]
 ) -> Screen:
     """The guard has let the person in, and bound them to the tenant in the path."""
-    person, state = request.user, request.app.state
-    view = View(person=person, tenant=person.tenant, public_url=state.public_url)
 
-    async def allowed() -> bool:
+    async def again() -> View | None:
         try:
             await authorize.authorize(request, request.route_handler)
         except Refusal:
-            return False
-        return True
+            return None
+        return _view(request)
 
-    return Screen(view, db, Feed(wakeups, state.streams, allowed))
+    return Screen(_view(request), db, Feed(wakeups, request.app.state.streams, again))
+
+
+def _view(request: Request[Person, Any, Any]) -> View:
+    person: Person = request.scope["user"]
+    its: authorize.Rule = request.route_handler.opt["rule"]
+    public_url = request.app.state.public_url
+    return View(person=person, tenant=person.tenant, public_url=public_url, needs=its.permissions)

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from controlplane.db.database import Database
+from controlplane.domain import sights
 from controlplane.domain.newest import Reading
-from controlplane.domain.permissions import Person
+from controlplane.domain.permissions import Person, held_by
 from controlplane.domain.tenants import Tenant
 
 CONSOLE = "/console"
@@ -18,6 +19,12 @@ class View(Struct, frozen=True, kw_only=True):
     tenant: Tenant | None
     """None: an operator looks at every tenant."""
     public_url: str
+    needs: tuple[str, ...] = ()
+    """What the page takes; what is seen is what *person* may do all of it with."""
+
+    def may(self, permission: str) -> bool:
+        """Whether to offer what takes *permission*. Whether it is done, the guard decides."""
+        return permission in held_by(self.person)
 
     @property
     def base(self) -> str:
@@ -41,6 +48,7 @@ class View(Struct, frozen=True, kw_only=True):
                 yield tx
         else:
             async with db.tenant(self.tenant.tenant_id) as own:
+                own.sight = await sights.sight(own, self.person, self.needs)
                 yield own
 
 
