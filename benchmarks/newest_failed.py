@@ -63,7 +63,7 @@ async def _measure(admin_url: str) -> Took:
     await history.write(db, rows=RUNS, months=MONTHS, tenant="other")
     await _analyze(admin_url.removesuffix("/postgres") + "/bench")
     async with db.tenant(tenant_id) as tx:
-        _, secret = await api_keys.create(tx, history.SHELL, keyring.pepper, "bench", role="viewer")
+        _, secret = await api_keys.for_automation(tx, history.SHELL, keyring.pepper, "bench", role="viewer")
     app = build(db, keyring, with_chores=False)
     async with app.lifespan():
         for _ in range(WARM_UP):

@@ -68,7 +68,7 @@ class Make:
     ) -> dict[str, str]:
         """The header that a key of *tenant* goes into."""
         async with self._db.tenant(tenant.tenant_id) as tx:
-            _, secret = await api_keys.create(
+            _, secret = await api_keys.for_automation(
                 tx, SHELL, self._keyring.pepper, "of the tests", role=role, lifetime=lifetime
             )
         return bearer(secret)

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from controlplane.db.database import Database
 from controlplane.kit.ids import KeyId, TenantId
@@ -38,19 +39,24 @@ class KeyUses:
         self._noted[tenant_id, key_id] = Use(key_id, at, address)
 
     async def keep(self, db: Database) -> int:
-        """Write down what was noted, and return how many keys that were. What fails is noted again."""
+        """Write down what was noted, one statement a tenant, and return how many keys that were.
+
+        Raises:
+            ExceptionGroup: Of what went wrong with single tenants, whose uses are noted again; the others are written.
+        """
         noted, self._noted = self._noted, {}
         by_tenant: dict[TenantId, list[Use]] = defaultdict(list)
         for (tenant_id, _), use in noted.items():
             by_tenant[tenant_id].append(use)
-        try:
-            while by_tenant:
-                tenant_id, uses = next(iter(by_tenant.items()))
+        failures: list[DBAPIError] = []
+        for tenant_id, uses in by_tenant.items():
+            try:
                 async with db.tenant(tenant_id) as tx:
                     await tx.load(KEEP, rows=msgspec.json.encode(uses).decode())
-                del by_tenant[tenant_id]
-        finally:
-            for tenant_id, uses in by_tenant.items():
+            except DBAPIError as error:
+                failures.append(error)
                 for use in uses:
                     self._noted.setdefault((tenant_id, use.id), use)
+        if failures:
+            raise ExceptionGroup("some uses of keys were not written", failures)
         return len(noted)
