@@ -115,8 +115,8 @@ async def test_keys_are_listed_by_their_owner(owner, robot, client, tenant, make
         (["2001:db8::/32"], "198.51.100.7", 403),
     ],
 )
-async def test_a_key_works_from_its_networks_only(app, owner, robot, tenant, networks, address, status):
-    made = await owner.made("/api-keys", name="ci", service_account=robot, networks=networks)
+async def test_a_key_works_from_its_networks_only(app, owner, tenant, networks, address, status):
+    made = await owner.made("/api-keys", name="ci", role="viewer", networks=networks)
 
     transport = httpx.ASGITransport(app, client=(address, 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as there:
