@@ -92,7 +92,8 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "owner": frozenset(PERMISSIONS),
         "admin": frozenset(PERMISSIONS) - {"tenant:own"},
         "user_admin": frozenset(
-            {"tenant:read", "user:read", "user:write", "group:read", "group:write", "role:read", "role:assign"}
+            {"tenant:read", "project:read", "user:read", "user:write"}
+            | {"group:read", "group:write", "role:read", "role:assign"}
         ),
         "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
         "auditor": frozenset(

@@ -11,7 +11,7 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import api_keys, audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder, an_owner_stays
-from controlplane.domain.people import User, user
+from controlplane.domain.people import User, normalized, user
 from controlplane.kit.ids import UserId, text_id
 from controlplane.kit.problems import NotFound
 
@@ -35,7 +35,7 @@ async def listing(tx: TenantTx, found: Found, *, after: UUID | None, limit: int)
     if found.status is not None:
         wanted = wanted.where(its.status == found.status)
     if found.q is not None:
-        address, name = found.q.strip().casefold(), func.lower(found.q.strip())
+        address, name = normalized(found.q), func.lower(found.q.strip())
         wanted = wanted.where(
             or_(
                 (its.email_norm >= address) & (its.email_norm < address + LAST_CHARACTER),
@@ -45,6 +45,11 @@ async def listing(tx: TenantTx, found: Found, *, after: UUID | None, limit: int)
     if after is not None:
         wanted = wanted.where(its.id < after)
     return await tx.all(User, wanted.order_by(its.id.desc()).limit(limit))
+
+
+async def by_email(tx: TenantTx, email: str) -> User | None:
+    """Whoever in the tenant has this address."""
+    return await tx.first(User, tx.select(t.users).where(t.users.c.email_norm == normalized(email)))
 
 
 async def set_status(tx: TenantTx, actor: Actor, user_id: UUID, status: Status) -> User:

@@ -13,7 +13,7 @@ from litestar.response import Redirect
 from controlplane.domain.permissions import AuthenticationRequired
 from controlplane.http import problems
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
-from controlplane.http.console import assets, finding, render, sign_in
+from controlplane.http.console import access, assets, finding, render, sign_in
 from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
@@ -105,7 +105,7 @@ router = Router(
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
-        Router("/t/{tenant:str}", route_handlers=_hung([*PAGES, *ONE])),
+        Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *access.handlers()]),
         *(
             assets.static,
             sign_in.sign_in_form,

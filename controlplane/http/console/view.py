@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from msgspec import Struct
 
@@ -12,6 +13,21 @@ from controlplane.domain.permissions import Person, held_by
 from controlplane.domain.tenants import Tenant
 
 CONSOLE = "/console"
+
+PLACES: Final = [
+    ("overview", "/", "Overview"),
+    ("sessions", "/sessions", "Sessions"),
+    ("runtimes", "/runtimes", "Runtimes"),
+]
+
+ACCESS_TABS: Final = (
+    ("roles", "/roles", "Roles", "role:read"),
+    ("groups", "/groups", "Groups", "group:read"),
+    ("service-accounts", "/service-accounts", "Service accounts", "service-account:read"),
+    ("keys", "/keys", "Keys", "api-key:read"),
+    ("projects", "/projects", "Projects", "project:read"),
+)
+"""Key, address, label, and what it takes to see it."""
 
 
 class View(Struct, frozen=True, kw_only=True):
@@ -25,6 +41,12 @@ class View(Struct, frozen=True, kw_only=True):
     def may(self, permission: str) -> bool:
         """Whether to offer what takes *permission*. Whether it is done, the guard decides."""
         return permission in held_by(self.person)
+
+    @property
+    def places(self) -> list[tuple[str, str, str]]:
+        """What the menu leads to: key, address below :attr:`base`, label."""
+        tab = next((address for _, address, _, takes in ACCESS_TABS if self.may(takes)), None)
+        return [*PLACES, ("access", tab, "Access")] if tab and self.tenant else PLACES
 
     @property
     def base(self) -> str:
