@@ -11,8 +11,9 @@ from controlplane.chores import audit_logs
 from controlplane.chores.loop import Chore
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import reports, sign_ins
+from controlplane.domain import key_uses, reports, sign_ins
 from controlplane.domain.audit.denials import Denials
+from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.reports import Report
 from controlplane.kit.presence import Presence
@@ -21,7 +22,7 @@ AT_ONCE = 5000
 """Last words written in one go."""
 
 
-def chores(db: Database, presence: Presence, partitions: Partitions) -> Sequence[Chore]:
+def chores(db: Database, presence: Presence, partitions: Partitions, uses: KeyUses) -> Sequence[Chore]:
     """Everything this process sees to."""
     listening_since = db.clock()
 
@@ -34,12 +35,16 @@ def chores(db: Database, presence: Presence, partitions: Partitions) -> Sequence
     async def mark_silent_runtimes() -> int:
         return await reports.mark_silent(db, listening_since)
 
+    async def keep_key_uses() -> int:
+        return await uses.keep(db)
+
     async def forget_ended_sign_ins() -> int:
         async with db.platform() as tx:
             return await sign_ins.forget_ended(tx)
 
     return (
         Chore(name="forget-ended-sign-ins", every=timedelta(minutes=10), run=forget_ended_sign_ins),
+        Chore(name="keep-key-uses", every=key_uses.EVERY, run=keep_key_uses, everywhere=True),
         Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
         Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
         Chore(name="make-partitions", every=timedelta(hours=1), run=partitions.make_ahead),

@@ -40,6 +40,13 @@ from controlplane.db.schema.projections import (
     sessions,
     sync_batches,
 )
+from controlplane.db.schema.roles import (
+    group_members,
+    groups,
+    role_assignments,
+    roles,
+    service_accounts,
+)
 from controlplane.db.schema.shapes import (
     metadata,
 )
@@ -74,6 +81,8 @@ __all__ = [
     "chore_leases",
     "cost_entries",
     "data_keys",
+    "group_members",
+    "groups",
     "join_tokens",
     "metadata",
     "operator_keys",
@@ -84,10 +93,13 @@ __all__ = [
     "platform_audit_streams",
     "platform_data_keys",
     "projects",
+    "role_assignments",
+    "roles",
     "routes",
     "runs",
     "runtime_reports",
     "runtimes",
+    "service_accounts",
     "sessions",
     "sign_in_links",
     "store",
