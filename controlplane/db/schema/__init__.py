@@ -15,6 +15,15 @@ from controlplane.db.schema.audit import (
 from controlplane.db.schema.base import (
     metadata,
 )
+from controlplane.db.schema.identity import (
+    ceremonies,
+    invitations,
+    mails,
+    passkeys,
+    platform_mails,
+    recovery_codes,
+    totps,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -56,16 +65,22 @@ __all__ = [
     "audit_events",
     "audit_heads",
     "browser_sessions",
+    "ceremonies",
     "checkpoints",
     "chore_leases",
     "cost_entries",
+    "invitations",
     "join_tokens",
+    "mails",
     "metadata",
     "operator_keys",
     "operators",
+    "passkeys",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_mails",
     "projects",
+    "recovery_codes",
     "routes",
     "runs",
     "runtime_reports",
@@ -77,6 +92,7 @@ __all__ = [
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "totps",
     "users",
 ]
 

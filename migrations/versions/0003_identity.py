@@ -1,0 +1,28 @@
+"""Second factors, passkeys, invitations and letters; what a session knows about how its person proved who they are."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+PLATFORM = ("totps", "recovery_codes", "passkeys", "ceremonies", "platform_mails")
+TENANTS = ("mails", "invitations")
+
+MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
+
+
+def upgrade() -> None:
+    tables = Path(__file__).with_suffix(".sql").read_text()
+    for statement in tables.split(";\n"):
+        if statement.strip():
+            op.execute(statement)
+    for table in PLATFORM:
+        op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO cp_app")
+    for table in TENANTS:
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING ({MINE}) WITH CHECK ({MINE})")
+        op.execute(f"GRANT SELECT ON {table} TO cp_operator")
+        op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO cp_app")
