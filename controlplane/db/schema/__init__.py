@@ -24,6 +24,7 @@ from controlplane.db.schema.identity import (
     recovery_codes,
     totps,
 )
+from controlplane.db.schema.keys import data_keys, platform_data_keys
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -69,6 +70,7 @@ __all__ = [
     "checkpoints",
     "chore_leases",
     "cost_entries",
+    "data_keys",
     "invitations",
     "join_tokens",
     "mails",
@@ -78,6 +80,7 @@ __all__ = [
     "passkeys",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_data_keys",
     "platform_mails",
     "projects",
     "recovery_codes",
