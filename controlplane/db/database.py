@@ -35,11 +35,11 @@ UNAUDITED = frozenset(
         *t.PARTITIONED,
         *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
-        t.platform_audit_heads,
+        *(t.platform_audit_heads, t.mails, t.platform_mails, t.ceremonies, t.password_requests),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
-change that has one."""
+change that has one, or is about to."""
 
 
 class Unaudited(AssertionError):

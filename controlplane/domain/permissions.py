@@ -1,6 +1,7 @@
 """Who may do what: principals, permissions, the built-in roles, and the one decision."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
@@ -18,6 +19,9 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "tenant:own": "Be an owner: hold and hand on everything.",
         "project:read": "See projects and their environments.",
         "user:read": "See the people of the tenant and their roles.",
+        "invitation:read": "See who was invited, never their link.",
+        "invitation:create": "Invite people to roles with no more than one's own permissions.",
+        "invitation:revoke": "Revoke invitations.",
         "session:read": "See sessions, and the totals over them.",
         "run:read": "See runs.",
         "checkpoint:read": "See checkpoints.",
@@ -61,9 +65,11 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "owner": frozenset(PERMISSIONS),
         "admin": frozenset(PERMISSIONS) - {"tenant:own"},
-        "user_admin": frozenset({"tenant:read", "user:read"}),
+        "user_admin": frozenset(
+            {"tenant:read", "user:read", "invitation:read", "invitation:create", "invitation:revoke"}
+        ),
         "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
-        "auditor": frozenset({*_WORK, "user:read", "join-token:read", "api-key:read", "audit:read"}),
+        "auditor": frozenset({*_WORK, "user:read", "invitation:read", "join-token:read", "api-key:read", "audit:read"}),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),
     }
@@ -89,6 +95,15 @@ OPERATORS_IN_TENANTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """What an operator holds inside a tenant of which they are no member. Never a way to make credentials for its API."""
 
 
+Way: TypeAlias = Literal["password", "totp", "passkey"]
+"""How somebody can prove who they are."""
+
+SECOND_FACTORS: Final[frozenset[Way]] = frozenset({"totp", "passkey"})
+
+FRESH_FOR: Final = timedelta(minutes=5)
+"""How long a proof counts for what is dangerous."""
+
+
 class Person(Struct, frozen=True, kw_only=True):
     """A human at a browser. *tenant* and *role* are those of this request's path, looked up anew each time."""
 
@@ -96,10 +111,22 @@ class Person(Struct, frozen=True, kw_only=True):
     session_id: UUID
     name: str
     email: str
+    authenticated_at: datetime | None = None
+    """When they last proved who they are, in this session."""
+    auth_level: int = 1
+    """By how many factors."""
+    ways: frozenset[Way] = frozenset()
+    """How they can prove it again."""
     operator_role: str | None = None
     tenant: Tenant | None = None
     role: str | None = None
     """None: no member of *tenant*."""
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether they proved who they are lately, and by the strongest factor that they have."""
+        strongest = 2 if self.ways & SECOND_FACTORS else 1
+        lately = self.authenticated_at is not None and now - self.authenticated_at <= FRESH_FOR
+        return lately and self.auth_level >= strongest
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
@@ -139,6 +166,20 @@ class AuthenticationRequired(Refusal):
 
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
+
+
+class ReauthenticationRequired(Refusal):
+    """Whoever finds a browser open must not change what opens everything else."""
+
+    code, status, title = "reauthentication-required", 403, "Prove once more that it is you"
+    hint = "POST /v1/me/reauthentication in one of these ways, then try again. In the console: /console/confirm."
+
+    def __init__(self, ways: frozenset[Way]) -> None:
+        super().__init__(f"this takes a proof younger than {int(FRESH_FOR.total_seconds() // 60)} minutes")
+        self.ways = ways & SECOND_FACTORS or ways
+
+    def facts(self) -> dict[str, object]:
+        return {"ways": sorted(self.ways), "max_age_s": int(FRESH_FOR.total_seconds())}
 
 
 class NotYours(Refusal):

@@ -9,8 +9,6 @@ ALTER TABLE browser_sessions ADD COLUMN auth_method text DEFAULT '' NOT NULL;
 
 ALTER TABLE sign_in_links ADD COLUMN purpose text DEFAULT 'sign-in' NOT NULL;
 
-ALTER TABLE users ALTER COLUMN email_norm TYPE text COLLATE "C";
-
 CREATE TABLE totps (
     account_id uuid NOT NULL,
     sealed_seed bytea NOT NULL,
@@ -59,6 +57,13 @@ CREATE TABLE ceremonies (
     CONSTRAINT pk_ceremonies PRIMARY KEY (token_hash),
     CONSTRAINT fk_ceremonies_account_id FOREIGN KEY(account_id) REFERENCES accounts (id) ON DELETE CASCADE,
     CONSTRAINT fk_ceremonies_session_id FOREIGN KEY(session_id) REFERENCES browser_sessions (id) ON DELETE CASCADE
+);
+
+CREATE TABLE password_requests (
+    id uuid NOT NULL,
+    sealed_email bytea NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT pk_password_requests PRIMARY KEY (id)
 );
 
 CREATE TABLE platform_mails (

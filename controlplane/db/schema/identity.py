@@ -74,6 +74,15 @@ ceremonies = Table(
 """What stands between two halves of a proof, for minutes: the second factor after a password, a passkey's challenge.
 ``password_hash`` is a new password that counts once the second half has succeeded."""
 
+password_requests = Table(
+    "password_requests",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("sealed_email", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+"""Somebody who asked for a new password, known or not: looked up later, so that asking takes as long for both."""
+
 invitations = tenant_table(
     "invitations",
     Column("id", Uuid, nullable=False),

@@ -43,7 +43,7 @@ users = tenant_table(
     "users",
     Column("id", Uuid, nullable=False),
     Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
-    Column("email_norm", Text(collation="C"), nullable=False),
+    Column("email_norm", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("status", Text, nullable=False),
