@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -21,18 +22,22 @@ from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
+from controlplane.domain.letters import Letterhead
+from controlplane.domain.passkeys import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
-from controlplane.http import authentication, authorize, headers, health, me, openapi, principals, problems, proof
+from controlplane.http import authentication, authorize, headers, health, openapi, principals, problems, proof
 from controlplane.http.authorize import Surface
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
+from controlplane.http.me import door as me
 from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
 from controlplane.http.sessions import cookie_for
 from controlplane.http.tenant_api import door as tenant_api
-from controlplane.kit import limiter, log, presence, wakeups
+from controlplane.kit import limiter, log, mailing, presence, wakeups
+from controlplane.kit.mailing import Post
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
 from controlplane.settings import Settings
@@ -58,6 +63,9 @@ AUTHENTICATION = {
 """How each surface learns who calls."""
 
 DEFAULTS = Settings()
+
+FROM = "Engine Cloud <engine-cloud@localhost>"
+"""Whom letters in the folder are from."""
 
 MAX_BODY_BYTES = 1 << 20
 """Of a request; routes that take more say so themselves."""
@@ -86,8 +94,10 @@ def documented() -> dict[str, object]:
 class Parts:
     """What the requests and the chores of one process share."""
 
-    def __init__(self, db: Database, keyring: Keyring, redis: Redis | None) -> None:
+    def __init__(self, db: Database, keyring: Keyring, given: Settings, redis: Redis | None) -> None:
         self.db, self.keyring, self.redis = db, keyring, redis
+        self.letterhead = Letterhead(public_url=given.public_url, pepper=keyring.pepper)
+        self.post = _post(given)
         self.streams = Streams()
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
@@ -96,7 +106,7 @@ class Parts:
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
 
     def chores(self) -> Sequence[loop.Chore]:
-        return every_chore.chores(self.db, self.presence, self.partitions)
+        return every_chore.chores(self.db, self.presence, self.partitions, self.post, self.letterhead)
 
     def dependencies(self) -> dict[str, Provide]:
         """What handlers ask for by name."""
@@ -108,6 +118,7 @@ class Parts:
             "presence": always(self.presence),
             "wakeups": always(self.wakeups),
             "limiter": always(self.limiter),
+            "letterhead": always(self.letterhead),
             **PAGING,
             **principals.PRINCIPALS,
         }
@@ -152,7 +163,7 @@ def build(
         redis: Shared by the replicas; None: this is the only one.
         with_chores: False where a test does them itself.
     """
-    parts = Parts(db, keyring, redis)
+    parts = Parts(db, keyring, given, redis)
     app = Litestar(
         route_handlers=ROUTERS,
         guards=[authorize.authorize],
@@ -180,10 +191,19 @@ def _outside(given: Settings) -> dict[str, object]:
     """What the service is to those who call it."""
     return {
         "public_url": given.public_url,
+        "passkey_site": site_of(given.public_url),
         "session_cookie": cookie_for(given.public_url),
         "metrics_token": Secret(given.metrics_token) if given.metrics_token else None,
         "trusted_proxies": given.proxies(),
     }
+
+
+def _post(given: Settings) -> Post:
+    """How letters leave: through the mail server that was named, or into a folder of the home."""
+    sender = given.mail_from or FROM
+    if given.smtp_url:
+        return mailing.through(given.smtp_url, sender)
+    return mailing.IntoFolder(Path(given.home) / "outbox", sender)
 
 
 def _calm_the_collector() -> None:

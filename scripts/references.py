@@ -165,7 +165,8 @@ def _grid(meanings: Mapping[str, str], roles: Mapping[str, frozenset[str]]) -> l
 def _takes(lock: Lock) -> str:
     if lock.open_because:
         return f"nothing: {lock.open_because}"
-    return f"`{lock.permission}`" if lock.permission else "being signed in"
+    takes = f"`{lock.permission}`" if lock.permission else "being signed in"
+    return f"{takes}, and a fresh proof of who it is" if lock.fresh else takes
 
 
 def _hint(refusal: type[Refusal]) -> str:

@@ -127,7 +127,7 @@ def challenge() -> bytes:
     return secrets.token_bytes(CHALLENGE_BYTES)
 
 
-async def creation(tx: PlatformTx, site: Site, account: Account, its_challenge: bytes) -> dict[str, Any]:
+async def creation(tx: PlatformTx, actor: Actor, site: Site, account: Account, its_challenge: bytes) -> dict[str, Any]:
     """What ``navigator.credentials.create()`` is asked with: a key that can be found without a name being typed.
 
     Raises:
@@ -149,6 +149,7 @@ async def creation(tx: PlatformTx, site: Site, account: Account, its_challenge: 
         ),
         exclude_credentials=_descriptors(known),
     )
+    audit.record(tx, actor, "passkey.begun", ("account", text_id("acc", account.id)))
     return _plain(options)
 
 
@@ -219,11 +220,10 @@ async def proven(tx: PlatformTx, site: Site, its_challenge: bytes, credential: C
             disabled; or its counter has gone back, as a copy's does.
     """
     try:
-        credential_id = webauthn.base64url_to_bytes(credential.raw_id)
-        [key] = await tx.query(_Known, KNOWN, credential_id=credential_id)
-        if credential.response.user_handle is not None:
-            if webauthn.base64url_to_bytes(credential.response.user_handle) != key.user_handle:
-                raise PasskeyRefused
+        key = await _known(tx, webauthn.base64url_to_bytes(credential.raw_id))
+        handle = credential.response.user_handle
+        if handle is not None and webauthn.base64url_to_bytes(handle) != key.user_handle:
+            raise PasskeyRefused
         verified = webauthn.verify_authentication_response(
             credential=msgspec.to_builtins(credential),
             expected_challenge=its_challenge,
@@ -318,8 +318,16 @@ async def _handle(tx: PlatformTx, account_id: AccountId) -> bytes:
     fresh = tx.update(t.accounts).where(mine, t.accounts.c.user_handle.is_(None))
     await tx.run(fresh.values(user_handle=secrets.token_bytes(HANDLE_BYTES)))
     held = await tx.first(_Handle, tx.select(t.accounts).where(mine))
-    assert held is not None and held.user_handle is not None
+    assert held is not None, "whoever asks is signed in"
+    assert held.user_handle is not None, "there is one from now on"
     return held.user_handle
+
+
+async def _known(tx: PlatformTx, credential_id: bytes) -> _Known:
+    found = await tx.query(_Known, KNOWN, credential_id=credential_id)
+    if not found:
+        raise PasskeyRefused
+    return found[0]
 
 
 def _descriptors(known: Sequence[_Key]) -> list[PublicKeyCredentialDescriptor]:

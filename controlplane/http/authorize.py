@@ -17,6 +17,7 @@ from controlplane.domain.permissions import (
     OperatorKey,
     Person,
     Principal,
+    ReauthenticationRequired,
     Runtime,
 )
 from controlplane.domain.tenants import Tenant, TenantSuspended
@@ -58,13 +59,20 @@ class Rule(Struct, frozen=True, kw_only=True):
     """None: being who one is, is enough; never at the tenant's and the operators' surface."""
     open_because: str = ""
     """Not empty: anybody may, without any credential, for this reason."""
+    fresh: bool = False
+    """Whether a person must have proved who they are lately. Programs prove it with every call."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
 
 
-def rule(surface: Surface, permission: str | None = None) -> dict[str, Rule]:
-    """``@get("/", opt=rule(Surface.TENANT, "run:read"))``."""
-    return {"rule": Rule(surface=surface, permission=permission)}
+def rule(surface: Surface, permission: str | None = None, *, fresh: bool = False) -> dict[str, Rule]:
+    """``@get("/", opt=rule(Surface.TENANT, "run:read"))``.
+
+    Args:
+        fresh: For what is dangerous: a person must have proved who they are in the last five minutes, with the
+            strongest factor that they have.
+    """
+    return {"rule": Rule(surface=surface, permission=permission, fresh=fresh)}
 
 
 def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
@@ -117,6 +125,8 @@ async def _authorize(connection: Connection, its: Rule) -> None:
         if its.surface is Surface.OPERATOR and isinstance(principal, Person) and principal.operator_role is None:
             raise NotFound  # that there are operators' pages is nothing a tenant's people need to know
         raise PermissionDenied(its.permission)
+    if its.fresh and isinstance(principal, Person) and not principal.is_fresh(state.db.clock()):
+        raise ReauthenticationRequired(principal.ways)
 
 
 async def _in_tenant(connection: Connection, principal: Principal, reference: str, surface: Surface) -> Principal:

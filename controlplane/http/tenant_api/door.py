@@ -11,6 +11,7 @@ from controlplane.http.tenant_api.agents import AgentsController
 from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
+from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.projects import ProjectsController
 from controlplane.http.tenant_api.runs import RunsController
@@ -25,6 +26,7 @@ router = Router(
         tenant.show,
         ProjectsController,
         UsersController,
+        InvitationsController,
         ApiKeysController,
         JoinTokensController,
         RuntimesController,
