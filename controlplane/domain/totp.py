@@ -70,6 +70,14 @@ async def enroll(tx: PlatformTx, actor: Actor, account_id: AccountId) -> str:
     return seed
 
 
+async def pending(tx: PlatformTx, account_id: AccountId) -> str | None:
+    """The seed that waits for its confirmation."""
+    row = await _row(tx, account_id)
+    if row is None or row.confirmed_at is not None:
+        return None
+    return (await keys.unseal(tx, "totp-seed", row.sealed_seed, _place(account_id))).decode()
+
+
 def address(seed: str, email: str) -> str:
     """What authenticator apps read: ``otpauth://totp/…``."""
     return pyotp.TOTP(seed).provisioning_uri(name=email, issuer_name=ISSUER)

@@ -1,5 +1,6 @@
 """What a page's handler needs in hand: who looks, the database, and how changes are heard of."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from litestar import Request, Response
@@ -27,6 +28,12 @@ class Screen:
 
     async def show(self, page: Page) -> Response[str]:
         return await render.whole(self.db, self.view, page)
+
+    async def plain(
+        self, template: str, context: Mapping[str, object], problem: Refusal | None = None
+    ) -> Response[str]:
+        """A page of forms; with the reason why the last one was refused."""
+        return await render.plain(self.db, self.view, template, context, problem)
 
     def follow(self, page: Page, *, seen: str) -> ServerSentEvent:
         """Patches of *page* from now on.
