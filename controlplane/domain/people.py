@@ -254,6 +254,17 @@ async def user(tx: TenantTx, user_id: UUID) -> User:
     return found
 
 
+async def user_with(tx: TenantTx, email: str) -> User:
+    """
+    Raises:
+        NotFound: If nobody with this address is in the tenant.
+    """
+    found = await tx.first(User, tx.select(t.users).where(t.users.c.email_norm == normalized(email)))
+    if found is None:
+        raise NotFound
+    return found
+
+
 async def tenants_of(tx: PlatformTx, account_id: AccountId) -> list[TenantId]:
     """Where a person may knock."""
     mine = tx.select(t.account_tenants).where(t.account_tenants.c.account_id == account_id)

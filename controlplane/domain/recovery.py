@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx
-from controlplane.domain import audit, keys, letters, mails, people, sign_ins
+from controlplane.domain import audit, keys, letters, mails, passkeys, people, sign_ins, totp
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Context
 from controlplane.domain.letters import Letterhead
-from controlplane.kit.ids import new_id, text_id
+from controlplane.kit.ids import AccountId, new_id, text_id
 
 LIFETIME: Final = timedelta(hours=1)
 
@@ -48,6 +48,13 @@ async def answer(tx: PlatformTx, letterhead: Letterhead) -> int:
             await mails.write(tx, "password-reset", letters.password_reset(account.email, link, LIFETIME))
             written += 1
     return written
+
+
+async def forget_factors(tx: PlatformTx, actor: Actor, account_id: AccountId) -> None:
+    """For somebody who has lost them: no authenticator app, no recovery codes, no passkeys, and no session."""
+    await totp.remove(tx, actor, account_id)
+    await passkeys.forget(tx, actor, account_id)
+    await sign_ins.end_all(tx, actor, account_id)
 
 
 class _Request(Struct, frozen=True):
