@@ -49,8 +49,9 @@ async def _send_all(opened: Opened, post: Post) -> int:
             done += await _send(opened, post, mail)
         if len(claimed) < mails.AT_ONCE:
             break
-    async with opened() as tx:
-        await mails.forget_old(tx)
+    if done:
+        async with opened() as tx:
+            await mails.forget_old(tx)
     return done
 
 

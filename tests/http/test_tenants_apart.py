@@ -11,7 +11,8 @@ import pytest
 from msgspec import Struct
 
 from controlplane.db import schema as t
-from controlplane.domain import api_keys, join_tokens, people, projects
+from controlplane.domain import api_keys, invitations, join_tokens, people, projects
+from controlplane.domain.letters import Letterhead
 from controlplane.kit.ids import text_id
 from tests.make import SHELL
 from tests.rows import Rows
@@ -21,8 +22,13 @@ CANARY = "canary"
 PREFIX = "/v1/tenants/{tenant}"
 TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLATFORM)
 
-BODIES = {"NewApiKey": {"name": "x", "role": "viewer"}, "NewJoinToken": {}}
-"""By the name of the schema: something that its owner is let through with."""
+BODIES = {
+    "NewApiKey": {"name": "x", "role": "viewer"},
+    "NewInvitation": lambda: {"email": f"{CANARY}-{next(serial)}@example.com", "role": "viewer"},
+    "NewInvitations": lambda: {"invitations": [BODIES["NewInvitation"]()]},
+    "NewJoinToken": {},
+}
+"""By the name of the schema: something that its owner is let through with, each time."""
 
 REFERENCES = {"NewJoinToken": {"project": "project"}}
 """Fields of bodies that name an object, and what kind of object."""
@@ -58,6 +64,7 @@ class Company:
             "tenant": self._tenant,
             "agent": self._agent,
             "checkpoint": self._checkpoint,
+            "invitation": self._invitation,
             "key": self._key,
             "project": self._project,
             "run": self._run,
@@ -99,6 +106,13 @@ class Company:
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             key, _ = await api_keys.create(tx, SHELL, bytes(32), CANARY)
         return text_id("key", key.id)
+
+    async def _invitation(self):
+        letterhead = Letterhead(public_url="http://test", pepper=bytes(32))
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            email = f"{CANARY}-{next(serial)}@example.com"
+            made = await invitations.create(tx, SHELL, letterhead, email, "viewer")
+        return text_id("inv", made.id)
 
     async def _token(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
@@ -182,7 +196,7 @@ async def digest(admin_url):
 @pytest.fixture
 def call(client):
     async def call(operation, url, headers, **given):
-        body = {} if operation.body is None else {"json": BODIES[operation.body]}
+        body = {} if operation.body is None else {"json": body_for(operation)}
         return await client.request(operation.method, url, headers=headers, **{**body, **given})
 
     return call
@@ -197,6 +211,11 @@ def _operation(method, path, operation):
         queries=[each["name"] for each in operation.get("parameters", []) if each["in"] == "query"],
         body=reference["$ref"].rpartition("/")[2] if reference else None,
     )
+
+
+def body_for(operation):
+    body = BODIES[operation.body]
+    return body() if callable(body) else body
 
 
 def told(answer):
@@ -294,8 +313,8 @@ async def test_foreign_ids_in_bodies_are_like_absent_ones(operations, victim, ot
             foreign, url = await victim.factory[kind](), await other.url(operation)
             before = await digest(victim), await digest(other)
 
-            answer = await call(operation, url, stranger, json={**BODIES[operation.body], field: foreign})
-            nothing = await call(operation, url, stranger, json={**BODIES[operation.body], field: absent(foreign)})
+            answer = await call(operation, url, stranger, json={**body_for(operation), field: foreign})
+            nothing = await call(operation, url, stranger, json={**body_for(operation), field: absent(foreign)})
 
             assert answer.status_code == 404, f"{operation}: {field}"
             assert told(answer) == told(nothing), f"{operation}: {field}"
