@@ -2,14 +2,16 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from controlplane.chores.send_mails import send_mails
-from controlplane.domain import audit, mails
+from controlplane.domain import audit, mails, people
 from controlplane.domain.letters import Letter, Letterhead
 from controlplane.kit.mailing import NotSent, Undeliverable
+from controlplane.kit.problems import NotFound
 from tests.conftest import KEYRING
 from tests.fakes import LetterBox
 from tests.make import SHELL
@@ -61,10 +63,13 @@ async def test_letters_of_tenants_and_of_the_platform_are_sent_once(db, make, wr
 async def test_what_is_rolled_back_is_not_sent(db, make):
     tenant, box = await make.tenant(), LetterBox()
 
-    with pytest.raises(RuntimeError):
+    async def fail():
         async with db.tenant(tenant.tenant_id) as tx:
             await mails.write(tx, "test", LETTER)
-            raise RuntimeError("something else went wrong")
+            await people.user(tx, UUID(int=1))
+
+    with pytest.raises(NotFound):
+        await fail()
 
     assert await send_mails(db, box, LETTERHEAD) == 0
 
