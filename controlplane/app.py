@@ -23,7 +23,7 @@ from controlplane.db.partitions import Partitions
 from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
-from controlplane.domain.passkeys import site_of
+from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
 from controlplane.http import authentication, authorize, headers, health, openapi, principals, problems, proof

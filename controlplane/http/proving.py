@@ -7,7 +7,8 @@ from controlplane.db.database import Database
 from controlplane.domain import ceremonies, passkeys, passwords, people, sign_ins, totp
 from controlplane.domain.ceremonies import Ceremony
 from controlplane.domain.keys import Keyring
-from controlplane.domain.passkeys import Credential, PasskeyRefused
+from controlplane.domain.passkey_answers import Credential
+from controlplane.domain.passkeys import PasskeyRefused
 from controlplane.domain.permissions import SECOND_FACTORS, Person, ReauthenticationRequired
 from controlplane.domain.sign_ins import PASSKEY, PASSWORD, Proof
 from controlplane.domain.totp import CodeWrong

@@ -12,7 +12,8 @@ from controlplane.domain import audit, ceremonies, passkeys, passwords, people, 
 from controlplane.domain.audit import Actor
 from controlplane.domain.ceremonies import Ceremony
 from controlplane.domain.keys import Keyring
-from controlplane.domain.passkeys import Credential, PasskeyRefused, PasskeysUnavailable, Site
+from controlplane.domain.passkey_answers import Credential, Site
+from controlplane.domain.passkeys import PasskeyRefused, PasskeysUnavailable
 from controlplane.domain.sign_ins import PASSKEY, Proof, SignInRefused
 from controlplane.domain.totp import CodeWrong
 from controlplane.http import limits
