@@ -114,7 +114,7 @@ async def with_code(
         if await totp.use(tx, keyring.pepper, half.account_id, code):
             await ceremonies.use_up(tx, keyring.pepper, "second-factor", ticket)
             return await _open(request, tx, keyring, half, TWO_FACTORS)
-    await write_down(request, db, "second-factor.refused", text_id("acc", half.account_id))
+        audit.denied(tx, nobody(request), "second-factor.refused", ("account", text_id("acc", half.account_id)))
     raise CodeWrong
 
 
