@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import msgspec
 
+from controlplane.chores import audit_logs
 from controlplane.chores.loop import Chore
 from controlplane.chores.send_mails import send_mails
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import ceremonies, reports, sign_ins
+from controlplane.domain.audit.denials import Denials
+from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.reports import Report
 from controlplane.kit.mailing import Post
@@ -48,3 +53,25 @@ def chores(
         Chore(name="send-mails", every=timedelta(seconds=5), run=send_letters),
         Chore(name="make-partitions", every=timedelta(hours=1), run=partitions.make_ahead),
     )
+
+
+def of_audit_logs(
+    db: Database, keyring: Keyring, denials: Denials, folder: Path | None, syslog: str | None
+) -> Sequence[Chore]:
+    """What keeps the audit logs provable.
+
+    Args:
+        folder: Where signed checkpoints leave the database for; None: nowhere.
+        syslog: Where every event is sent; None: nowhere.
+    """
+    sign, verify = partial(audit_logs.sign, db, keyring, folder), partial(audit_logs.verify, db, keyring)
+    always = (
+        Chore(name="sign-audit-logs", every=timedelta(seconds=10), run=sign),
+        Chore(name="verify-audit-logs", every=timedelta(hours=1), run=verify),
+        Chore(name="prune-audit-logs", every=timedelta(hours=1), run=partial(audit_logs.prune, db)),
+        Chore(name="sum-up-denials", every=timedelta(seconds=15), run=denials.sum_up, everywhere=True),
+    )
+    if syslog is None:
+        return always
+    stream = partial(audit_logs.stream, db, syslog)
+    return (*always, Chore(name="stream-audit-logs", every=timedelta(seconds=5), run=stream))

@@ -23,6 +23,8 @@ ENTER_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
 
+BECOME_PRUNER, BE_ONESELF = text("SET LOCAL ROLE cp_audit_pruner"), text("SET LOCAL ROLE NONE")
+
 ROUTES_REMEMBERED = 20_000
 """Whose a credential or a runtime is never changes, and whether it still opens anything is asked in the tenant itself."""
 
@@ -35,7 +37,9 @@ UNAUDITED = frozenset(
         *t.PARTITIONED,
         *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
-        *(t.platform_audit_heads, t.mails, t.platform_mails, t.ceremonies, t.password_requests),
+        *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
+        *(t.audit_streams, t.platform_audit_streams),
+        *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
@@ -149,6 +153,17 @@ class TenantTx(WritingTx):
     def delete(self, table: Table) -> Delete:
         return delete(table).where(table.c.tenant_id == self.tenant_id)
 
+    def on_platform(self) -> "PlatformTx":
+        """The platform's tables within this same transaction: for what is committed together or not at all."""
+        return PlatformTx(self._connection, self.now, self.sealing)
+
+    @asynccontextmanager
+    async def as_pruner(self) -> AsyncIterator[None]:
+        """Within it, this tenant's audit events can be deleted, and nothing else can be done."""
+        await self._connection.execute(BECOME_PRUNER)
+        yield
+        await self._connection.execute(BE_ONESELF)
+
     async def load(self, statement: TextClause, **values: object) -> None:
         """Execute one set-based statement in SQL; ``:tenant_id`` in it is this tenant."""
         await self._connection.execute(statement, {"tenant_id": self.tenant_id, **values})
@@ -242,6 +257,16 @@ class Database:
             tx = PlatformTx(connection, self.clock(), self._sealing)
             yield tx
             await tx.finish()
+
+    @asynccontextmanager
+    async def scoped(self, tenant_id: TenantId | None) -> AsyncIterator[ScopedTx]:
+        """A transaction inside a tenant, or for None on the platform: for what both have alike."""
+        if tenant_id is None:
+            async with self.platform() as platform_tx:
+                yield platform_tx
+        else:
+            async with self.tenant(tenant_id) as tx:
+                yield tx
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:

@@ -114,6 +114,7 @@ async def _authorize(connection: Connection, its: Rule) -> None:
         raise AuthenticationRequired
     if its.surface not in SERVES[type(principal)]:
         raise NotFound
+    connection.scope["user"] = principal
     reference = connection.path_params.get(TENANT_PARAMETER)
     if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
         principal = await _in_tenant(connection, principal, reference, its.surface)

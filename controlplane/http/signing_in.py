@@ -18,6 +18,7 @@ from controlplane.domain.sign_ins import PASSKEY, Proof, SignInRefused
 from controlplane.domain.totp import CodeWrong
 from controlplane.http import limits
 from controlplane.http.headers import request_id
+from controlplane.http.principals import personal
 from controlplane.http.sessions import SessionCookie
 from controlplane.kit.ids import AccountId, text_id
 from controlplane.kit.limiter import Limiter
@@ -180,12 +181,13 @@ def site_for(request: AnyRequest) -> Site:
 
 
 def actor_for(request: AnyRequest, account_id: AccountId) -> Actor:
-    return Actor(kind="account", id=text_id("acc", account_id), request_id=request_id(request.scope))
+    own_id = text_id("acc", account_id)
+    return Actor(kind="account", id=own_id, request_id=request_id(request.scope), personal=personal(request))
 
 
 def nobody(request: AnyRequest) -> Actor:
     """Whoever has not said who they are."""
-    return Actor(kind="nobody", id="", request_id=request_id(request.scope))
+    return Actor(kind="nobody", id="", request_id=request_id(request.scope), personal=personal(request))
 
 
 async def write_down(request: AnyRequest, db: Database, action: str, whom: str) -> None:

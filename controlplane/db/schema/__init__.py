@@ -7,10 +7,16 @@ A platform table belongs to no tenant and is reached through a ``PlatformTx`` on
 from typing import Final
 
 from controlplane.db.schema.audit import (
+    audit_checkpoints,
     audit_events,
     audit_heads,
+    audit_retention,
+    audit_streams,
+    audit_verdicts,
+    platform_audit_checkpoints,
     platform_audit_events,
     platform_audit_heads,
+    platform_audit_streams,
 )
 from controlplane.db.schema.identity import (
     ceremonies,
@@ -64,8 +70,12 @@ __all__ = [
     "accounts",
     "agents",
     "api_keys",
+    "audit_checkpoints",
     "audit_events",
     "audit_heads",
+    "audit_retention",
+    "audit_streams",
+    "audit_verdicts",
     "browser_sessions",
     "ceremonies",
     "checkpoints",
@@ -80,8 +90,10 @@ __all__ = [
     "operators",
     "passkeys",
     "password_requests",
+    "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_audit_streams",
     "platform_data_keys",
     "platform_mails",
     "projects",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -14,7 +14,7 @@ from controlplane.domain.permissions import AuthenticationRequired, Reauthentica
 from controlplane.http import problems
 from controlplane.http.authorize import Surface, open_to_all, rule
 from controlplane.http.console import account, assets, confirm, finding, invited, render, sign_in
-from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions
+from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
 from controlplane.http.console.view import CONSOLE, home_of
@@ -43,8 +43,14 @@ ONE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/sessions/{session:str}/live", "session:read", session.live),
     ("/runtimes/{runtime:str}", "runtime:read", runtime.page),
     ("/runtimes/{runtime:str}/live", "runtime:read", runtime.live),
+    ("/audit", "audit:read", audit.page),
 )
 """Pages that a tenant alone has."""
+
+ACTS: Final[Sequence[HTTPRouteHandler]] = (
+    post("/audit/verify", opt=rule(Surface.CONSOLE, "audit:read"), status_code=303)(audit.verify),
+)
+"""What a tenant's pages can have done."""
 
 ANYWHERE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/go", ACROSS, finding.go),
@@ -100,7 +106,7 @@ router = Router(
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
-        Router("/t/{tenant:str}", route_handlers=_hung([*PAGES, *ONE])),
+        Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS]),
         *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS),
         *(
             assets.static,
@@ -114,7 +120,11 @@ router = Router(
             sign_in.sign_out,
         ),
     ],
-    dependencies={"screen": Provide(provide_screen), "asked": Provide(sessions.provide_asked, sync_to_thread=False)},
+    dependencies={
+        "screen": Provide(provide_screen),
+        "asked": Provide(sessions.provide_asked, sync_to_thread=False),
+        "asked_of_audit": Provide(audit.provide_asked_of_audit, sync_to_thread=False),
+    },
     exception_handlers={Refusal: refuse, HTTPException: malformed, Exception: broken},
     include_in_schema=False,
 )

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from controlplane.db.database import Database
 from controlplane.domain.newest import Reading
-from controlplane.domain.permissions import Person
+from controlplane.domain.permissions import Person, held_by
 from controlplane.domain.tenants import Tenant
 
 CONSOLE = "/console"
@@ -28,6 +28,10 @@ class View(Struct, frozen=True, kw_only=True):
     def across(self) -> bool:
         """Whether rows of several tenants may stand side by side, so that each has to say whose it is."""
         return self.tenant is None
+
+    def may(self, permission: str) -> bool:
+        """Whether a page that takes *permission* would open."""
+        return permission in held_by(self.person)
 
     def of(self, tenant_slug: str) -> str:
         """What the addresses of one row's things start with: always its tenant's own."""
