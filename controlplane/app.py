@@ -22,6 +22,7 @@ from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import keys
 from controlplane.domain.audit.denials import Denials
+from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.passkey_answers import site_of
@@ -116,6 +117,7 @@ class Parts:
         self.denials = Denials(db)
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
+        self.key_uses = KeyUses()
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
@@ -123,7 +125,7 @@ class Parts:
     def chores(self) -> Sequence[loop.Chore]:
         folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
         return (
-            *every_chore.chores(self.db, self.presence, self.partitions, self.post, self.letterhead),
+            *every_chore.chores(self.db, self.presence, self.partitions, self.key_uses, self.post, self.letterhead),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
 
@@ -151,6 +153,7 @@ class Parts:
             "authentication": AUTHENTICATION,
             "authorizer": Authorizer(),
             "denials": self.denials,
+            "key_uses": self.key_uses,
             "cursor_key": keys.cursor_key(self.keyring),
             "limiter": self.limiter,
             "streams": self.streams,

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from controlplane.db import schema as t
+from controlplane.db.sight import EVERYTHING, Sight
 from controlplane.kit.clock import Clock, wall_clock
 from controlplane.kit.ids import TenantId, new_id
 from controlplane.kit.sealing import Sealing
@@ -52,6 +53,9 @@ class Unaudited(AssertionError):
 
 class Tx:
     """One open transaction, at one instant: everything in it happens at ``now``."""
+
+    sight: Sight = EVERYTHING
+    """What of the runtimes and projects is seen. Statements in SQL take ``sight.runtimes`` as a parameter."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
@@ -132,7 +136,7 @@ class TenantTx(WritingTx):
     """A transaction that sees and writes one tenant's rows.
 
     Twice over: the statements built here name the tenant, and the database adds it to every statement,
-    these and others (row-level security).
+    these and others (row-level security). Where ``sight`` is limited, they name that as well.
     """
 
     def __init__(
@@ -142,16 +146,16 @@ class TenantTx(WritingTx):
         self.tenant_id = tenant_id
 
     def select(self, table: Table) -> Select[Any]:
-        return select(table).where(table.c.tenant_id == self.tenant_id)
+        return select(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def insert(self, table: Table) -> Insert:
         return insert(table).values(tenant_id=self.tenant_id)
 
     def update(self, table: Table) -> Update:
-        return update(table).where(table.c.tenant_id == self.tenant_id)
+        return update(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def delete(self, table: Table) -> Delete:
-        return delete(table).where(table.c.tenant_id == self.tenant_id)
+        return delete(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def on_platform(self) -> "PlatformTx":
         """The platform's tables within this same transaction: for what is committed together or not at all."""

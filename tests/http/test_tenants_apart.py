@@ -11,10 +11,24 @@ import pytest
 from msgspec import Struct
 
 from controlplane.db import schema as t
-from controlplane.domain import api_keys, audit, invitations, join_tokens, people, projects
+from controlplane.domain import (
+    api_keys,
+    assignments,
+    audit,
+    groups,
+    invitations,
+    join_tokens,
+    people,
+    projects,
+    roles,
+    service_accounts,
+)
+from controlplane.domain.api_keys import Wanted
+from controlplane.domain.holdings import Holder
 from controlplane.domain.letters import Letterhead
 from controlplane.kit.ids import text_id
-from tests.make import SHELL
+from tests.conftest import KEYRING
+from tests.make import SHELL, bearer
 from tests.rows import Rows
 from tests.runtimes import join
 
@@ -23,20 +37,49 @@ PREFIX = "/v1/tenants/{tenant}"
 TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLATFORM)
 
 BODIES = {
-    "NewApiKey": {"name": "x", "role": "viewer"},
+    "NewApiKey": {"name": "x"},
+    "NewGroup": {"name": "x"},
     "NewInvitation": lambda: {"email": f"{CANARY}-{next(serial)}@example.com", "role": "viewer"},
     "NewInvitations": lambda: {"invitations": [BODIES["NewInvitation"]()]},
     "NewJoinToken": {},
+    "NewProject": {"slug": "x1", "name": "x"},
+    "NewRole": {"name": "x1", "permissions": ["run:read"]},
+    "NewRoleAssignment": {"role": "billing"},
+    "NewServiceAccount": {"name": "x"},
+    "GroupChange": {"description": "x"},
+    "ProjectChange": {"environment": "staging"},
+    "RoleChange": {"description": "x"},
+    "Rotation": {},
+    "ServiceAccountChange": {"description": "x"},
+    "UserChange": {"status": "disabled"},
 }
 """By the name of the schema: something that its owner is let through with, each time."""
 
-REFERENCES = {"NewJoinToken": {"project": "project"}}
+NEEDED = {"NewRoleAssignment": {"service_account": "service_account"}}
+"""Fields of bodies that have to name an object of the same tenant for its owner to be let through."""
+
+UNIQUE = {"NewGroup": "name", "NewProject": "slug", "NewRole": "name", "NewServiceAccount": "name"}
+"""Fields of bodies that can be taken already."""
+
+REFERENCES = {
+    "NewApiKey": {"service_account": "service_account"},
+    "NewJoinToken": {"project": "project"},
+    "NewRoleAssignment": {
+        "role": "role",
+        "user": "user",
+        "group": "group",
+        "service_account": "service_account",
+        "project": "project",
+    },
+}
 """Fields of bodies that name an object, and what kind of object."""
 
-FILTERS = {"runtime", "session", "run", "project", "actor", "target"}
+FILTERS = {"runtime", "session", "run", "project", "actor", "target", "user", "group", "service_account"}
 """Query parameters that name an object. The others of the document do not."""
 
 HARMLESS = {
+    "permission",
+    "replacement",
     "limit",
     "cursor",
     "status",
@@ -56,7 +99,7 @@ HARMLESS = {
 WITHOUT_DENIALS = {"audit_events": "outcome <> 'denied'", "audit_heads": "false", "data_keys": "kind <> 'personal'"}
 """What of a table stays as it is when somebody is turned down, which is to be on record, and sealed."""
 
-ANSWERS = {"GET": {200}, "POST": {200, 201}, "DELETE": {204}}
+ANSWERS = {"GET": {200}, "POST": {200, 201}, "PATCH": {200}, "PUT": {204}, "DELETE": {204}}
 """What its owner gets."""
 
 
@@ -77,10 +120,15 @@ class Company:
     def __init__(self, db, make, tenant, runtime):
         self.tenant, self.runtime = tenant, runtime
         self._db, self._make, self._rows = db, make, Rows(db)
+        self._newest_group = None
         self.factory: dict[str, Callable[[], Awaitable[str]]] = {
             "tenant": self._tenant,
             "agent": self._agent,
             "actor": self._key,
+            "assignment": self._assignment,
+            "group": self._group,
+            "role": self._role,
+            "service_account": self._service_account,
             "checkpoint": self._checkpoint,
             "event": self._event,
             "invitation": self._invitation,
@@ -100,6 +148,15 @@ class Company:
         for name in operation.parameters:
             path = path.replace(f"{{{name}}}", others.get(name) or await self.factory[name]())
         return path
+
+    async def body(self, operation: Operation) -> dict[str, object]:
+        """What its owner is let through with."""
+        body = dict(BODIES[operation.body or ""])
+        if field := UNIQUE.get(operation.body or ""):
+            body[field] = f"x{next(serial)}"
+        for field, kind in NEEDED.get(operation.body or "", {}).items():
+            body[field] = await self.factory[kind]()
+        return body
 
     async def _tenant(self):
         return self.tenant.slug
@@ -126,7 +183,7 @@ class Company:
 
     async def _key(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
-            key, _ = await api_keys.create(tx, SHELL, bytes(32), CANARY)
+            key, _ = await api_keys.for_automation(tx, SHELL, bytes(32), CANARY)
         return text_id("key", key.id)
 
     async def _invitation(self):
@@ -135,6 +192,30 @@ class Company:
             email = f"{CANARY}-{next(serial)}@example.com"
             made = await invitations.create(tx, SHELL, letterhead, email, "viewer")
         return text_id("inv", made.id)
+
+    async def _role(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            role = await roles.create(tx, SHELL, f"{CANARY}-{next(serial)}", ["run:read"])
+        return text_id("role", role.id)
+
+    async def _group(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            group = await groups.create(tx, SHELL, f"{CANARY}-{next(serial)}")
+        self._newest_group = group.id
+        return text_id("grp", group.id)
+
+    async def _service_account(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            name, viewer = f"{CANARY}-{next(serial)}", await roles.named(tx, "viewer")
+            account = await service_accounts.with_role(tx, SHELL, name, viewer)
+        return text_id("sa", account.id)
+
+    async def _assignment(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            account = await service_accounts.create(tx, SHELL, f"{CANARY}-{next(serial)}")
+            holder, viewer = Holder("service-account", account.id), await roles.named(tx, "viewer")
+            assignment = await assignments.assign(tx, SHELL, holder, viewer)
+        return text_id("asg", assignment.id)
 
     async def _token(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
@@ -157,6 +238,8 @@ class Company:
         account = await self._make.account()
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             user = await people.add_user(tx, SHELL, account, "viewer")
+            if self._newest_group is not None:
+                await groups.add_member(tx, SHELL, self._newest_group, user.id)
         return text_id("usr", user.id)
 
 
@@ -278,10 +361,11 @@ async def test_without_a_credential_nothing_is_told_and_nothing_changes(operatio
 
 
 async def test_without_the_permission_nothing_is_told_and_nothing_changes(db, operations, victim, make, call, digest):
-    key = await make.api_key(victim.tenant, "viewer")
     async with db.tenant(victim.tenant.tenant_id) as tx:
-        await tx.run(tx.update(t.api_keys).values(role="nothing"))
-        tx.audited = True
+        account = await service_accounts.create(tx, SHELL, "can do nothing")
+        wanted = Wanted(name="x", owner=Holder("service-account", account.id))
+        _, secret = await api_keys.create(tx, SHELL, KEYRING.pepper, wanted)
+    key = bearer(secret)
     for operation in operations:
         url = await victim.url(operation)
         before = await digest(victim)
@@ -369,7 +453,8 @@ async def test_its_owner_is_let_through_so_that_all_of_this_means_something(oper
     person = await make.person(victim.tenant)
     for operation in operations:
         for headers in (owner, person.headers):
-            answer = await call(operation, await victim.url(operation), headers)
+            given = {} if operation.body is None else {"json": await victim.body(operation)}
+            answer = await call(operation, await victim.url(operation), headers, **given)
 
             assert answer.status_code in ANSWERS[operation.method], f"{operation}: {answer.text}"
             if operation.method == "GET" and "tenant" not in operation.parameters[1:]:

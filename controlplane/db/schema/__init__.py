@@ -47,6 +47,13 @@ from controlplane.db.schema.projections import (
     sessions,
     sync_batches,
 )
+from controlplane.db.schema.roles import (
+    group_members,
+    groups,
+    role_assignments,
+    roles,
+    service_accounts,
+)
 from controlplane.db.schema.shapes import (
     metadata,
 )
@@ -82,6 +89,8 @@ __all__ = [
     "chore_leases",
     "cost_entries",
     "data_keys",
+    "group_members",
+    "groups",
     "invitations",
     "join_tokens",
     "mails",
@@ -98,10 +107,13 @@ __all__ = [
     "platform_mails",
     "projects",
     "recovery_codes",
+    "role_assignments",
+    "roles",
     "routes",
     "runs",
     "runtime_reports",
     "runtimes",
+    "service_accounts",
     "sessions",
     "sign_in_links",
     "store",

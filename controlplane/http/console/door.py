@@ -12,8 +12,8 @@ from litestar.response import Redirect
 
 from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.http import problems
-from controlplane.http.authorize import Surface, open_to_all, rule
-from controlplane.http.console import account, assets, confirm, finding, invited, render, sign_in
+from controlplane.http.authorize import Rule, Surface, open_to_all, rule
+from controlplane.http.console import access, account, assets, confirm, finding, invited, render, sign_in
 from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
@@ -26,6 +26,9 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 ACROSS: Final = "operator:tenant-read"
 """What it takes to look at every tenant at once."""
+
+WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
+"""What pages of work take together: each shows some of everything."""
 
 PAGES: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/live", "session:read", overview.live),
@@ -96,7 +99,11 @@ def broken(request: AnyRequest, error: Exception) -> Response[Any]:
 
 
 def _hung(pages: Sequence[tuple[str, str, Handler]], permission: str | None = None) -> list[HTTPRouteHandler]:
-    return [get(address, opt=rule(Surface.CONSOLE, permission or its_own))(page) for address, its_own, page in pages]
+    return [get(address, opt=_rule(permission or its_own))(page) for address, its_own, page in pages]
+
+
+def _rule(permission: str) -> dict[str, Rule]:
+    return rule(Surface.CONSOLE, permission, also=WORK - {permission} if permission in WORK else frozenset())
 
 
 router = Router(
@@ -106,7 +113,7 @@ router = Router(
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
-        Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS]),
+        Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS, *access.handlers()]),
         *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS),
         *(
             assets.static,
