@@ -185,7 +185,8 @@ def _reach() -> list[str]:
 def _takes(lock: Lock) -> str:
     if lock.open_because:
         return f"nothing: {lock.open_because}"
-    return ", ".join(f"`{name}`" for name in (lock.permission, *lock.also) if name) or "being signed in"
+    takes = ", ".join(f"`{name}`" for name in (lock.permission, *lock.also) if name) or "being signed in"
+    return f"{takes}, and a fresh proof of who it is" if lock.fresh else takes
 
 
 def _hint(refusal: type[Refusal]) -> str:

@@ -3,6 +3,7 @@
 import itertools
 from datetime import timedelta
 
+import pyotp
 from msgspec import Struct
 
 from controlplane.db.database import Database
@@ -18,6 +19,7 @@ from controlplane.domain import (
     service_accounts,
     sign_ins,
     tenants,
+    totp,
 )
 from controlplane.domain.audit import Actor
 from controlplane.domain.grants import EVERYWHERE, Limit
@@ -102,6 +104,13 @@ class Make:
         async with self._db.platform() as tx:
             _, secret = await operator_keys.create(tx, SHELL, self._keyring.pepper, operator.account.id, "of the tests")
         return bearer(secret)
+
+    async def totp(self, human: Human) -> str:
+        """Give somebody an authenticator app, and return its seed; its current code is used up."""
+        async with self._db.platform() as tx:
+            seed = await totp.enroll(tx, SHELL, human.account.id)
+            await totp.confirm(tx, SHELL, self._keyring.pepper, human.account.id, pyotp.TOTP(seed).at(tx.now))
+        return seed
 
     async def join_token(
         self, tenant: Tenant | None = None, *, uses: int = 1, lifetime: timedelta = join_tokens.LIFETIME

@@ -31,14 +31,14 @@ UNSIGNED: Final = text("""
     FROM audit_heads h LEFT JOIN LATERAL (
         SELECT size, made_at FROM audit_checkpoints c WHERE c.tenant_id = h.tenant_id ORDER BY size DESC LIMIT 1
     ) c ON true
-    WHERE c.size IS NULL OR h.seq - c.size >= 1000 OR (h.seq > c.size AND c.made_at <= :now - interval '5 minutes')
+    WHERE c.size IS NULL OR h.seq - c.size >= 1000 OR (h.seq > c.size AND c.made_at <= CAST(:now AS timestamptz) - interval '5 minutes')
     LIMIT 500
 """)
 """Tenants with a thousand events that no checkpoint covers, or with one for five minutes."""
 
 UNVERIFIED: Final = text("""
     SELECT h.tenant_id FROM audit_heads h LEFT JOIN audit_verdicts v ON v.tenant_id = h.tenant_id
-    WHERE v.whole_at IS NULL OR v.whole_at <= :now - interval '1 day'
+    WHERE v.whole_at IS NULL OR v.whole_at <= CAST(:now AS timestamptz) - interval '1 day'
     ORDER BY v.whole_at NULLS FIRST LIMIT 50
 """)
 
@@ -50,7 +50,7 @@ OLD: Final = text("""
     ) oldest ON true
     LEFT JOIN audit_retention r ON r.tenant_id = h.tenant_id
     WHERE r.held IS NULL
-      AND to_timestamp(oldest.occurred_us / 1e6) <= :now - make_interval(days => coalesce(r.days, :default_days))
+      AND to_timestamp(oldest.occurred_us / 1e6) <= CAST(:now AS timestamptz) - make_interval(days => coalesce(r.days, :default_days))
     LIMIT 500
 """)
 

@@ -40,10 +40,11 @@ UNAUDITED = frozenset(
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
         *(t.audit_streams, t.platform_audit_streams),
+        *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
-change that has one."""
+change that has one, or is about to."""
 
 
 class Unaudited(AssertionError):

@@ -16,6 +16,7 @@ from controlplane.domain import (
     assignments,
     audit,
     groups,
+    invitations,
     join_tokens,
     people,
     projects,
@@ -24,6 +25,7 @@ from controlplane.domain import (
 )
 from controlplane.domain.api_keys import Wanted
 from controlplane.domain.holdings import Holder
+from controlplane.domain.letters import Letterhead
 from controlplane.kit.ids import text_id
 from tests.conftest import KEYRING
 from tests.make import SHELL, bearer
@@ -37,6 +39,8 @@ TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLAT
 BODIES = {
     "NewApiKey": {"name": "x"},
     "NewGroup": {"name": "x"},
+    "NewInvitation": lambda: {"email": f"{CANARY}-{next(serial)}@example.com", "role": "viewer"},
+    "NewInvitations": lambda: {"invitations": [BODIES["NewInvitation"]()]},
     "NewJoinToken": {},
     "NewProject": {"slug": "x1", "name": "x"},
     "NewRole": {"name": "x1", "permissions": ["run:read"]},
@@ -49,7 +53,7 @@ BODIES = {
     "ServiceAccountChange": {"description": "x"},
     "UserChange": {"status": "disabled"},
 }
-"""By the name of the schema: something that its owner is let through with."""
+"""By the name of the schema: something that its owner is let through with, each time."""
 
 NEEDED = {"NewRoleAssignment": {"service_account": "service_account"}}
 """Fields of bodies that have to name an object of the same tenant for its owner to be let through."""
@@ -70,7 +74,7 @@ REFERENCES = {
 }
 """Fields of bodies that name an object, and what kind of object."""
 
-FILTERS = {"runtime", "session", "run", "project", "user", "group", "service_account", "actor", "target"}
+FILTERS = {"runtime", "session", "run", "project", "actor", "target", "user", "group", "service_account"}
 """Query parameters that name an object. The others of the document do not."""
 
 HARMLESS = {
@@ -127,6 +131,7 @@ class Company:
             "service_account": self._service_account,
             "checkpoint": self._checkpoint,
             "event": self._event,
+            "invitation": self._invitation,
             "key": self._key,
             "project": self._project,
             "run": self._run,
@@ -180,6 +185,13 @@ class Company:
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             key, _ = await api_keys.for_automation(tx, SHELL, bytes(32), CANARY)
         return text_id("key", key.id)
+
+    async def _invitation(self):
+        letterhead = Letterhead(public_url="http://test", pepper=bytes(32))
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            email = f"{CANARY}-{next(serial)}@example.com"
+            made = await invitations.create(tx, SHELL, letterhead, email, "viewer")
+        return text_id("inv", made.id)
 
     async def _role(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
@@ -297,7 +309,7 @@ async def digest(admin_url):
 @pytest.fixture
 def call(client):
     async def call(operation, url, headers, **given):
-        body = {} if operation.body is None else {"json": BODIES[operation.body]}
+        body = {} if operation.body is None else {"json": body_for(operation)}
         return await client.request(operation.method, url, headers=headers, **{**body, **given})
 
     return call
@@ -312,6 +324,11 @@ def _operation(method, path, operation):
         queries=[each["name"] for each in operation.get("parameters", []) if each["in"] == "query"],
         body=reference["$ref"].rpartition("/")[2] if reference else None,
     )
+
+
+def body_for(operation):
+    body = BODIES[operation.body]
+    return body() if callable(body) else body
 
 
 def told(answer):
@@ -410,8 +427,8 @@ async def test_foreign_ids_in_bodies_are_like_absent_ones(operations, victim, ot
             foreign, url = await victim.factory[kind](), await other.url(operation)
             before = await digest(victim), await digest(other)
 
-            answer = await call(operation, url, stranger, json={**BODIES[operation.body], field: foreign})
-            nothing = await call(operation, url, stranger, json={**BODIES[operation.body], field: absent(foreign)})
+            answer = await call(operation, url, stranger, json={**body_for(operation), field: foreign})
+            nothing = await call(operation, url, stranger, json={**body_for(operation), field: absent(foreign)})
 
             assert answer.status_code == 404, f"{operation}: {field}"
             assert told(answer) == told(nothing), f"{operation}: {field}"

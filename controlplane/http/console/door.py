@@ -10,10 +10,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from controlplane.domain.permissions import AuthenticationRequired
+from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.http import problems
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
-from controlplane.http.console import access, assets, finding, render, sign_in
+from controlplane.http.console import access, account, assets, confirm, finding, invited, render, sign_in
 from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
@@ -84,6 +84,8 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
         return problems.refuse(request, refusal)
     if isinstance(refusal, AuthenticationRequired):
         return sign_in.first_sign_in(request)
+    if isinstance(refusal, ReauthenticationRequired):
+        return confirm.first_confirm(request)
     absent_or_foreign = isinstance(refusal, NotFound)
     return render.refusal(refusal, "" if absent_or_foreign else request_id(request.scope))
 
@@ -112,10 +114,14 @@ router = Router(
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
         Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS, *access.handlers()]),
+        *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS),
         *(
             assets.static,
             sign_in.sign_in_form,
             sign_in.sign_in,
+            sign_in.second_step,
+            sign_in.forgot_form,
+            sign_in.forgot,
             sign_in.welcome_form,
             sign_in.welcome,
             sign_in.sign_out,

@@ -1,7 +1,7 @@
 """/v1/tenants/{tenant}/audit-events: who did what, for the tenant's own eyes, and the proof that it is unaltered."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from litestar import Controller, get
 from litestar.di import NamedDependency, Provide
@@ -22,7 +22,10 @@ from controlplane.http.paths import identity
 from controlplane.http.tenant_api.filters import SPAN, Span, word
 from controlplane.kit.ids import text_id
 
-Outcome = Literal["success", "denied"]
+Outcome: TypeAlias = Literal["success", "denied"]
+
+By: TypeAlias = Annotated[str | None, QueryParameter(name="actor")]
+"""Under its own name it would be the one who asks."""
 
 JSON_LINES: Final = "application/jsonl"
 LINES: Final = 5_000
@@ -100,7 +103,7 @@ class VerificationView(Struct, frozen=True, kw_only=True):
 def provide_filters(
     span: NamedDependency[Span],
     action: FromQuery[str | None] = None,
-    actor: FromQuery[str | None] = None,
+    by: By = None,
     target: FromQuery[str | None] = None,
     outcome: FromQuery[Outcome | None] = None,
 ) -> Filters:
@@ -110,7 +113,7 @@ def provide_filters(
     """
     return Filters(
         action=word("action", action),
-        actor=word("actor", actor),
+        actor=word("actor", by),
         target=word("target", target),
         outcome=outcome,
         since=span.since,
