@@ -12,9 +12,6 @@ from controlplane.db.schema.audit import (
     platform_audit_events,
     platform_audit_heads,
 )
-from controlplane.db.schema.base import (
-    metadata,
-)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -39,6 +36,9 @@ from controlplane.db.schema.roles import (
     role_assignments,
     roles,
     service_accounts,
+)
+from controlplane.db.schema.shapes import (
+    metadata,
 )
 from controlplane.db.schema.tenants import (
     agents,
