@@ -48,8 +48,8 @@ class Company:
         self._newest_group = None
         self.factory: dict[str, Callable[[], Awaitable[str]]] = {
             "tenant": self._tenant,
-            "actor": self._key,
             "agent": self._agent,
+            "actor": self._key,
             "assignment": self._assignment,
             "group": self._group,
             "role": self._role,
@@ -102,6 +102,20 @@ class Company:
             key, _ = await api_keys.for_automation(tx, SHELL, bytes(32), CANARY)
         return text_id("key", key.id)
 
+    async def _event(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            await projects.create(tx, SHELL, f"{CANARY}-{next(serial)}", CANARY, "dev")
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            [event] = await audit.listing(tx, limit=1)
+        return text_id("aud", event.id)
+
+    async def _invitation(self):
+        letterhead = Letterhead(public_url="http://test", pepper=bytes(32))
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            email = f"{CANARY}-{next(serial)}@example.com"
+            made = await invitations.create(tx, SHELL, letterhead, email, "viewer")
+        return text_id("inv", made.id)
+
     async def _role(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             role = await roles.create(tx, SHELL, f"{CANARY}-{next(serial)}", ["run:read"])
@@ -125,19 +139,6 @@ class Company:
             holder, viewer = Holder("service-account", account.id), await roles.named(tx, "viewer")
             assignment = await assignments.assign(tx, SHELL, holder, viewer)
         return text_id("asg", assignment.id)
-
-    async def _invitation(self):
-        letterhead = Letterhead(public_url="http://test", pepper=bytes(32))
-        async with self._db.tenant(self.tenant.tenant_id) as tx:
-            made = await invitations.create(tx, SHELL, letterhead, f"{CANARY}-{next(serial)}@example.com", "viewer")
-        return text_id("inv", made.id)
-
-    async def _event(self):
-        async with self._db.tenant(self.tenant.tenant_id) as tx:
-            await projects.create(tx, SHELL, f"{CANARY}-{next(serial)}", CANARY, "dev")
-        async with self._db.tenant(self.tenant.tenant_id) as tx:
-            [event] = await audit.listing(tx, limit=1)
-        return text_id("aud", event.id)
 
     async def _token(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:

@@ -58,7 +58,7 @@ async def test_somebody_without_an_account_joins_with_a_password(client, invite,
     assert shown.json() == expected
     assert (joined.status_code, joined.json()) == (200, {"tenant": "acme", "role": "developer"})
     me = (await client.get("/v1/me")).json()
-    assert (me["email"], me["name"], me["tenants"][0]["role"]) == (NEW, "Nora New", "developer")
+    assert (me["email"], me["name"], me["tenants"][0]["roles"]) == (NEW, "Nora New", ["developer"])
     [invitation] = (await call("GET")).json()["data"]
     assert (invitation["status"], invitation["accepted_at"]) == ("accepted", "2026-01-01T00:00:00.000Z")
 
