@@ -18,10 +18,20 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
-from controlplane.db.schema.base import (
-    metadata,
+from controlplane.db.schema.identity import (
+    ceremonies,
+    invitations,
+    mails,
+    passkeys,
+    password_requests,
+    platform_mails,
+    recovery_codes,
+    totps,
 )
-from controlplane.db.schema.keys import data_keys, platform_data_keys
+from controlplane.db.schema.keys import (
+    data_keys,
+    platform_data_keys,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -39,6 +49,16 @@ from controlplane.db.schema.projections import (
     runs,
     sessions,
     sync_batches,
+)
+from controlplane.db.schema.roles import (
+    group_members,
+    groups,
+    role_assignments,
+    roles,
+    service_accounts,
+)
+from controlplane.db.schema.shapes import (
+    metadata,
 )
 from controlplane.db.schema.tenants import (
     agents,
@@ -67,24 +87,36 @@ __all__ = [
     "audit_streams",
     "audit_verdicts",
     "browser_sessions",
+    "ceremonies",
     "checkpoints",
     "chore_leases",
     "cost_entries",
     "data_keys",
+    "group_members",
+    "groups",
+    "invitations",
     "join_tokens",
+    "mails",
     "metadata",
     "operator_keys",
     "operators",
+    "passkeys",
+    "password_requests",
     "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
     "platform_audit_streams",
     "platform_data_keys",
+    "platform_mails",
     "projects",
+    "recovery_codes",
+    "role_assignments",
+    "roles",
     "routes",
     "runs",
     "runtime_reports",
     "runtimes",
+    "service_accounts",
     "sessions",
     "sign_in_links",
     "store",
@@ -92,6 +124,7 @@ __all__ = [
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "totps",
     "users",
 ]
 
