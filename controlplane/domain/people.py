@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from controlplane.db import schema as t
-from controlplane.db.database import PlatformTx, TenantTx
+from controlplane.db.database import Database, PlatformTx, TenantTx, inside
 from controlplane.domain import assignments, audit, holdings, letters, mails, roles
 from controlplane.domain.audit import Actor
 from controlplane.domain.grants import EVERYWHERE, Grant, Limit
@@ -244,9 +244,9 @@ async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str, limi
     return added[0]
 
 
-async def enter(tx: TenantTx, account_id: AccountId) -> Entrance | None:
-    """The tenant of *tx*, and what this person is in it; in one statement. None: there is no such tenant."""
-    found = await tx.query(_Entering, ENTER, tenant_id=tx.tenant_id, account_id=account_id)
+async def enter(db: Database, tenant_id: TenantId, account_id: AccountId) -> Entrance | None:
+    """A tenant, and what this person is in it; in one statement, without a transaction. None: there is no such tenant."""
+    found = await db.glance(tenant_id, _Entering, ENTER, account_id=account_id)
     if not found:
         return None
     [row] = found
@@ -292,17 +292,18 @@ async def tenants_of(tx: PlatformTx, account_id: AccountId) -> list[TenantId]:
     return [row.tenant_id for row in await tx.all(_Knock, ordered)]
 
 
-ENTER: Final = holdings.with_grants(
-    """
+ENTER: Final = inside(
+    "tenant, user_id, grants",
+    holdings.with_grants("""
     SELECT CAST(to_json(t) AS text) AS tenant, h.user_id, CAST(g.grants AS text) AS grants
     FROM tenants t
     LEFT JOIN (
         SELECT tenant_id, id AS user_id, CAST(NULL AS uuid) AS service_account_id FROM users
-        WHERE tenant_id = :tenant_id AND account_id = :account_id AND status = 'active'
+        WHERE tenant_id = entered.tenant_id AND account_id = :account_id AND status = 'active'
     ) h ON h.tenant_id = t.tenant_id
     CROSS JOIN LATERAL ({grants}) g
-    WHERE t.tenant_id = :tenant_id
-    """
+    WHERE t.tenant_id = entered.tenant_id
+    """),
 )
 
 

@@ -165,8 +165,7 @@ async def _entered(connection: Connection, person: Person, reference: str) -> tu
     tenant_id = await tenants.find(db, reference)
     if tenant_id is None:
         raise NotFound
-    async with db.tenant(tenant_id) as tx:
-        found = await people.enter(tx, person.account_id)
+    found = await people.enter(db, tenant_id, person.account_id)
     if found is None:
         raise NotFound
     return replace(person, tenant=found.tenant, user_id=found.user_id, grants=found.grants), found.tenant
