@@ -58,7 +58,8 @@ def run() -> dict[str, object]:
 async def _measure(admin_url: str) -> Took:
     urls = await roles.prepare(admin_url, "bench")
     await upgrade.upgrade(urls.owner)
-    db, keyring = Database(urls.app), keys.new()
+    keyring = keys.new()
+    db = Database(urls.app, sealing=keys.sealing(keyring))
     tenant_id = await history.write(db, rows=RUNS, months=MONTHS, tenant="acme")
     await history.write(db, rows=RUNS, months=MONTHS, tenant="other")
     await _analyze(admin_url.removesuffix("/postgres") + "/bench")

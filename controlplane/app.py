@@ -74,7 +74,8 @@ def from_environment() -> Litestar:
     given = settings.read(os.environ)
     assert given.database_url is not None, "whoever starts a replica names its database"
     redis = Redis.from_url(given.redis_url) if given.redis_url else None
-    return build(Database(given.database_url), keys.read(given.kek, os.environ), given, redis=redis)
+    keyring = keys.read(given.kek, os.environ)
+    return build(Database(given.database_url, sealing=keys.sealing(keyring)), keyring, given, redis=redis)
 
 
 def documented() -> dict[str, object]:

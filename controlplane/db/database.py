@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from controlplane.db import schema as t
 from controlplane.kit.clock import Clock, wall_clock
 from controlplane.kit.ids import TenantId, new_id
+from controlplane.kit.sealing import Sealing
 
 Row = TypeVar("Row", bound=Struct)
 
@@ -75,8 +76,10 @@ class Tx:
 class WritingTx(Tx):
     """A transaction that may change something, and then says so in the audit log."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, now: datetime, sealing: Sealing | None) -> None:
         super().__init__(connection, now)
+        self.sealing = sealing
+        """What :mod:`controlplane.domain.keys` seals with; None where nobody gave the database master keys."""
         self._before_commit: list[Callable[[], Awaitable[None]]] = []
         self._changed: set[str] = set()
         self.audited = False
@@ -122,8 +125,10 @@ class TenantTx(WritingTx):
     these and others (row-level security).
     """
 
-    def __init__(self, connection: AsyncConnection, now: datetime, tenant_id: TenantId) -> None:
-        super().__init__(connection, now)
+    def __init__(
+        self, connection: AsyncConnection, now: datetime, sealing: Sealing | None, tenant_id: TenantId
+    ) -> None:
+        super().__init__(connection, now, sealing)
         self.tenant_id = tenant_id
 
     def select(self, table: Table) -> Select[Any]:
@@ -159,6 +164,10 @@ class PlatformTx(WritingTx):
         return delete(_platform(table))
 
 
+ScopedTx: TypeAlias = TenantTx | PlatformTx
+"""A transaction that writes, and whose rows belong to one tenant or to the platform."""
+
+
 class OperatorTx(Tx):
     """A transaction that sees every tenant and changes nothing.
 
@@ -171,13 +180,17 @@ class OperatorTx(Tx):
 
 
 class Database:
-    def __init__(self, url: str, clock: Clock = wall_clock, *, pool_size: int = 10) -> None:
+    def __init__(
+        self, url: str, clock: Clock = wall_clock, *, sealing: Sealing | None = None, pool_size: int = 10
+    ) -> None:
         """
         Args:
             url: ``postgresql://`` of the role ``cp_app``, which owns nothing.
+            sealing: The master keys; None where nothing sealed is read or written.
             pool_size: Connections kept; as many again are opened for a peak.
         """
         self.clock = clock
+        self._sealing = sealing
         self._routes: dict[tuple[str, bytes], TenantId] = {}
         self._engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
@@ -207,7 +220,7 @@ class Database:
     async def tenant(self, tenant_id: TenantId) -> AsyncIterator[TenantTx]:
         async with self._engine.begin() as connection:
             await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
-            tx = TenantTx(connection, self.clock(), tenant_id)
+            tx = TenantTx(connection, self.clock(), self._sealing, tenant_id)
             yield tx
             await tx.finish()
 
@@ -220,7 +233,7 @@ class Database:
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[PlatformTx]:
         async with self._engine.begin() as connection:
-            tx = PlatformTx(connection, self.clock())
+            tx = PlatformTx(connection, self.clock(), self._sealing)
             yield tx
             await tx.finish()
 

@@ -15,6 +15,7 @@ from controlplane.db.schema.audit import (
 from controlplane.db.schema.base import (
     metadata,
 )
+from controlplane.db.schema.keys import data_keys, platform_data_keys
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -59,12 +60,14 @@ __all__ = [
     "checkpoints",
     "chore_leases",
     "cost_entries",
+    "data_keys",
     "join_tokens",
     "metadata",
     "operator_keys",
     "operators",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_data_keys",
     "projects",
     "routes",
     "runs",

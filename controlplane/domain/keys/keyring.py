@@ -1,4 +1,4 @@
-"""The keys below everything: what the master keys derive, and the file they live in."""
+"""The keyring: the master keys, what is derived from them, and the file they live in."""
 
 import base64
 import os
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 from controlplane.kit.problems import Refusal
+from controlplane.kit.sealing import Sealing
 
 KEY_BYTES = 32
 
@@ -87,6 +88,11 @@ def write(path: Path, keyring: Keyring) -> None:
 def derived(keyring: Keyring, key_id: str, purpose: str) -> bytes:
     """32 bytes for one purpose only (HKDF-SHA-256, RFC 5869): no key is ever used for two."""
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode()).derive(keyring.keys[key_id])
+
+
+def sealing(keyring: Keyring) -> Sealing:
+    """What data keys are wrapped and unwrapped with, for a process to keep."""
+    return Sealing({key_id: derived(keyring, key_id, "cp.kek.v1") for key_id in keyring.keys}, keyring.current)
 
 
 def cursor_key(keyring: Keyring) -> bytes:
