@@ -35,7 +35,7 @@ UNAUDITED = frozenset(
         *t.PARTITIONED,
         *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
-        t.platform_audit_heads,
+        *(t.platform_audit_heads, t.exports, t.export_parts, t.purge_steps),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
@@ -164,6 +164,20 @@ class PlatformTx(WritingTx):
         return delete(_platform(table))
 
 
+class SnapshotTx(Tx):
+    """Sees one tenant as it is at one instant, however long it looks, and changes nothing."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime, tenant_id: TenantId) -> None:
+        super().__init__(connection, now)
+        self.tenant_id = tenant_id
+
+    async def stream(self, statement: TextClause, at_once: int) -> AsyncIterator[Sequence[Any]]:
+        """The only column of *statement*, *at_once* rows at a time; ``:tenant_id`` in it is this tenant."""
+        async with self._connection.stream_scalars(statement, {"tenant_id": self.tenant_id}) as found:
+            async for rows in found.partitions(at_once):
+                yield rows
+
+
 ScopedTx: TypeAlias = TenantTx | PlatformTx
 """A transaction that writes, and whose rows belong to one tenant or to the platform."""
 
@@ -236,6 +250,15 @@ class Database:
             tx = PlatformTx(connection, self.clock(), self._sealing)
             yield tx
             await tx.finish()
+
+    @asynccontextmanager
+    async def snapshot(self, tenant_id: TenantId) -> AsyncIterator[SnapshotTx]:
+        """A transaction that goes on seeing the tenant as it is now."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.begin():
+                await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
+                yield SnapshotTx(connection, self.clock(), tenant_id)
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit
+from controlplane.domain import audit, quotas
 from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import ROLES, ApiKey, UnknownRole
 from controlplane.domain.tenants import Tenant
@@ -81,10 +81,12 @@ async def create(
 
     Raises:
         UnknownRole, LifetimeInvalid: If there is no such role, or no such lifetime.
+        QuotaExceeded: If the tenant has as many keys as it may have.
     """
     if role not in ROLES:
         raise UnknownRole(role)
     check_lifetime(lifetime)
+    await quotas.take(tx, "api_keys")
     secret = tokens.mint(KIND)
     key_hash = tokens.fingerprint(pepper, secret)
     [key] = await tx.take(
@@ -152,6 +154,7 @@ async def revoke(tx: TenantTx, actor: Actor, key_id: UUID) -> None:
     key = await get(tx, key_id)
     if key.revoked_at is None:
         await tx.run(tx.update(t.api_keys).where(t.api_keys.c.id == key_id).values(revoked_at=tx.now))
+        await quotas.release(tx, "api_keys")
         audit.record(tx, actor, "api-key.revoked", _target(key.id))
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx, TenantTx
-from controlplane.domain import audit
+from controlplane.domain import audit, quotas
 from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import OPERATOR_ROLES, ROLES, UnknownRole
 from controlplane.kit.ids import AccountId, TenantId, UserId, new_id, text_id
@@ -176,9 +176,11 @@ async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str) -> U
     Raises:
         UnknownRole: If there is no such role.
         AlreadyMember: If they are in it, or another account with this address is.
+        QuotaExceeded: If the tenant has as many people as it may have.
     """
     if role not in ROLES:
         raise UnknownRole(role)
+    await quotas.take(tx, "users")
     added = await tx.take(
         User,
         tx.insert(t.users)

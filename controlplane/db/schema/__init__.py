@@ -16,6 +16,15 @@ from controlplane.db.schema.base import (
     metadata,
 )
 from controlplane.db.schema.keys import data_keys, platform_data_keys
+from controlplane.db.schema.lifecycle import (
+    export_parts,
+    exports,
+    limit_overrides,
+    plan_limits,
+    purge_steps,
+    tombstones,
+    usage_counters,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -61,14 +70,19 @@ __all__ = [
     "chore_leases",
     "cost_entries",
     "data_keys",
+    "export_parts",
+    "exports",
     "join_tokens",
+    "limit_overrides",
     "metadata",
     "operator_keys",
     "operators",
+    "plan_limits",
     "platform_audit_events",
     "platform_audit_heads",
     "platform_data_keys",
     "projects",
+    "purge_steps",
     "routes",
     "runs",
     "runtime_reports",
@@ -80,6 +94,8 @@ __all__ = [
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "tombstones",
+    "usage_counters",
     "users",
 ]
 
@@ -89,3 +105,6 @@ PLATFORM: Final = frozenset(
     table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants)
 )
 """The tables that a ``PlatformTx`` may name. The two with a tenant route to it and hold nothing else."""
+
+TENANTS: Final = tuple(table for table in metadata.sorted_tables if table.name not in PLATFORM)
+"""The tables that hold what tenants have, in an order in which rows can be written; the other way round they go."""
