@@ -72,6 +72,12 @@ class Tx:
     async def scalar(self, statement: Select[Any]) -> Any:
         return await self._connection.scalar(statement)
 
+    async def stream(self, statement: TextClause, at_once: int, **values: object) -> AsyncIterator[Sequence[Any]]:
+        """The only column of *statement*, *at_once* rows at a time and no more of them in memory."""
+        async with self._connection.stream_scalars(statement, values) as found:
+            async for rows in found.partitions(at_once):
+                yield rows
+
 
 class WritingTx(Tx):
     """A transaction that may change something, and then says so in the audit log."""
@@ -170,12 +176,6 @@ class SnapshotTx(Tx):
     def __init__(self, connection: AsyncConnection, now: datetime, tenant_id: TenantId) -> None:
         super().__init__(connection, now)
         self.tenant_id = tenant_id
-
-    async def stream(self, statement: TextClause, at_once: int) -> AsyncIterator[Sequence[Any]]:
-        """The only column of *statement*, *at_once* rows at a time; ``:tenant_id`` in it is this tenant."""
-        async with self._connection.stream_scalars(statement, {"tenant_id": self.tenant_id}) as found:
-            async for rows in found.partitions(at_once):
-                yield rows
 
 
 ScopedTx: TypeAlias = TenantTx | PlatformTx

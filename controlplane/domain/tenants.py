@@ -224,8 +224,10 @@ async def resume(tx: TenantTx, actor: Actor) -> Tenant:
 
 
 async def activate(tx: TenantTx, actor: Actor) -> Tenant:
-    """Serve a tenant whose import has finished."""
-    return await _turn(tx, actor, "activate")
+    """Serve a tenant whose import has finished. It stands in the platform's log: the tenant's own came along as it was."""
+    tenant = await _turn(tx, actor, "activate")
+    tx.audited = True
+    return tenant
 
 
 async def delete(tx: TenantTx, actor: Actor, grace: timedelta) -> Tenant:
@@ -273,13 +275,13 @@ async def _turn(tx: TenantTx, actor: Actor, act: Act, **more: object) -> Tenant:
     by = actor.id or actor.kind
     turned = {"status": after, "status_before": now.status, "status_by": by, "status_since": tx.now}
     [tenant] = await tx.take(Tenant, tx.update(t.tenants).values(**turned, **more))
-    audit.record(tx, actor, AUDITED[act], _target(tx), before=now.status)
+    if action := AUDITED.get(act):
+        audit.record(tx, actor, action, _target(tx), before=now.status)
     return tenant
 
 
 AUDITED: Final[Mapping[Act, str]] = MappingProxyType(
     {
-        "activate": "tenant.activated",
         "suspend": "tenant.suspended",
         "resume": "tenant.resumed",
         "delete": "tenant.deleted",
@@ -287,7 +289,7 @@ AUDITED: Final[Mapping[Act, str]] = MappingProxyType(
         "purge": "tenant.purge-began",
     }
 )
-"""What each act is called in the tenant's own log; its burial stands in the platform's, as it has none any more."""
+"""What acts are called in the tenant's own log. Its import and its burial stand in the platform's."""
 
 
 def _checked_name(name: str) -> str:

@@ -42,8 +42,8 @@ CREATE TABLE exports (
     finished_at timestamptz,
     expires_at timestamptz,
     rows bigint NOT NULL,
-    bytes bigint NOT NULL,
-    manifest_hash bytea,
+    size_bytes bigint NOT NULL,
+    manifest_sha256 text,
     CONSTRAINT pk_exports PRIMARY KEY (tenant_id, id),
     CONSTRAINT fk_exports_tenant_id FOREIGN KEY(tenant_id) REFERENCES tenants (tenant_id) ON DELETE CASCADE
 );

@@ -55,8 +55,8 @@ exports = tenant_table(
     Column("finished_at", Instant),
     Column("expires_at", Instant),
     Column("rows", BigInteger, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("manifest_hash", LargeBinary),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("manifest_sha256", Text),
     Index(None, "state"),
 )
 """``state``: ``waiting``, ``writing``, ``ready``, ``expired``."""
