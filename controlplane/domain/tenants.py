@@ -249,7 +249,14 @@ async def begin_purge(tx: TenantTx, actor: Actor) -> Tenant:
     tenant = await get(tx)
     if tenant.status == "pending_deletion" and (tenant.purge_at is None or tenant.purge_at > tx.now):
         raise TransitionRefused("purge", "pending_deletion and its grace is not over")
-    return await _turn(tx, actor, "purge")
+    return await _turn(tx, actor, "purge", status_by=tenant.status_by)
+
+
+async def bury(tx: TenantTx, actor: Actor) -> Tenant:
+    """Nothing is left but that there was one. It stands in the platform's log: the tenant has none any more."""
+    tenant = await _turn(tx, actor, "bury", slug="", name="", status_reason="", status_message="")
+    tx.audited = True
+    return tenant
 
 
 def not_served(tenant: Tenant) -> Refusal:
@@ -274,7 +281,7 @@ async def _turn(tx: TenantTx, actor: Actor, act: Act, **more: object) -> Tenant:
         after = now.status_before
     by = actor.id or actor.kind
     turned = {"status": after, "status_before": now.status, "status_by": by, "status_since": tx.now}
-    [tenant] = await tx.take(Tenant, tx.update(t.tenants).values(**turned, **more))
+    [tenant] = await tx.take(Tenant, tx.update(t.tenants).values({**turned, **more}))
     if action := AUDITED.get(act):
         audit.record(tx, actor, action, _target(tx), before=now.status)
     return tenant
