@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -19,7 +20,7 @@ from controlplane.chores import all as every_chore
 from controlplane.chores import loop
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import keys
+from controlplane.domain import keys, tombstones
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
@@ -86,8 +87,9 @@ def documented() -> dict[str, object]:
 class Parts:
     """What the requests and the chores of one process share."""
 
-    def __init__(self, db: Database, keyring: Keyring, redis: Redis | None) -> None:
+    def __init__(self, db: Database, keyring: Keyring, given: Settings, redis: Redis | None) -> None:
         self.db, self.keyring, self.redis = db, keyring, redis
+        self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
@@ -96,7 +98,7 @@ class Parts:
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
 
     def chores(self) -> Sequence[loop.Chore]:
-        return every_chore.chores(self.db, self.presence, self.partitions)
+        return every_chore.chores(self.db, self.presence, self.partitions, self.keyring, self.tombstones)
 
     def dependencies(self) -> dict[str, Provide]:
         """What handlers ask for by name."""
@@ -152,7 +154,7 @@ def build(
         redis: Shared by the replicas; None: this is the only one.
         with_chores: False where a test does them itself.
     """
-    parts = Parts(db, keyring, redis)
+    parts = Parts(db, keyring, given, redis)
     app = Litestar(
         route_handlers=ROUTERS,
         guards=[authorize.authorize],
@@ -183,6 +185,7 @@ def _outside(given: Settings) -> dict[str, object]:
         "session_cookie": cookie_for(given.public_url),
         "metrics_token": Secret(given.metrics_token) if given.metrics_token else None,
         "trusted_proxies": given.proxies(),
+        "deletion_grace": given.grace(),
     }
 
 

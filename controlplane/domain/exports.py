@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from controlplane.db import schema as t
-from controlplane.db.database import Database, TenantTx
+from controlplane.db.database import Database, OperatorTx, TenantTx
 from controlplane.domain import archives, audit
 from controlplane.domain.archives import Manifest
 from controlplane.domain.audit import Actor
@@ -134,7 +134,7 @@ async def discard(tx: TenantTx, actor: Actor, export_id: UUID) -> None:
         NotFound: If this tenant has no such export.
     """
     if (await get(tx, export_id)).state != "expired":
-        await _expire(tx, export_id)
+        await expire(tx, export_id)
         audit.record(tx, actor, "export.discarded", _target(ExportId(export_id)))
 
 
@@ -150,13 +150,14 @@ async def parts(db: Database, tenant_id: TenantId, export_id: ExportId) -> Async
         number += 1
 
 
-async def write_waiting(db: Database) -> int:
-    """Write every archive that was asked for, one after the other; one that was cut short is begun again."""
-    async with db.operator() as look:
-        waiting = await look.query(Due, WAITING)
-    for due in waiting:
-        await write(db, due)
-    return len(waiting)
+async def waiting(look: OperatorTx) -> list[Due]:
+    """Archives that were asked for, and those whose writing was cut short."""
+    return await look.query(Due, WAITING)
+
+
+async def over(look: OperatorTx) -> list[Due]:
+    """Archives whose time is over."""
+    return await look.query(Due, EXPIRED, now=look.now)
 
 
 async def write(db: Database, due: Due) -> Manifest:
@@ -178,17 +179,8 @@ async def write(db: Database, due: Due) -> Manifest:
     return manifest
 
 
-async def expire(db: Database) -> int:
-    """Delete archives whose time is over, and return how many."""
-    async with db.operator() as look:
-        over = await look.query(Due, EXPIRED, now=look.now)
-    for due in over:
-        async with db.tenant(due.tenant_id) as tx:
-            await _expire(tx, due.id)
-    return len(over)
-
-
-async def _expire(tx: TenantTx, export_id: UUID) -> None:
+async def expire(tx: TenantTx, export_id: UUID) -> None:
+    """Delete an archive's bytes; that there was one stays."""
     await tx.run(tx.delete(t.export_parts).where(t.export_parts.c.export_id == export_id))
     await tx.run(tx.update(t.exports).where(t.exports.c.id == export_id).values(state="expired"))
 

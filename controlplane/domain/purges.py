@@ -5,7 +5,7 @@ goes on where it was. Data keys go last, and what a backup still holds is dealt 
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 from sqlalchemy import Table, Text, TextClause, text
 
 from controlplane.db import schema as t
-from controlplane.db.database import Database, PlatformTx
+from controlplane.db.database import Database, OperatorTx, PlatformTx
 from controlplane.domain import audit, certificates, keys, tenants
 from controlplane.domain.audit import Actor
 from controlplane.domain.certificates import Certificate, Facts, Purged
@@ -71,15 +71,14 @@ def order() -> Sequence[Table]:
     return sorted(tables, key=lambda table: LAST.index(table.name) if table.name in LAST else -1)
 
 
-async def due(db: Database) -> list[TenantId]:
+async def due(look: OperatorTx) -> list[TenantId]:
     """The tenants whose time is over, and those whose purge has begun."""
-    async with db.operator() as look:
-        return [each.tenant_id for each in await look.query(Due, DUE, now=look.now)]
+    return [each.tenant_id for each in await look.query(Due, DUE, now=look.now)]
 
 
 async def purge(
     db: Database, keyring: Keyring, actor: Actor, tenant_id: TenantId, *, rows_at_once: int = ROWS_AT_ONCE
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """Destroy what the tenant has, as far as it is still there; yields what was done after each commit.
 
     Raises:
