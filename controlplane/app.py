@@ -25,6 +25,7 @@ from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
 from controlplane.http import authentication, authorize, headers, health, me, openapi, principals, problems, proof
+from controlplane.http.allowance import Allowances
 from controlplane.http.authorize import Surface
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
@@ -121,6 +122,7 @@ class Parts:
             "keyring": self.keyring,
             "access_tokens": self.access_tokens,
             "authentication": AUTHENTICATION,
+            "allowances": Allowances(self.db, self.limiter),
             "authorizer": Authorizer(),
             "cursor_key": keys.cursor_key(self.keyring),
             "limiter": self.limiter,

@@ -189,9 +189,21 @@ async def get(tx: TenantTx) -> Tenant:
     return tenant
 
 
-async def listing(tx: OperatorTx, *, after: UUID | None, limit: int) -> list[Tenant]:
-    """Every tenant, newest first, from just before *after* on."""
+async def listing(
+    tx: OperatorTx, *, after: UUID | None, limit: int, status: Status | None = None, q: str | None = None
+) -> list[Tenant]:
+    """Every tenant, newest first, from just before *after* on.
+
+    Args:
+        status: Only those in this state.
+        q: The start of a slug or a part of a name, in any case.
+    """
     wanted = tx.select(t.tenants)
+    if status is not None:
+        wanted = wanted.where(t.tenants.c.status == status)
+    if q:
+        by_slug = t.tenants.c.slug.startswith(q.lower(), autoescape=True)
+        wanted = wanted.where(by_slug | t.tenants.c.name.icontains(q, autoescape=True))
     if after is not None:
         wanted = wanted.where(t.tenants.c.tenant_id < after)
     return await tx.all(Tenant, wanted.order_by(t.tenants.c.tenant_id.desc()).limit(limit))

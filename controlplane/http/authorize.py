@@ -19,7 +19,7 @@ from controlplane.domain.permissions import (
     Principal,
     Runtime,
 )
-from controlplane.domain.tenants import Tenant, TenantSuspended
+from controlplane.domain.tenants import Tenant
 from controlplane.http.problems import Invalid
 from controlplane.http.sessions import refuse_foreign_pages
 from controlplane.kit.problems import NotFound, Refusal
@@ -56,15 +56,17 @@ class Rule(Struct, frozen=True, kw_only=True):
     surface: Surface | None = None
     permission: str | None = None
     """None: being who one is, is enough; never at the tenant's and the operators' surface."""
+    unserved: bool = False
+    """Also while the tenant is suspended or waits for its deletion: to see why, to export, to take it back."""
     open_because: str = ""
     """Not empty: anybody may, without any credential, for this reason."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
 
 
-def rule(surface: Surface, permission: str | None = None) -> dict[str, Rule]:
+def rule(surface: Surface, permission: str | None = None, *, unserved: bool = False) -> dict[str, Rule]:
     """``@get("/", opt=rule(Surface.TENANT, "run:read"))``."""
-    return {"rule": Rule(surface=surface, permission=permission)}
+    return {"rule": Rule(surface=surface, permission=permission, unserved=unserved)}
 
 
 def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
@@ -108,7 +110,10 @@ async def _authorize(connection: Connection, its: Rule) -> None:
         raise NotFound
     reference = connection.path_params.get(TENANT_PARAMETER)
     if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
-        principal = await _in_tenant(connection, principal, reference, its.surface)
+        principal, tenant = await _in_tenant(connection, principal, reference, its.surface)
+        await _check_served(connection, its, principal, tenant)
+        if its.surface is Surface.TENANT:
+            await state.allowances.spend(connection, principal, tenant.tenant_id)
     elif isinstance(principal, Runtime):
         connection.state.tenant_id = principal.tenant_id
     connection.scope["user"] = principal
@@ -119,7 +124,9 @@ async def _authorize(connection: Connection, its: Rule) -> None:
         raise PermissionDenied(its.permission)
 
 
-async def _in_tenant(connection: Connection, principal: Principal, reference: str, surface: Surface) -> Principal:
+async def _in_tenant(
+    connection: Connection, principal: Principal, reference: str, surface: Surface
+) -> tuple[Principal, Tenant]:
     """*principal* bound to the tenant in the path. A foreign one is answered like an absent one."""
     if isinstance(principal, ApiKey):
         if not principal.tenant.is_named(reference):
@@ -130,10 +137,24 @@ async def _in_tenant(connection: Connection, principal: Principal, reference: st
         principal, tenant = await _entered(connection, principal, reference)
         if principal.role is None and (surface is not Surface.CONSOLE or principal.operator_role is None):
             raise NotFound
-    if tenant.status != "active" and not (isinstance(principal, Person) and principal.role is None):
-        raise TenantSuspended
     connection.state.tenant_id = tenant.tenant_id
-    return principal
+    return principal, tenant
+
+
+async def _check_served(connection: Connection, its: Rule, principal: Principal, tenant: Tenant) -> None:
+    """Operators look into any tenant that still has something; its own people into one that is served.
+
+    Raises:
+        Refusal: 403 with why it is not, 404 once it is gone.
+    """
+    if tenant.status == "active":
+        return
+    if tenant.status not in tenants.GONE:
+        is_operator = isinstance(principal, Person) and principal.role is None
+        if is_operator or its.unserved:
+            return
+    async with connection.app.state.db.tenant(tenant.tenant_id) as tx:
+        raise tenants.not_served(await tenants.get(tx))
 
 
 async def _entered(connection: Connection, person: Person, reference: str) -> tuple[Person, Tenant]:

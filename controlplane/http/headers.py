@@ -37,5 +37,7 @@ async def complete(message: Message, scope: Scope) -> None:
     headers["Request-Id"] = request_id(scope)
     if dict(scope).get("method") == "OPTIONS" and "allow" in headers:  # Litestar names one handler's methods only
         headers["Allow"] = scope["litestar_app"].state.methods[scope["path_template"]]
+    for name, value in dict(scope["state"]).get("rate_limit_headers", {}).items():
+        headers[name] = value
     for name, value in {**CAREFUL, **PRIVATE}.items():
         headers.setdefault(name, value)
