@@ -5,6 +5,7 @@ import sys
 import click
 import msgspec
 
+from controlplane.cli import leaving
 from controlplane.cli.api_key import api_key
 from controlplane.cli.db import db
 from controlplane.cli.doctor import doctor
@@ -33,6 +34,9 @@ class InOrder(click.Group):
 def program() -> None:
     """The control plane: what no single runtime can hold, for all of them."""
 
+
+for command in leaving.COMMANDS:
+    tenant.add_command(command)
 
 for command in (up, serve, db, operator, tenant, api_key, join_token, openapi, doctor):
     program.add_command(command)
