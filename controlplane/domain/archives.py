@@ -33,17 +33,27 @@ ROWS_AT_ONCE: Final = 500
 NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "tenants": "is tenant.jsonl, without what this installation has decided about it",
-        "audit_heads": "follows from the last audit event",
+        "audit_streams": "are about this installation's sinks",
+        "audit_verdicts": "are this installation's own findings",
         "usage_counters": "are counted again",
         "limit_overrides": "are agreed with the installation",
         "data_keys": "are wrapped for this installation",
+        "idempotency_records": "are answers of this installation",
+        "mails": "are on their way from here",
         "exports": "are about earlier archives",
         "export_parts": "are earlier archives",
     }
 )
 """Tables of a tenant that have no file of their own, and why."""
 
-SECRETS: Final = frozenset({("api_keys", "key_hash"), ("join_tokens", "token_hash"), ("runtimes", "join_nonce")})
+SECRETS: Final = frozenset(
+    {
+        ("api_keys", "key_hash"),
+        ("invitations", "token_hash"),
+        ("join_tokens", "token_hash"),
+        ("runtimes", "join_nonce"),
+    }
+)
 """Columns that stay behind. What comes along of a key is its history; it opens nothing anywhere else."""
 
 TEXT_OF_README: Final = """\

@@ -235,18 +235,13 @@ async def _fill(tx: TenantTx, archive: Archive, table: Table, accounts: dict[UUI
 
 
 async def _connect(tx: TenantTx) -> None:
-    """What follows from the rows: the audit chain goes on where it ended, runtimes and people find their way here."""
-    for statement in (AUDIT_HEAD, RUNTIME_ROUTES, KNOCKS):
+    """What follows from the rows: runtimes and people find their way here."""
+    for statement in (RUNTIME_ROUTES, KNOCKS):
         await tx.load(statement)
     [missing] = await tx.query(_Count, UNROUTED, tenant_id=tx.tenant_id)
     if missing.count:
         raise TenantExists("a runtime of it belongs to another tenant here")
 
-
-AUDIT_HEAD = text("""
-    INSERT INTO audit_heads (tenant_id, seq, hash)
-    SELECT tenant_id, seq, hash FROM audit_events WHERE tenant_id = :tenant_id ORDER BY seq DESC LIMIT 1
-""")
 
 RUNTIME_ROUTES = text("""
     INSERT INTO routes (kind, key, tenant_id)

@@ -12,22 +12,41 @@ MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
 TENANTS = ("limit_overrides", "usage_counters", "exports", "export_parts")
 PLATFORM = ("plan_limits", "purge_steps")
 
-UNTIL_PURGED = ("audit_events", "data_keys")
-"""What the application may delete in a purge only."""
-
 PURGED_ONLY = """
 CREATE FUNCTION refuse_unless_purging() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF current_user = 'cp_app' AND NOT EXISTS (
+    IF current_user = 'cp_audit_pruner' OR EXISTS (
         SELECT FROM tenants
-        WHERE tenant_id = (SELECT current_setting('app.tenant_id')::uuid) AND status = 'purging'
+        WHERE tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid AND status = 'purging'
     ) THEN
-        RAISE EXCEPTION '% goes when its tenant is purged, and not before', TG_TABLE_NAME;
+        RETURN NULL;
     END IF;
-    RETURN NULL;
+    IF TG_TABLE_NAME = 'audit_events' THEN
+        RAISE EXCEPTION 'audit events are deleted by retention only, and when their tenant is purged';
+    END IF;
+    RAISE EXCEPTION '% goes when its tenant is purged, and not before', TG_TABLE_NAME;
 END $$
 """
+
+FOR_THE_PURGE = """
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN
+        SELECT c.relname FROM pg_class c
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+        WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND NOT c.relispartition
+            AND c.relname <> 'tenants' AND NOT has_table_privilege('cp_app', c.oid, 'DELETE')
+    LOOP
+        EXECUTE format('DROP TRIGGER IF EXISTS kept ON %I', name);
+        EXECUTE format('CREATE TRIGGER purged_only AFTER DELETE ON %I EXECUTE FUNCTION refuse_unless_purging()', name);
+        EXECUTE format('GRANT DELETE ON %I TO cp_app', name);
+    END LOOP;
+END $$
+"""
+"""What the application could not delete so far it can delete in a purge, and only then."""
 
 
 def upgrade() -> None:
@@ -46,6 +65,4 @@ def upgrade() -> None:
     op.execute("GRANT SELECT (tenant_id, export_id, number) ON export_parts TO cp_operator")
     op.execute("GRANT SELECT, INSERT ON tombstones TO cp_app")
     op.execute(PURGED_ONLY)
-    for table in UNTIL_PURGED:
-        op.execute(f"GRANT DELETE ON {table} TO cp_app")
-        op.execute(f"CREATE TRIGGER purged_only BEFORE DELETE ON {table} EXECUTE FUNCTION refuse_unless_purging()")
+    op.execute(FOR_THE_PURGE)
