@@ -112,6 +112,14 @@ SHOWN = text("""
     ORDER BY k.place
 """)
 
+IN_USE: Final = text(
+    " UNION ALL ".join(
+        f"SELECT '{kind}' AS kind, ({counted.format(tenant='CAST(:tenant_id AS uuid)')}) AS used"
+        for kind, counted in COUNTED.items()
+    )
+)
+"""Counted now, whatever the counters say."""
+
 DRIFT: Final = text(
     " UNION ALL ".join(
         f"SELECT n.tenant_id, '{kind}' AS kind, c.used, ({counted.format(tenant='n.tenant_id')}) AS counted "  # noqa: S608

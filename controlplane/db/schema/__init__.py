@@ -12,9 +12,6 @@ from controlplane.db.schema.audit import (
     platform_audit_events,
     platform_audit_heads,
 )
-from controlplane.db.schema.base import (
-    metadata,
-)
 from controlplane.db.schema.keys import data_keys, platform_data_keys
 from controlplane.db.schema.lifecycle import (
     export_parts,
@@ -42,6 +39,9 @@ from controlplane.db.schema.projections import (
     runs,
     sessions,
     sync_batches,
+)
+from controlplane.db.schema.shapes import (
+    metadata,
 )
 from controlplane.db.schema.tenants import (
     agents,

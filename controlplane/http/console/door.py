@@ -13,8 +13,8 @@ from litestar.response import Redirect
 from controlplane.domain.permissions import AuthenticationRequired
 from controlplane.http import problems
 from controlplane.http.authorize import Surface, open_to_all, rule
-from controlplane.http.console import assets, finding, render, sign_in
-from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions
+from controlplane.http.console import acts, assets, finding, render, sign_in
+from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions, settings, tenants
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
 from controlplane.http.console.view import CONSOLE, home_of
@@ -50,8 +50,10 @@ ANYWHERE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/go", ACROSS, finding.go),
     ("/sessions/{session:str}", ACROSS, finding.session_anywhere),
     ("/runtimes/{runtime:str}", ACROSS, finding.runtime_anywhere),
+    ("/tenants", ACROSS, tenants.page),
+    ("/tenants/{target:str}", ACROSS, tenants.one),
 )
-"""From an id alone to its place, for operators."""
+"""From an id alone to its place, and the tenants themselves, for operators."""
 
 
 async def home(request: AnyRequest, screen: NamedDependency[Screen]) -> Response[Any]:
@@ -98,7 +100,15 @@ router = Router(
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
-        Router("/t/{tenant:str}", route_handlers=_hung([*PAGES, *ONE])),
+        Router("/tenants/{target:str}", route_handlers=acts.ABOUT_ONE),
+        Router(
+            "/t/{tenant:str}",
+            route_handlers=[
+                *_hung([*PAGES, *ONE]),
+                get("/settings", opt=rule(Surface.CONSOLE, "tenant:read", unserved=True))(settings.page),
+                Router("/settings", route_handlers=acts.ABOUT_ONES_OWN, dependencies=acts.IN_THE_TENANT),
+            ],
+        ),
         *(
             assets.static,
             sign_in.sign_in_form,

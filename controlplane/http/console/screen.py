@@ -1,13 +1,15 @@
 """What a page's handler needs in hand: who looks, the database, and how changes are heard of."""
 
+from datetime import timedelta
 from typing import Any
 
 from litestar import Request, Response
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.response import ServerSentEvent
 
 from controlplane.db.database import Database
-from controlplane.domain.permissions import Person
+from controlplane.domain.permissions import Authorizer, Person
 from controlplane.http import authorize
 from controlplane.http.console import live, render
 from controlplane.http.console.live import Feed
@@ -20,10 +22,16 @@ from controlplane.kit.wakeups import Wakeups
 class Screen:
     """One request's view of the console."""
 
-    def __init__(self, view: View, db: Database, feed: Feed) -> None:
+    def __init__(self, view: View, db: Database, feed: Feed, state: State) -> None:
         self.view = view
         self.db = db
+        self.grace: timedelta = state.deletion_grace
         self._feed = feed
+        self._authorizer: Authorizer = state.authorizer
+
+    def may(self, permission: str) -> bool:
+        """Whether whoever looks holds it: what they may not do is not offered."""
+        return self._authorizer.decide(self.view.person, permission).allow
 
     async def show(self, page: Page) -> Response[str]:
         return await render.whole(self.db, self.view, page)
@@ -51,4 +59,4 @@ async def provide_screen(
             return False
         return True
 
-    return Screen(view, db, Feed(wakeups, state.streams, allowed))
+    return Screen(view, db, Feed(wakeups, state.streams, allowed), state)
