@@ -11,8 +11,9 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from controlplane.domain.permissions import AuthenticationRequired
+from controlplane.domain.tenants import TenantPendingDeletion, TenantSuspended
 from controlplane.http import problems
-from controlplane.http.authorize import Surface, open_to_all, rule
+from controlplane.http.authorize import TENANT_PARAMETER, Surface, open_to_all, rule
 from controlplane.http.console import acts, assets, finding, render, sign_in
 from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions, settings, tenants
 from controlplane.http.console.screen import Screen, provide_screen
@@ -77,6 +78,9 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
         return problems.refuse(request, refusal)
     if isinstance(refusal, AuthenticationRequired):
         return sign_in.first_sign_in(request)
+    if isinstance(refusal, TenantSuspended | TenantPendingDeletion):
+        onward = f"{home_of(str(request.path_params[TENANT_PARAMETER]))}/settings"
+        return render.refusal(refusal, said=refusal.detail, onward=onward)
     absent_or_foreign = isinstance(refusal, NotFound)
     return render.refusal(refusal, "" if absent_or_foreign else request_id(request.scope))
 

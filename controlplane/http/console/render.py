@@ -42,6 +42,8 @@ ENVIRONMENT.globals.update(
     WAITS=words.WAITS,
     STATUSES=words.STATUSES,
     RUNTIME_STATES=words.RUNTIME_STATES,
+    TENANT_STATES=words.TENANT_STATES,
+    LIMITS=words.LIMITS,
     with_query=words.with_query,
     asset=asset,
 )
@@ -93,9 +95,14 @@ def html(template: str, context: Mapping[str, object], status: int = 200) -> Res
     return Response(document, status_code=status, media_type=MediaType.HTML, headers=STRICT)
 
 
-def refusal(problem: Refusal, request_id: str = "") -> Response[str]:
-    """An error page. What was not found says nothing of who asked or for what: foreign and absent are one page."""
-    context = {"title": problem.title, "hint": problem.hint, "request_id": request_id}
+def refusal(problem: Refusal, request_id: str = "", *, said: str = "", onward: str = "") -> Response[str]:
+    """An error page. What was not found says nothing of who asked or for what: foreign and absent are one page.
+
+    Args:
+        said: What stands before the hint, in somebody's own words.
+        onward: Where the page leads, if not to the overview.
+    """
+    context = {"title": problem.title, "hint": problem.hint, "request_id": request_id, "said": said, "onward": onward}
     answer = html("error.html", context, problem.status)
     answer.headers.update(problem.headers())
     return answer

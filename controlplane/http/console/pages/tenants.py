@@ -63,6 +63,11 @@ class Tenants(Struct, frozen=True, kw_only=True):
     """By state, whatever the filters."""
     more: bool
 
+    @property
+    def there(self) -> int:
+        """Those that still have something."""
+        return sum(number for status, number in self.totals.items() if status != "deleted")
+
 
 class LimitRow(Struct, frozen=True, kw_only=True):
     kind: str
@@ -225,6 +230,6 @@ async def one(screen: NamedDependency[Screen], target: FromPath[str]) -> Respons
             template="operated/page.html",
             parts=("operated/head", "operated/limits", "operated/acts"),
             gather=partial(gather_one, tenant_id=tenant_id),
-            context={"grace": screen.grace},
+            context={"grace": screen.grace, "may": screen.may},
         )
     )
