@@ -44,7 +44,10 @@ DUE: Final = text("""
     WHERE status = 'purging' OR (status = 'pending_deletion' AND purge_at <= :now) ORDER BY purge_at
 """)
 
-NOTED: Final = text("SELECT step, rows, hash FROM purge_steps WHERE tenant = :tenant_id ORDER BY step FOR UPDATE")
+NOTED: Final = text("SELECT step, rows, hash FROM purge_steps WHERE tenant = :tenant_id ORDER BY step")
+
+ALONE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:tenant_id AS text), 7)) IS NULL AS locked")
+"""Two who purge the same tenant take turns, so that what each notes is what there was."""
 
 NOTE: Final = text("""
     INSERT INTO purge_steps (tenant, step, rows, hash) VALUES (:tenant_id, :step, :rows, :hash)
@@ -81,12 +84,16 @@ async def purge(
 ) -> AsyncGenerator[str, None]:
     """Destroy what the tenant has, as far as it is still there; yields what was done after each commit.
 
+    Of a tenant that was purged already there is nothing to do.
+
     Raises:
         TransitionRefused: If the tenant is not being deleted, or its grace is not over.
         NotFound: If there is no such tenant.
     """
     async with db.tenant(tenant_id) as tx:
         tenant = await tenants.get(tx)
+        if tenant.status == "deleted":
+            return
         if tenant.status != "purging":
             tenant = await tenants.begin_purge(tx, actor)
     yield "began"
@@ -101,7 +108,8 @@ async def purge(
         await _bury(platform, keyring, actor, tenant)
     yield BURIED
     async with db.tenant(tenant_id) as tx:
-        await tenants.bury(tx, actor)
+        if (await tenants.get(tx)).status != "deleted":
+            await tenants.bury(tx, actor)
         await tx.load(FORGET)
     yield "done"
 
@@ -115,6 +123,7 @@ async def certificate_of(tx: PlatformTx, tenant_id: UUID) -> Certificate | None:
 async def _empty(db: Database, tenant_id: TenantId, table: Table, most: int) -> int:
     """Delete the next rows of *table* and note which they were. Returns how many."""
     async with db.tenant(tenant_id) as tx:
+        await tx.query(_Locked, ALONE, tenant_id=str(tenant_id))
         noted = {note.step: note for note in await tx.query(_Noted, NOTED, tenant_id=tenant_id)}
         gone = await tx.query(_Gone, _delete(table), tenant_id=tenant_id, most=most)
         if gone:
@@ -139,6 +148,7 @@ def _delete(table: Table) -> TextClause:
 
 async def _bury(tx: PlatformTx, keyring: Keyring, actor: Actor, tenant: Tenant) -> None:
     """People and routes go, the tombstone comes, and the certificate with it: all of it or nothing."""
+    await tx.query(_Locked, ALONE, tenant_id=str(tenant.tenant_id))
     noted = await tx.query(_Noted, NOTED, tenant_id=tenant.tenant_id)
     if any(note.step == BURIED for note in noted):
         return
@@ -184,6 +194,10 @@ class _Noted(Struct, frozen=True):
     step: str
     rows: int
     hash: bytes
+
+
+class _Locked(Struct, frozen=True):
+    locked: bool
 
 
 class _Gone(Struct, frozen=True):
