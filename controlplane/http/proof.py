@@ -45,6 +45,7 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str
     surface: str | None = None
     permission: str | None = None
+    unserved: bool = False
     open_because: str = ""
 
 
@@ -76,6 +77,7 @@ def locks(app: Litestar) -> list[Lock]:
             path=path,
             surface=its.surface,
             permission=its.permission,
+            unserved=its.unserved,
             open_because=its.open_because,
         )
         for path, method, its in rules(app)

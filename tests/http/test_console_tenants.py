@@ -9,6 +9,7 @@ import pytest
 from controlplane.chores import lifecycle
 from controlplane.domain import quotas, tenants
 from controlplane.domain.plans import Plan
+from controlplane.http.console.acts import LimitUnreadable, NotConfirmed
 from controlplane.kit.ids import text_id
 from tests.make import SHELL, Make
 
@@ -78,7 +79,7 @@ async def test_an_operator_suspends_and_resumes(client, db, acme, operator, pres
 async def test_deleting_takes_the_typed_slug(client, db, acme, operator, press, one):
     mistyped = await press(f"{one}/delete", operator, confirm="acmee")
     assert (mistyped.status_code, await status(db, acme)) == (400, "active")
-    assert "The name that you typed is not the tenant" in html.unescape(mistyped.text)
+    assert NotConfirmed.title in html.unescape(mistyped.text)
 
     await press(f"{one}/delete", operator, confirm="acme")
     assert await status(db, acme) == "pending_deletion"
@@ -95,7 +96,7 @@ async def test_an_operator_changes_limits(client, db, acme, operator, press, one
     wrong = await press(f"{one}/limits", operator, users="many")
     await press(f"{one}/limits", operator, plan="free", runtimes="7", projects="none", users="")
 
-    assert wrong.status_code == 400
+    assert (wrong.status_code, LimitUnreadable.title in wrong.text) == (400, True)
     async with db.tenant(acme.tenant_id) as tx:
         shown = {limit.kind: (limit.most, limit.overridden) for limit in await quotas.limits(tx)}
         assert (await tenants.get(tx)).plan == "free"

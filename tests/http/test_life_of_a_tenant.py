@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from controlplane.chores import lifecycle
+from controlplane.db import schema as t
 from controlplane.domain import archives, exports, quotas
 from controlplane.domain.plans import Plan
 from controlplane.kit.ids import text_id
@@ -72,6 +73,14 @@ async def test_resumed_everything_goes_on(make, tenant, operate, call, owner):
     await operate("POST", f"{tenant.slug}/resume")
 
     assert [(await call("GET", "/sessions", headers)).status_code for headers in (owner, key)] == [200, 200]
+
+
+async def test_until_its_import_has_finished_nobody_is_let_in(db, tenant, call, owner):
+    async with db.tenant(tenant.tenant_id) as tx:
+        await tx.run(tx.update(t.tenants).values(status="provisioning"))
+        tx.audited = True
+
+    assert code(await call("GET", "/sessions", owner)) == (403, "tenant-provisioning")
 
 
 # ----------------------------------------------------------------------------------------------------- deletion
