@@ -16,6 +16,7 @@ from msgspec import Struct
 from controlplane.db.database import Database
 from controlplane.domain import quotas
 from controlplane.domain.permissions import ApiKey, Person, Principal
+from controlplane.http.headers import OF_THE_RATE_LIMIT
 from controlplane.http.limits import RateLimited
 from controlplane.kit.ids import TenantId
 from controlplane.kit.limiter import Limiter, Rate, Spent
@@ -28,9 +29,6 @@ REMEMBERED_S: Final = 15.0
 """How long a tenant's rates are not looked up again: no longer after that an operator's change holds."""
 
 MOST_REMEMBERED: Final = 20_000
-
-HEADERS: Final = "rate_limit_headers"
-"""Where in the request's state the answer's headers wait."""
 
 
 class TooManyRequests(RateLimited):
@@ -65,7 +63,7 @@ class Allowances:
                 break
         if not spent:
             return
-        connection.scope["state"][HEADERS] = _headers(spent)
+        connection.scope["state"][OF_THE_RATE_LIMIT] = _headers(spent)
         if (wait_s := spent[-1][1].wait_s) > 0:
             raise TooManyRequests(wait_s)
 
