@@ -66,7 +66,7 @@ async def _report(db: Database, runtime: Joined, mark: str) -> None:
     rows = Rows(db)
     await Partitions(db).make_ahead()
     for number in range(7):
-        started = db.clock() - timedelta(minutes=number)
+        started = db.clock() + timedelta(minutes=number)
         identity = await rows.session(runtime, started, agent=mark, error_line=f"{mark} failed\nat once")
         await rows.run(runtime, identity, started, agent=mark)
         await rows.checkpoint(runtime, identity, started, node=mark)

@@ -135,7 +135,7 @@ class Sink(Protocol):
 def columns_of(table: Table) -> tuple[str, ...]:
     """The columns of *table* that are exported, in the order of its definition."""
     return tuple(
-        column.name
+        str(column.name)
         for column in table.columns
         if column.name != "tenant_id" and (table.name, column.name) not in SECRETS
     )

@@ -22,7 +22,7 @@ from controlplane.db.database import Database, TenantTx
 from controlplane.db.partitions import Partitions
 from controlplane.db.upgrade import newest
 from controlplane.domain import archives, audit, people, tenants
-from controlplane.domain.archives import ACCOUNTS, FORMAT, MANIFEST, TENANT, VERSION, File, Manifest
+from controlplane.domain.archives import ACCOUNTS, FORMAT, MANIFEST, NOTE, TENANT, VERSION, File, Manifest, Note
 from controlplane.domain.audit import Actor
 from controlplane.kit.ids import AccountId, TenantId, born_at, parse_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
@@ -130,14 +130,19 @@ class Archive:
         self._zip.close()
 
     def _checked_manifest(self) -> Manifest:
-        with self._zip.open(MANIFEST) as file:
-            manifest = msgspec.json.decode(file.read(MOST_MANIFEST_BYTES), type=Manifest)
+        manifest = msgspec.json.decode(self._small(MANIFEST), type=Manifest)
+        if msgspec.json.decode(self._small(NOTE), type=Note).manifest_sha256 != manifest.sha256:
+            raise ArchiveUnreadable(f"{MANIFEST} is not the one that {NOTE} speaks of")
         if (manifest.format, manifest.version) != (FORMAT, VERSION) or parse_id("ten", manifest.tenant) is None:
             raise ArchiveUnreadable(f"{manifest.format} {manifest.version} is not {FORMAT} {VERSION}")
         wanted = {each.name: list(each.columns) for each in archives.resources()}
         if manifest.schema != newest() or {each.name: each.columns for each in manifest.files} != wanted:
             raise ArchiveOfAnotherRelease(manifest.schema)
         return manifest
+
+    def _small(self, name: str) -> bytes:
+        with self._zip.open(name) as file:
+            return file.read(MOST_MANIFEST_BYTES)
 
     def _check_files(self) -> set[tuple[str, datetime]]:
         """Which months the big tables' rows were born in, so that there are partitions for them."""

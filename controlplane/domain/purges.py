@@ -182,7 +182,7 @@ async def _facts(tx: PlatformTx, tenant: Tenant, noted: Sequence["_Noted"], acco
         purged_at=rfc3339(tx.now),
         store=str(store.store_id),
         tables=[
-            Purged(table=table.name, rows=note.rows, sha256=note.hash.hex())
+            Purged(table=str(table.name), rows=note.rows, sha256=note.hash.hex())
             for table in order()
             for note in (by_table.get(table.name, _Noted(table.name, 0, START)),)
         ],

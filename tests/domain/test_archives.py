@@ -6,6 +6,7 @@ import json
 import zipfile
 
 import asyncpg
+import msgspec
 import pytest
 
 from controlplane.db import roles
@@ -213,7 +214,9 @@ def test_what_is_no_archive_is_refused(tmp_path, content):
 
 async def test_an_archive_of_another_revision_is_refused(db, export, holdings):
     path, manifest = await export(db, holdings.tenant.tenant_id)
-    older = changed(path, "manifest.json", lambda content: content.replace(manifest.schema.encode(), b"0000"))
+    old = msgspec.structs.replace(manifest, schema="0000")
+    older = changed(path, "manifest.json", lambda _: old.encoded())
+    older = changed(older, "export.json", lambda note: note.replace(manifest.sha256.encode(), old.sha256.encode()))
 
     with pytest.raises(ArchiveOfAnotherRelease):
         Archive(older)

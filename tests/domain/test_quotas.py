@@ -1,6 +1,7 @@
 """Quotas: what is one too many, whoever is quicker, and counters that go wrong."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -11,6 +12,8 @@ from controlplane.domain.plans import Plan
 from controlplane.domain.quotas import QuotaExceeded, UnknownLimit, UnknownPlan
 from tests.make import SHELL
 from tests.runtimes import join
+
+_serial = itertools.count(1)
 
 PLANS = {"free": Plan(users=2, api_keys=2, runtimes=1, projects=3), "standard": Plan()}
 
@@ -36,8 +39,7 @@ def makes(db, make, tenant):
     """Makes one more of a kind."""
 
     async def project(tx):
-        count = (await tx.query(quotas._Used, quotas.STANDS, tenant_id=tx.tenant_id, kind="projects"))[0].used
-        await projects.create(tx, SHELL, f"project-{count}-{id(tx)}", "One more", "dev")
+        await projects.create(tx, SHELL, f"project-{next(_serial)}", "One more", "dev")
 
     async def key(tx):
         return (await api_keys.create(tx, SHELL, bytes(32), "one more"))[0]
