@@ -54,7 +54,8 @@ NOTE: Final = text("""
     ON CONFLICT (tenant, step) DO UPDATE SET rows = excluded.rows, hash = excluded.hash
 """)
 
-FORGET: Final = text("DELETE FROM purge_steps WHERE tenant = :tenant_id")
+FORGET: Final = text(f"DELETE FROM purge_steps WHERE tenant = :tenant_id AND step <> '{BURIED}'")  # noqa: S608
+"""But for that it is buried, which whoever purges it at the same time has to see."""
 
 LEAVE: Final = text("DELETE FROM account_tenants WHERE tenant_id = :tenant_id RETURNING account_id")
 
@@ -105,9 +106,11 @@ async def purge(
                 emptied = False
                 yield f"{table.name}: {gone}"
     async with db.platform() as platform:
-        await _bury(platform, keyring, actor, tenant)
-    yield BURIED
+        buried = await _bury(platform, keyring, actor, tenant)
+    if buried:
+        yield BURIED
     async with db.tenant(tenant_id) as tx:
+        await tx.query(_Locked, ALONE, tenant_id=str(tenant_id))
         if (await tenants.get(tx)).status != "deleted":
             await tenants.bury(tx, actor)
         await tx.load(FORGET)
@@ -124,6 +127,8 @@ async def _empty(db: Database, tenant_id: TenantId, table: Table, most: int) -> 
     """Delete the next rows of *table* and note which they were. Returns how many."""
     async with db.tenant(tenant_id) as tx:
         await tx.query(_Locked, ALONE, tenant_id=str(tenant_id))
+        if (await tenants.get(tx)).status != "purging":  # somebody else has finished meanwhile
+            return 0
         noted = {note.step: note for note in await tx.query(_Noted, NOTED, tenant_id=tenant_id)}
         gone = await tx.query(_Gone, _delete(table), tenant_id=tenant_id, most=most)
         if gone:
@@ -146,12 +151,15 @@ def _delete(table: Table) -> TextClause:
     )
 
 
-async def _bury(tx: PlatformTx, keyring: Keyring, actor: Actor, tenant: Tenant) -> None:
-    """People and routes go, the tombstone comes, and the certificate with it: all of it or nothing."""
+async def _bury(tx: PlatformTx, keyring: Keyring, actor: Actor, tenant: Tenant) -> bool:
+    """People and routes go, the tombstone comes, and the certificate with it: all of it or nothing.
+
+    Returns whether there was anything left to do.
+    """
     await tx.query(_Locked, ALONE, tenant_id=str(tenant.tenant_id))
     noted = await tx.query(_Noted, NOTED, tenant_id=tenant.tenant_id)
     if any(note.step == BURIED for note in noted):
-        return
+        return False
     accounts = await _let_go(tx, tenant.tenant_id)
     await tx.run(UNROUTE.bindparams(tenant_id=tenant.tenant_id))
     certificate = certificates.sign(keyring, await _facts(tx, tenant, noted, accounts))
@@ -160,6 +168,7 @@ async def _bury(tx: PlatformTx, keyring: Keyring, actor: Actor, tenant: Tenant) 
     await tx.run(NOTE.bindparams(tenant_id=tenant.tenant_id, step=BURIED, rows=0, hash=START))
     target = ("tenant", text_id("ten", tenant.tenant_id))
     audit.record(tx, actor, "tenant.purged", target, rows=sum(note.rows for note in noted), accounts=accounts)
+    return True
 
 
 async def _let_go(tx: PlatformTx, tenant_id: TenantId) -> int:

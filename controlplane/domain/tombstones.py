@@ -102,9 +102,10 @@ async def apply(db: Database, keyring: Keyring, actor: Actor, stones: Iterable[C
 
 async def _remember(db: Database, actor: Actor, tenant_id: TenantId, stone: Certificate) -> None:
     async with db.platform() as tx:
+        if await tx.first(_Stone, tx.select(t.tombstones).where(t.tombstones.c.tenant == tenant_id)):
+            return
         row = {"tenant": tenant_id, "purged_at": tx.now, "certificate": msgspec.to_builtins(stone)}
-        put = tx.insert(t.tombstones).values(**row).on_conflict_do_nothing(index_elements=["tenant"])
-        if await tx.run(put):
+        if await tx.run(tx.insert(t.tombstones).values(**row).on_conflict_do_nothing(index_elements=["tenant"])):
             audit.record(tx, actor, "tombstone.restored", ("tenant", stone.facts.tenant))
 
 

@@ -186,8 +186,9 @@ async def test_killed_at_every_step_it_goes_on_and_certifies_the_same(db, holdin
             break
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         kills += 1
+        assert kills < 3 * len(purges.order()), "it does not get any further"
 
-    assert kills > len(purges.order())
+    assert kills > sum(rows > 0 for rows in before.values())
     left = await counted(admin_url, holdings.tenant)
     assert {name: rows for name, rows in left.items() if rows} == {"tenants": 1}
     proof = await certificate(db, holdings.tenant)

@@ -80,7 +80,7 @@ purge_steps = Table(
     Column("hash", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant", "step"),
 )
-"""How far a purge is, written with each batch; gone with its tombstone's making."""
+"""How far a purge is, written with each batch. Of one that is over only that it is."""
 
 tombstones = Table(
     "tombstones",
