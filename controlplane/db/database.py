@@ -43,6 +43,7 @@ UNAUDITED = frozenset(
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
         *(t.audit_streams, t.platform_audit_streams),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
+        *(t.exports, t.export_parts, t.purge_steps),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
@@ -87,6 +88,12 @@ class Tx:
 
     async def scalar(self, statement: Select[Any]) -> Any:
         return await self._connection.scalar(statement)
+
+    async def stream(self, statement: TextClause, at_once: int, **values: object) -> AsyncIterator[Sequence[Any]]:
+        """The only column of *statement*, *at_once* rows at a time and no more of them in memory."""
+        async with self._connection.stream_scalars(statement, values) as found:
+            async for rows in found.partitions(at_once):
+                yield rows
 
 
 class WritingTx(Tx):
@@ -191,6 +198,14 @@ class PlatformTx(WritingTx):
         return delete(_platform(table))
 
 
+class SnapshotTx(Tx):
+    """Sees one tenant as it is at one instant, however long it looks, and changes nothing."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime, tenant_id: TenantId) -> None:
+        super().__init__(connection, now)
+        self.tenant_id = tenant_id
+
+
 ScopedTx: TypeAlias = TenantTx | PlatformTx
 """A transaction that writes, and whose rows belong to one tenant or to the platform."""
 
@@ -283,6 +298,15 @@ class Database:
         else:
             async with self.tenant(tenant_id) as tx:
                 yield tx
+
+    @asynccontextmanager
+    async def snapshot(self, tenant_id: TenantId) -> AsyncIterator[SnapshotTx]:
+        """A transaction that goes on seeing the tenant as it is now."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.begin():
+                await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
+                yield SnapshotTx(connection, self.clock(), tenant_id)
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:
