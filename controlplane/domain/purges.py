@@ -92,6 +92,7 @@ async def purge(
         NotFound: If there is no such tenant.
     """
     async with db.tenant(tenant_id) as tx:
+        await tx.query(_Locked, ALONE, tenant_id=str(tenant_id))
         tenant = await tenants.get(tx)
         if tenant.status == "deleted":
             return
