@@ -189,7 +189,7 @@ async def test_a_glance_sees_one_tenant_and_leaves_nothing_behind(db, make):
 
 
 def test_statements_name_their_tenant_themselves_whatever_the_database_adds():
-    tx = TenantTx(None, NOW, UUID(int=7))
+    tx = TenantTx(None, NOW, None, UUID(int=7))
     for table in t.metadata.sorted_tables:
         if table.name in TENANTS_OWN:
             for statement in (tx.select(table), tx.update(table).values(tenant_id=None), tx.delete(table)):
