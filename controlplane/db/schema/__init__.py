@@ -28,7 +28,10 @@ from controlplane.db.schema.identity import (
     recovery_codes,
     totps,
 )
-from controlplane.db.schema.keys import data_keys, platform_data_keys
+from controlplane.db.schema.keys import (
+    data_keys,
+    platform_data_keys,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,

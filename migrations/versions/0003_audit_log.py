@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0007"
-down_revision = "0004"
+revision = "0003"
+down_revision = "0002"
 
 MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
 
