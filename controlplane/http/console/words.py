@@ -42,6 +42,18 @@ ROUNDS_UP: Final = 0.9995
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _THOUSANDS: Final = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
+_BROWSERS: Final = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS: Final = (
+    *(("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows")),
+    *(("Mac OS X", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux")),
+)
+"""Each says it is several; the first that fits is the one."""
 _BYTES: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -151,6 +163,7 @@ def public_id(identity: UUID, kind: str) -> str:
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "age": age,
+    "browser": browser,
     "ago": ago,
     "compact": compact,
     "count": count,
