@@ -229,6 +229,14 @@ async def test_many_are_invited_at_once_each_for_itself(call, make, tenant, lett
     assert {message.to for message in (await letters()).messages} == {"a@example.com", "b@example.com"}
 
 
+async def test_of_many_all_can_be_refused(call, invite):
+    await invite()
+
+    answer = await call("POST", "/batch", json={"invitations": [{"email": NEW, "role": "viewer"}]})
+
+    assert (answer.status_code, answer.json()["refused"]) == (200, 1)
+
+
 async def test_at_most_a_hundred_at_once(call):
     wanted = [{"email": f"p{number}@example.com", "role": "viewer"} for number in range(101)]
 

@@ -16,6 +16,25 @@ STATUSES: Final = ("running", "waiting", "failed", "lost", "cancelled", "succeed
 RUNTIME_STATES: Final = ("locked", "silent", "lagging", "draining", "connected", "revoked")
 """What is wrong first, what is over last."""
 
+TENANT_STATES: Final = {
+    "active": ("connected", "active"),
+    "suspended": ("locked", "suspended"),
+    "pending_deletion": ("waiting", "to be deleted"),
+    "provisioning": ("running", "being set up"),
+    "purging": ("draining", "being purged"),
+    "deleted": ("cancelled", "purged"),
+}
+"""The mark and the word of each; those that are served first."""
+
+LIMITS: Final = {
+    "users": "People",
+    "api_keys": "API keys",
+    "runtimes": "Runtimes",
+    "projects": "Projects",
+    "requests_per_minute": "Requests a minute, altogether",
+    "key_requests_per_minute": "Requests a minute, each caller",
+}
+
 WAITS: Final = {"human_approval": "for a human", "resume": "to be resumed"}
 
 ROUNDS_UP: Final = 0.9995

@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from controlplane.db.database import TenantTx
-from controlplane.domain import handing_on, invitations
+from controlplane.domain import audit, handing_on, invitations
 from controlplane.domain.audit import Actor
 from controlplane.domain.invitations import Invitation, Status
 from controlplane.domain.letters import Letterhead
@@ -114,7 +114,10 @@ class InvitationsController(Controller):
             else:
                 outcomes.append(BatchOutcome(email=one.email, invitation=_view(made, tx)))
         invited = sum(outcome.invitation is not None for outcome in outcomes)
-        return BatchAnswer(data=outcomes, invited=invited, refused=len(outcomes) - invited)
+        refused = len(outcomes) - invited
+        target = ("tenant", text_id("ten", tx.tenant_id))
+        audit.record(tx, actor, "invitation.batch-created", target, invited=invited, refused=refused)
+        return BatchAnswer(data=outcomes, invited=invited, refused=refused)
 
     @get("/{invitation:str}", opt=rule(Surface.TENANT, "invitation:read"))
     async def show(self, tx: NamedDependency[TenantTx], invitation: FromPath[str]) -> InvitationView:
