@@ -141,6 +141,15 @@ def why(error: Failure | None) -> str:
     return error.line.removeprefix(f"{error.name}: ") if error else ""
 
 
+def browser(client: str) -> str:
+    """``Firefox on Linux``: what a browser calls itself, for people; other programs by their own name."""
+    name = next((name for mark, name in _BROWSERS if mark in client), "")
+    system = next((name for mark, name in _SYSTEMS if mark in client), "")
+    if name:
+        return f"{name} on {system}" if system else name
+    return client.partition(" ")[0] or "An unknown program"
+
+
 def iso(instant: datetime) -> str:
     """RFC 3339 with milliseconds, for ``datetime=`` attributes and addresses."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
