@@ -17,7 +17,7 @@ AT_ONCE = 5000
 """Last words written in one go."""
 
 
-def chores(db: Database, presence: Presence, partitions: Partitions, uses: KeyUses) -> Sequence[Chore]:
+def chores(db: Database, presence: Presence, partitions: Partitions, uses: Sequence[KeyUses]) -> Sequence[Chore]:
     """Everything this process sees to."""
     listening_since = db.clock()
 
@@ -31,7 +31,7 @@ def chores(db: Database, presence: Presence, partitions: Partitions, uses: KeyUs
         return await reports.mark_silent(db, listening_since)
 
     async def keep_key_uses() -> int:
-        return await uses.keep(db)
+        return sum([await each.keep(db) for each in uses])
 
     async def forget_ended_sign_ins() -> int:
         async with db.platform() as tx:

@@ -35,7 +35,7 @@ UNAUDITED = frozenset(
         *t.PARTITIONED,
         *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
-        t.platform_audit_heads,
+        *(t.platform_audit_heads, t.scim_errors),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a

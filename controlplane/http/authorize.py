@@ -14,6 +14,7 @@ from controlplane.domain.permissions import (
     ApiKey,
     AuthenticationRequired,
     Authorizer,
+    Directory,
     OperatorKey,
     Person,
     Principal,
@@ -22,6 +23,7 @@ from controlplane.domain.permissions import (
 from controlplane.domain.tenants import Tenant, TenantSuspended
 from controlplane.http.problems import Invalid
 from controlplane.http.sessions import refuse_foreign_pages
+from controlplane.kit.ids import TenantId
 from controlplane.kit.problems import NotFound, Refusal
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
@@ -40,6 +42,7 @@ class Surface(StrEnum):
     RUNTIME = "runtime"
     ME = "me"
     CONSOLE = "console"
+    SCIM = "scim"
 
 
 SERVES: Final[Mapping[type, frozenset[Surface]]] = {
@@ -47,6 +50,7 @@ SERVES: Final[Mapping[type, frozenset[Surface]]] = {
     ApiKey: frozenset({Surface.TENANT}),
     OperatorKey: frozenset({Surface.OPERATOR}),
     Runtime: frozenset({Surface.RUNTIME}),
+    Directory: frozenset({Surface.SCIM}),
 }
 
 
@@ -98,7 +102,7 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
         Refusal: 401 without a credential, 404 for what the caller must not know of, 403 inside their own tenant.
     """
     its: Rule = handler.opt["rule"]
-    if its.surface is not Surface.RUNTIME:
+    if its.surface not in (Surface.RUNTIME, Surface.SCIM):
         refuse_foreign_pages(connection)
     if not its.open_because:
         await _authorize(connection, its)
@@ -116,8 +120,8 @@ async def _authorize(connection: Connection, its: Rule) -> None:
     reference = connection.path_params.get(TENANT_PARAMETER)
     if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
         principal = await _in_tenant(connection, principal, reference, its.surface)
-    elif isinstance(principal, Runtime):
-        connection.state.tenant_id = principal.tenant_id
+    elif isinstance(principal, Runtime | Directory):
+        connection.state.tenant_id = _of_the_credential(principal)
     connection.scope["user"] = principal
     authorizer: Authorizer = state.authorizer
     for permission in its.permissions:
@@ -125,6 +129,15 @@ async def _authorize(connection: Connection, its: Rule) -> None:
             if its.surface is Surface.OPERATOR and isinstance(principal, Person) and principal.operator_role is None:
                 raise NotFound  # that there are operators' pages is nothing a tenant's people need to know
             raise PermissionDenied(permission)
+
+
+def _of_the_credential(principal: Runtime | Directory) -> TenantId:
+    """The tenant that no address names."""
+    if isinstance(principal, Runtime):
+        return principal.tenant_id
+    if principal.tenant.status != "active":
+        raise TenantSuspended
+    return principal.tenant.tenant_id
 
 
 async def _in_tenant(connection: Connection, principal: Principal, reference: str, surface: Surface) -> Principal:

@@ -8,6 +8,7 @@ import structlog
 
 from controlplane.kit import log
 from tests.http.agents import Agent
+from tests.http.directory import connected
 
 
 @pytest.fixture
@@ -34,3 +35,9 @@ async def agent(client, clock, make, tenant):
     reply = await agent.enroll(await make.join_token(tenant))
     assert reply.status_code == 201, reply.text
     return agent
+
+
+@pytest.fixture
+async def directory(db, client, tenant):
+    """The directory of the tenant."""
+    return await connected(db, client, tenant)

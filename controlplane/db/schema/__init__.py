@@ -40,6 +40,10 @@ from controlplane.db.schema.roles import (
     roles,
     service_accounts,
 )
+from controlplane.db.schema.scim import (
+    scim_errors,
+    scim_tokens,
+)
 from controlplane.db.schema.tenants import (
     agents,
     api_keys,
@@ -81,6 +85,8 @@ __all__ = [
     "runs",
     "runtime_reports",
     "runtimes",
+    "scim_errors",
+    "scim_tokens",
     "service_accounts",
     "sessions",
     "sign_in_links",
