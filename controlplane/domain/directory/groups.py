@@ -48,8 +48,6 @@ class Member(Struct, frozen=True, kw_only=True):
     group: str
     """Its name."""
     user_id: UserId
-    user: str
-    """Their name."""
 
 
 async def announce(tx: TenantTx, actor: Actor, body: object) -> Entry:
@@ -148,15 +146,12 @@ def told(entry: Entry) -> dict[str, Any]:
 
 
 OF_GROUPS: Final = text("""
-    SELECT g.id AS group_id, g.name AS group, u.id AS user_id, u.name AS user
-    FROM group_members m
-    JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
-    JOIN users u ON u.tenant_id = m.tenant_id AND u.id = m.user_id
+    SELECT m.group_id, '' AS group, m.user_id FROM group_members m
     WHERE m.tenant_id = :tenant_id AND m.group_id = ANY (CAST(:groups AS uuid[])) ORDER BY m.group_id, m.user_id
 """)
 
 OF_USERS: Final = text("""
-    SELECT g.id AS group_id, g.name AS group, m.user_id, '' AS user
+    SELECT g.id AS group_id, g.name AS group, m.user_id
     FROM group_members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id AND g.source = 'scim'
     WHERE m.tenant_id = :tenant_id AND m.user_id = ANY (CAST(:users AS uuid[])) ORDER BY m.user_id, m.group_id
 """)

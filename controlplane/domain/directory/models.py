@@ -74,6 +74,8 @@ class User(scim2_models.User[AnyExtension]):
 
 
 class GroupMember(ComplexAttribute):
+    """Who is in a group. What they are called is said by their own resource alone."""
+
     value: Annotated[str | None, Mutability.immutable, scim2_models.CaseExact.true] = None
     """The id of the member's own resource."""
 
@@ -84,9 +86,6 @@ class GroupMember(ComplexAttribute):
 
     type: Annotated[str | None, Mutability.immutable] = Field(None, examples=["User"])
     """Always User: a group is no member of a group."""
-
-    display: Annotated[str | None, Mutability.read_only] = None
-    """What the member is called."""
 
 
 class Group(scim2_models.Group):

@@ -26,6 +26,9 @@ from controlplane.kit.ids import UserId, new_id, text_id
 from controlplane.kit.problems import NotFound
 
 SOURCE: Final = "scim"
+UNSAID: Final = {"active": None}
+"""The directory has taken back what it said of it. That lets nobody in, and shuts nobody out."""
+
 TRIES: Final = 5
 """How often a change is made anew that somebody else's has overtaken."""
 
@@ -100,7 +103,10 @@ async def patch(tx: TenantTx, actor: Actor, user_id: UUID, body: object, version
 
     def patched(entry: Entry) -> dict[str, Any]:
         user = resource(entry)
-        return _columns(user) if patches.apply(user, operations) else {}
+        if not patches.apply(user, operations):
+            return {}
+        columns = _columns(user)
+        return columns if user.active is not None else {**columns, "directory": {**columns["directory"], **UNSAID}}
 
     return await _change(tx, actor, user_id, patched, version)
 

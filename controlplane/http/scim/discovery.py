@@ -52,7 +52,7 @@ TYPES: Final = {
 
 SCHEMAS: Final = {model.__schema__: model.to_schema().model_dump() for model in (User, EnterpriseUser, Group)}
 
-NOT_SERVED: Final = frozenset({"bulk", "me", ".search"})
+NOT_SERVED: Final = frozenset({"bulk", "me"})
 """What RFC 7644 has and this service does not."""
 
 

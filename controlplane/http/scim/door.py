@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 
 from controlplane.domain.permissions import Directory
 from controlplane.http.limits import address
-from controlplane.http.scim import answers, discovery
+from controlplane.http.scim import answers, discovery, searching
 from controlplane.http.scim.answers import BASE
 from controlplane.http.scim.groups import GroupsController
 from controlplane.http.scim.users import UsersController
@@ -36,7 +36,7 @@ def provide_views(request: Request[Any, Any, Any]) -> Views:
 
 router = Router(
     BASE,
-    route_handlers=[UsersController, GroupsController, discovery.router],
+    route_handlers=[UsersController, GroupsController, searching.search, discovery.router],
     dependencies={**TENANT_TX, "views": Provide(provide_views, sync_to_thread=False)},
     exception_handlers={Refusal: answers.refuse, HTTPException: answers.malformed, Exception: answers.broken},
     after_response=note_change,

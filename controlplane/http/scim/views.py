@@ -31,7 +31,8 @@ class Views:
         within: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
         if chosen.wants("groups"):
             for found in await groups.groups_of(tx, [entry.id for entry in entries]):
-                within[found.user_id].append(self._reference("Groups", text_id("grp", found.group_id), found.group))
+                group = self._reference("Groups", text_id("grp", found.group_id))
+                within[found.user_id].append({**group, "display": found.group, "type": "direct"})
         return [chosen.of(self._user(entry, within[entry.id])) for entry in entries]
 
     async def of_groups(
@@ -41,7 +42,7 @@ class Views:
         within: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
         if chosen.wants("members"):
             for found in await groups.members(tx, [entry.id for entry in entries]):
-                member = self._reference("Users", text_id("usr", found.user_id), found.user)
+                member = self._reference("Users", text_id("usr", found.user_id))
                 within[found.group_id].append({**member, "type": "User"})
         return [chosen.of(self._group(entry, within[entry.id])) for entry in entries]
 
@@ -67,8 +68,8 @@ class Views:
         }
         return {**whole, "members": within} if within else whole
 
-    def _reference(self, kind: str, identity: str, display: str) -> dict[str, Any]:
-        return {"value": identity, "$ref": self.location(kind, identity), "display": display}
+    def _reference(self, kind: str, identity: str) -> dict[str, Any]:
+        return {"value": identity, "$ref": self.location(kind, identity)}
 
     def _meta(self, name: str, kind: str, identity: str, entry: people.Entry | groups.Entry) -> dict[str, Any]:
         changed_at: datetime = entry.changed_at or entry.created_at
