@@ -26,6 +26,7 @@ from controlplane.domain.permissions import (
     RESERVED,
     ROLES,
     RUNTIME_PERMISSIONS,
+    SCIM_PERMISSIONS,
     WITHIN_PROJECTS,
     WITHIN_RUNTIMES,
 )
@@ -82,6 +83,10 @@ def permissions(locks: list[Lock]) -> str:
             "## Runtimes",
             "",
             *(f"- `{name}`: {meaning}" for name, meaning in RUNTIME_PERMISSIONS.items()),
+            "",
+            "## Directories",
+            "",
+            *(f"- `{name}`: {meaning}" for name, meaning in SCIM_PERMISSIONS.items()),
             "",
             "## Operations",
             "",
@@ -185,7 +190,8 @@ def _reach() -> list[str]:
 def _takes(lock: Lock) -> str:
     if lock.open_because:
         return f"nothing: {lock.open_because}"
-    return ", ".join(f"`{name}`" for name in (lock.permission, *lock.also) if name) or "being signed in"
+    takes = ", ".join(f"`{name}`" for name in (lock.permission, *lock.also) if name) or "being signed in"
+    return f"{takes}, and a fresh proof of who it is" if lock.fresh else takes
 
 
 def _hint(refusal: type[Refusal]) -> str:

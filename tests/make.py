@@ -3,6 +3,7 @@
 import itertools
 from datetime import timedelta
 
+import pyotp
 from msgspec import Struct
 
 from controlplane.db.database import Database
@@ -15,9 +16,11 @@ from controlplane.domain import (
     people,
     projects,
     roles,
+    scim_tokens,
     service_accounts,
     sign_ins,
     tenants,
+    totp,
 )
 from controlplane.domain.audit import Actor
 from controlplane.domain.grants import EVERYWHERE, Limit
@@ -101,6 +104,19 @@ class Make:
         operator = operator or await self.operator()
         async with self._db.platform() as tx:
             _, secret = await operator_keys.create(tx, SHELL, self._keyring.pepper, operator.account.id, "of the tests")
+        return bearer(secret)
+
+    async def totp(self, human: Human) -> str:
+        """Give somebody an authenticator app, and return its seed; its current code is used up."""
+        async with self._db.platform() as tx:
+            seed = await totp.enroll(tx, SHELL, human.account.id)
+            await totp.confirm(tx, SHELL, self._keyring.pepper, human.account.id, pyotp.TOTP(seed).at(tx.now))
+        return seed
+
+    async def scim_token(self, tenant: Tenant, name: str = "Entra") -> dict[str, str]:
+        """The header that a token of the tenant's directory goes into."""
+        async with self._db.tenant(tenant.tenant_id) as tx:
+            _, secret = await scim_tokens.create(tx, SHELL, self._keyring.pepper, name)
         return bearer(secret)
 
     async def join_token(

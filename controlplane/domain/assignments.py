@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Select, Table, func, or_, text
+from sqlalchemy import Select, Table, any_, func, literal, or_, text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
@@ -130,7 +130,7 @@ async def listing(tx: TenantTx, found: Found = ALL, *, after: UUID | None = None
         wanted = wanted.where(its.built_in == role.name if role.built_in else its.role_id == role.id)
     if found.permission is not None:
         built_in = [role.name for role in BUILT_IN.values() if found.permission in role.permissions]
-        own = tx.select(t.roles).where(t.roles.c.permissions.contains([found.permission]))
+        own = tx.select(t.roles).where(literal(found.permission) == any_(t.roles.c.permissions))
         wanted = wanted.where(or_(its.built_in.in_(built_in), its.role_id.in_(own.with_only_columns(t.roles.c.id))))
     if after is not None:
         wanted = wanted.where(its.id < after)

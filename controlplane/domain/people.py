@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx, TenantTx
-from controlplane.domain import assignments, audit, holdings, roles
+from controlplane.domain import assignments, audit, holdings, letters, mails, roles
 from controlplane.domain.audit import Actor
 from controlplane.domain.grants import EVERYWHERE, Grant, Limit
 from controlplane.domain.holdings import Holder
@@ -153,14 +153,42 @@ async def credentials(tx: PlatformTx, email: str) -> Credentials | None:
     return await tx.first(Credentials, tx.select(t.accounts).where(t.accounts.c.email_norm == normalized(email)))
 
 
-async def set_password(tx: PlatformTx, actor: Actor, account_id: AccountId, password_hash: str) -> None:
-    """Replace the password and end every way in that there was: browser sessions, the caller's own too, and links."""
-    mine = tx.update(t.accounts).where(t.accounts.c.id == account_id)
-    if not await tx.run(mine.values(password_hash=password_hash)):
+async def credentials_of(tx: PlatformTx, account_id: AccountId) -> Credentials:
+    """
+    Raises:
+        NotFound: If there is no such account.
+    """
+    found = await tx.first(Credentials, tx.select(t.accounts).where(t.accounts.c.id == account_id))
+    if found is None:
         raise NotFound
-    for earlier in (t.browser_sessions, t.sign_in_links):
-        await tx.run(tx.delete(earlier).where(earlier.c.account_id == account_id))
+    return found
+
+
+async def set_password(
+    tx: PlatformTx, actor: Actor, account_id: AccountId, password_hash: str, *, keep: UUID | None = None
+) -> None:
+    """Replace the password and end every way in that there was, browser sessions and links; and write to its owner.
+
+    Args:
+        keep: A session that stays: the one in which somebody changes their own.
+    """
+    earlier = await tx.first(Credentials, tx.select(t.accounts).where(t.accounts.c.id == account_id).with_for_update())
+    if earlier is None:
+        raise NotFound
+    await tx.run(tx.update(t.accounts).where(t.accounts.c.id == account_id).values(password_hash=password_hash))
+    sessions = tx.delete(t.browser_sessions).where(t.browser_sessions.c.account_id == account_id)
+    await tx.run(sessions if keep is None else sessions.where(t.browser_sessions.c.id != keep))
+    for begun in (t.sign_in_links, t.ceremonies):
+        await tx.run(tx.delete(begun).where(begun.c.account_id == account_id))
     audit.record(tx, actor, "account.password-changed", _account(account_id))
+    if earlier.password_hash is not None:
+        await notify(tx, account_id, "The password of your account was changed, and its other sessions were ended.")
+
+
+async def notify(tx: PlatformTx, account_id: AccountId, what: str) -> None:
+    """Write to the account's owner that *what* has happened: a sentence."""
+    account = await get(tx, account_id)
+    await mails.write(tx, "notice", letters.notice(account.email, what))
 
 
 async def make_operator(tx: PlatformTx, actor: Actor, account_id: AccountId, role: str = "admin") -> Operator:
@@ -272,6 +300,18 @@ async def user(tx: TenantTx, user_id: UUID) -> User:
     if found is None:
         raise NotFound
     return found
+
+
+async def user_with(tx: TenantTx, email: str) -> tuple[UserId, AccountId]:
+    """Who with this address has come into the tenant.
+
+    Raises:
+        NotFound: If nobody has.
+    """
+    found = await tx.first(User, tx.select(t.users).where(t.users.c.email_norm == normalized(email)))
+    if found is None or found.account_id is None:
+        raise NotFound
+    return found.id, found.account_id
 
 
 async def tenants_of(tx: PlatformTx, account_id: AccountId) -> list[TenantId]:

@@ -1,6 +1,7 @@
 """Who may do what, and where: principals, permissions, the built-in roles, and the one decision."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
@@ -20,6 +21,9 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "project:read": "See projects and their environments.",
         "project:write": "Make, change and archive projects.",
         "user:read": "See the people of the tenant and their roles.",
+        "invitation:read": "See who was invited, never their link.",
+        "invitation:create": "Invite people to roles with no more than one's own permissions.",
+        "invitation:revoke": "Revoke invitations.",
         "user:write": "Deactivate and remove people who administer no more than oneself.",
         "group:read": "See groups and who is in them.",
         "group:write": "Make groups, and put people into those that hold no more than oneself.",
@@ -105,11 +109,12 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "user_admin": frozenset(
             {"tenant:read", "project:read", "user:read", "user:write"}
             | {"group:read", "group:write", "role:read", "role:assign"}
+            | {"invitation:read", "invitation:create", "invitation:revoke"}
         ),
         "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
         "auditor": frozenset(
             {*_WORK, "user:read", "group:read", "role:read", "service-account:read"}
-            | {"join-token:read", "api-key:read", "scim-token:read", "audit:read"}
+            | {"invitation:read", "join-token:read", "api-key:read", "scim-token:read", "audit:read"}
         ),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),
@@ -136,6 +141,15 @@ OPERATORS_IN_TENANTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """What an operator holds inside a tenant of which they are no member. Never a way to make credentials for its API."""
 
 
+Way: TypeAlias = Literal["password", "totp", "passkey"]
+"""How somebody can prove who they are."""
+
+SECOND_FACTORS: Final[frozenset[Way]] = frozenset({"totp", "passkey"})
+
+FRESH_FOR: Final = timedelta(minutes=5)
+"""How long a proof counts for what is dangerous."""
+
+
 class Person(Struct, frozen=True, kw_only=True):
     """A human at a browser. What they are in *tenant* is that of this request's path, looked up anew each time."""
 
@@ -143,6 +157,12 @@ class Person(Struct, frozen=True, kw_only=True):
     session_id: UUID
     name: str
     email: str
+    authenticated_at: datetime | None = None
+    """When they last proved who they are, in this session."""
+    auth_level: int = 1
+    """By how many factors."""
+    ways: frozenset[Way] = frozenset()
+    """How they can prove it again."""
     operator_role: str | None = None
     tenant: Tenant | None = None
     user_id: UserId | None = None
@@ -157,6 +177,12 @@ class Person(Struct, frozen=True, kw_only=True):
     def roles(self) -> str:
         """The names of what they hold in *tenant*, for people to read."""
         return ", ".join(dict.fromkeys(grant.role for grant in self.grants)) or "no role"
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether they proved who they are lately, and by the strongest factor that they have."""
+        strongest = 2 if self.ways & SECOND_FACTORS else 1
+        lately = self.authenticated_at is not None and now - self.authenticated_at <= FRESH_FOR
+        return lately and self.auth_level >= strongest
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
@@ -211,6 +237,20 @@ class AuthenticationRequired(Refusal):
 
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
+
+
+class ReauthenticationRequired(Refusal):
+    """Whoever finds a browser open must not change what opens everything else."""
+
+    code, status, title = "reauthentication-required", 403, "Prove once more that it is you"
+    hint = "POST /v1/me/reauthentication in one of these ways, then try again. In the console: /console/confirm."
+
+    def __init__(self, ways: frozenset[Way]) -> None:
+        super().__init__(f"this takes a proof younger than {int(FRESH_FOR.total_seconds() // 60)} minutes")
+        self.ways = ways & SECOND_FACTORS or ways
+
+    def facts(self) -> dict[str, object]:
+        return {"ways": sorted(self.ways), "max_age_s": int(FRESH_FOR.total_seconds())}
 
 
 class NotYours(Refusal):

@@ -1,6 +1,6 @@
 """From a credential to who it belongs to, for each surface."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar.connection import ASGIConnection
 
@@ -15,6 +15,9 @@ from controlplane.http.sessions import SessionCookie
 from controlplane.kit import tokens
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+
+SHOWN_OF: Final = "credential_of"
+"""In a connection's state: the tenant whose credential was shown, whether or not it opens anything."""
 
 
 class WrongCredential(KeyUnknown):
@@ -47,6 +50,7 @@ async def person_or_api_key(connection: Connection) -> Person | ApiKey | None:
     tenant_id = await db.tenant_of(api_keys.ROUTE, key_hash)
     if tenant_id is None:
         raise KeyUnknown
+    connection.state[SHOWN_OF] = tenant_id
     here = address(connection)
     async with db.tenant(tenant_id) as tx:
         key = await credentials.principal_by(tx, key_hash, here)
@@ -86,6 +90,7 @@ async def directory(connection: Connection) -> Directory | None:
     tenant_id = await db.tenant_of(scim_tokens.ROUTE, token_hash)
     if tenant_id is None:
         raise ScimTokenUnknown
+    connection.state[SHOWN_OF] = tenant_id
     async with db.tenant(tenant_id) as tx:
         found = await scim_tokens.principal_by(tx, token_hash)
         state.scim_uses.note(tenant_id, found.id, tx.now, address(connection))

@@ -18,6 +18,7 @@ from controlplane.domain.permissions import (
     OperatorKey,
     Person,
     Principal,
+    ReauthenticationRequired,
     Runtime,
 )
 from controlplane.domain.tenants import Tenant, TenantSuspended
@@ -64,6 +65,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     """Further permissions that it takes as well, for pages that show several kinds of things."""
     open_because: str = ""
     """Not empty: anybody may, without any credential, for this reason."""
+    fresh: bool = False
+    """Whether a person must have proved who they are lately. Programs prove it with every call."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
 
@@ -73,9 +76,16 @@ class Rule(Struct, frozen=True, kw_only=True):
         return () if self.permission is None else (self.permission, *sorted(self.also))
 
 
-def rule(surface: Surface, permission: str | None = None, also: frozenset[str] = frozenset()) -> dict[str, Rule]:
-    """``@get("/", opt=rule(Surface.TENANT, "run:read"))``."""
-    return {"rule": Rule(surface=surface, permission=permission, also=also)}
+def rule(
+    surface: Surface, permission: str | None = None, also: frozenset[str] = frozenset(), *, fresh: bool = False
+) -> dict[str, Rule]:
+    """``@get("/", opt=rule(Surface.TENANT, "run:read"))``.
+
+    Args:
+        fresh: For what is dangerous: a person must have proved who they are in the last five minutes, with the
+            strongest factor that they have.
+    """
+    return {"rule": Rule(surface=surface, permission=permission, also=also, fresh=fresh)}
 
 
 def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
@@ -117,13 +127,19 @@ async def _authorize(connection: Connection, its: Rule) -> None:
         raise AuthenticationRequired
     if its.surface not in SERVES[type(principal)]:
         raise NotFound
+    connection.scope["user"] = principal
     reference = connection.path_params.get(TENANT_PARAMETER)
     if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
         principal = await _in_tenant(connection, principal, reference, its.surface)
     elif isinstance(principal, Runtime | Directory):
         connection.state.tenant_id = _of_the_credential(principal)
     connection.scope["user"] = principal
-    authorizer: Authorizer = state.authorizer
+    _check_permissions(principal, its, state.authorizer)
+    if its.fresh and isinstance(principal, Person) and not principal.is_fresh(state.db.clock()):
+        raise ReauthenticationRequired(principal.ways)
+
+
+def _check_permissions(principal: Principal, its: Rule, authorizer: Authorizer) -> None:
     for permission in its.permissions:
         if not authorizer.decide(principal, permission).allow:
             if its.surface is Surface.OPERATOR and isinstance(principal, Person) and principal.operator_role is None:

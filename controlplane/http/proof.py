@@ -48,6 +48,7 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     surface: str | None = None
     permission: str | None = None
     also: tuple[str, ...] = ()
+    fresh: bool = False
     open_because: str = ""
 
 
@@ -80,6 +81,7 @@ def locks(app: Litestar) -> list[Lock]:
             surface=its.surface,
             permission=its.permission,
             also=tuple(sorted(its.also)),
+            fresh=its.fresh,
             open_because=its.open_because,
         )
         for path, method, its in rules(app)

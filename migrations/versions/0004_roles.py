@@ -5,7 +5,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0004"
-down_revision = "0001"
+down_revision = "0003"
 
 TABLES = ("roles", "groups", "group_members", "service_accounts", "role_assignments")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0009"
-down_revision = "0004"
+down_revision = "0005"
 
 TABLES = ("scim_tokens", "scim_errors")
 

@@ -16,14 +16,22 @@ OPEN = {
     "/metrics",
     "/openapi.json",
     "/readyz",
+    "/v1/auth/invitations/accept",
+    "/v1/auth/invitations/show",
     "/v1/auth/link",
+    "/v1/auth/passkey",
+    "/v1/auth/passkey/options",
+    "/v1/auth/password-reset",
+    "/v1/auth/second-factor",
     "/v1/auth/sign-in",
     "/v1/runtime/enroll",
     "/v1/runtime/token",
 }
 """Routes that ask for no credential before they run; the reason stands in each one's rule."""
 
-OPEN_IN_THE_CONSOLE = re.compile(r"/console/(sign-in|welcome|static/.*|\{rest\})")
+OPEN_IN_THE_CONSOLE = re.compile(
+    r"/console/(sign-in|second-factor|forgot|invitation|invitation/accept|welcome|static/.*|\{rest\})"
+)
 
 
 def locked(app):
@@ -64,6 +72,7 @@ async def test_a_credential_is_worth_nothing_at_another_surface(app, client, mak
     kinds = {
         Surface.TENANT: await make.api_key(tenant),
         Surface.OPERATOR: await make.operator_key(),
+        Surface.SCIM: await make.scim_token(tenant),
         Surface.RUNTIME: bearer("eyJhbGciOiJFZDI1NTE5In0.e30.c2lnbmF0dXJl"),
     }
 

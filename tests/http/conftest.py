@@ -6,9 +6,13 @@ import logging
 import pytest
 import structlog
 
+from controlplane.chores.send_mails import send_mails
+from controlplane.domain.letters import Letterhead
 from controlplane.kit import log
+from tests.conftest import KEYRING
+from tests.fakes import LetterBox
 from tests.http.agents import Agent
-from tests.http.directory import connected
+from tests.http.directory import Directory
 
 
 @pytest.fixture
@@ -38,6 +42,18 @@ async def agent(client, clock, make, tenant):
 
 
 @pytest.fixture
-async def directory(db, client, tenant):
+async def directory(client, make, tenant):
     """The directory of the tenant."""
-    return await connected(db, client, tenant)
+    return Directory(client, await make.scim_token(tenant))
+
+
+@pytest.fixture
+def letters(db):
+    """Sends what waits, and returns the box that it went to."""
+    box = LetterBox()
+
+    async def sent():
+        await send_mails(db, box, Letterhead(public_url="http://test", pepper=KEYRING.pepper))
+        return box
+
+    return sent

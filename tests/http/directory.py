@@ -3,10 +3,6 @@
 import json
 from pathlib import Path
 
-from controlplane.domain import scim_tokens
-from tests.conftest import KEYRING
-from tests.make import SHELL, bearer
-
 REQUESTS = Path(__file__).parent / "scim_requests"
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -50,10 +46,3 @@ class Directory:
     async def members(self, group_id):
         group = (await self.get(f"/Groups/{group_id}")).json()
         return {member["value"] for member in group.get("members", [])}
-
-
-async def connected(db, client, tenant, name="Entra"):
-    """The directory of *tenant*."""
-    async with db.tenant(tenant.tenant_id) as tx:
-        _, secret = await scim_tokens.create(tx, SHELL, KEYRING.pepper, name)
-    return Directory(client, bearer(secret))

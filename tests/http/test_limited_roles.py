@@ -53,7 +53,7 @@ async def acme(db, make):
 
 
 async def part(rows, runtime, word):
-    session = await rows.session(runtime, agent=word, status="failed", error_name=word, error_line=word)
+    session = await rows.session(runtime, agent=word, status="failed", error={"name": word, "line": word})
     await rows.session(runtime, agent=word, status="waiting", waiting_for="resume", current_node=word)
     await rows.cost(runtime, session, 7)
     await rows.report(runtime, 4, records=41, bytes=2_000, oldest_age_s=90)

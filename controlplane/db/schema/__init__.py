@@ -7,13 +7,30 @@ A platform table belongs to no tenant and is reached through a ``PlatformTx`` on
 from typing import Final
 
 from controlplane.db.schema.audit import (
+    audit_checkpoints,
     audit_events,
     audit_heads,
+    audit_retention,
+    audit_streams,
+    audit_verdicts,
+    platform_audit_checkpoints,
     platform_audit_events,
     platform_audit_heads,
+    platform_audit_streams,
 )
-from controlplane.db.schema.base import (
-    metadata,
+from controlplane.db.schema.identity import (
+    ceremonies,
+    invitations,
+    mails,
+    passkeys,
+    password_requests,
+    platform_mails,
+    recovery_codes,
+    totps,
+)
+from controlplane.db.schema.keys import (
+    data_keys,
+    platform_data_keys,
 )
 from controlplane.db.schema.platform import (
     account_tenants,
@@ -44,6 +61,9 @@ from controlplane.db.schema.scim import (
     scim_errors,
     scim_tokens,
 )
+from controlplane.db.schema.shapes import (
+    metadata,
+)
 from controlplane.db.schema.tenants import (
     agents,
     api_keys,
@@ -64,21 +84,36 @@ __all__ = [
     "accounts",
     "agents",
     "api_keys",
+    "audit_checkpoints",
     "audit_events",
     "audit_heads",
+    "audit_retention",
+    "audit_streams",
+    "audit_verdicts",
     "browser_sessions",
+    "ceremonies",
     "checkpoints",
     "chore_leases",
     "cost_entries",
+    "data_keys",
     "group_members",
     "groups",
+    "invitations",
     "join_tokens",
+    "mails",
     "metadata",
     "operator_keys",
     "operators",
+    "passkeys",
+    "password_requests",
+    "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_audit_streams",
+    "platform_data_keys",
+    "platform_mails",
     "projects",
+    "recovery_codes",
     "role_assignments",
     "roles",
     "routes",
@@ -95,6 +130,7 @@ __all__ = [
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "totps",
     "users",
 ]
 

@@ -3,7 +3,7 @@
 from sqlalchemy import ARRAY, CheckConstraint, Column, ForeignKeyConstraint, Index, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.db.schema.base import directory_columns, tenant_table
+from controlplane.db.schema.shapes import directory_columns, tenant_table
 from controlplane.db.types import Instant
 
 roles = tenant_table(

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, Text, UniqueConstraint, Uuid
 
-from controlplane.db.schema.base import tenant_table
+from controlplane.db.schema.shapes import tenant_table
 from controlplane.db.types import Instant
 
 scim_tokens = tenant_table(

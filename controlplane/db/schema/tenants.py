@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 
-from controlplane.db.schema.base import directory_columns, metadata, tenant_table
+from controlplane.db.schema.shapes import directory_columns, metadata, tenant_table
 from controlplane.db.types import Instant
 
 tenants = Table(

@@ -98,6 +98,21 @@ def html(template: str, context: Mapping[str, object], status: int = 200) -> Res
     return Response(document, status_code=status, media_type=MediaType.HTML, headers=STRICT)
 
 
+async def plain(
+    db: Database, view: View, template: str, context: Mapping[str, object], problem: Refusal | None = None
+) -> Response[str]:
+    """A page that does not change by itself, and is not in parts.
+
+    Args:
+        problem: Why what somebody wanted to do on it was not done.
+    """
+    own = {"view": view, "tenants": await places_for(db, view), "stream": None, "problem": problem}
+    answer = html(template, {**context, **own}, problem.status if problem else 200)
+    if problem is not None:
+        answer.headers.update(problem.headers())
+    return answer
+
+
 def refusal(problem: Refusal, request_id: str = "") -> Response[str]:
     """An error page. What was not found says nothing of who asked or for what: foreign and absent are one page."""
     context = {"title": problem.title, "hint": problem.hint, "request_id": request_id}

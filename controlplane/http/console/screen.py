@@ -1,6 +1,6 @@
 """What a page's handler needs in hand: who looks, the database, and how changes are heard of."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -65,6 +65,12 @@ class Screen:
                 raise
             return await self.show(page, problem)
         return Redirect(f"{self.view.base}{done}", status_code=303)
+
+    async def plain(
+        self, template: str, context: Mapping[str, object], problem: Refusal | None = None
+    ) -> Response[str]:
+        """A page of forms; with the reason why the last one was refused."""
+        return await render.plain(self.db, self.view, template, context, problem)
 
     def follow(self, page: Page, *, seen: str) -> ServerSentEvent:
         """Patches of *page* from now on.

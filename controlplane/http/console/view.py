@@ -21,6 +21,7 @@ PLACES: Final = [
 ]
 
 ACCESS_TABS: Final = (
+    ("people", "/people", "People", "user:read"),
     ("roles", "/roles", "Roles", "role:read"),
     ("groups", "/groups", "Groups", "group:read"),
     ("service-accounts", "/service-accounts", "Service accounts", "service-account:read"),

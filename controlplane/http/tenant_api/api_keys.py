@@ -99,7 +99,7 @@ class ApiKeysController(Controller):
         rows = await api_keys.listing(tx, after=paging.after_id, limit=paging.fetch, owner=owner)
         return paging.page(rows, lambda key: key.id, _view)
 
-    @post("/", status_code=201, opt=rule(Surface.TENANT, "api-key:create"))
+    @post("/", status_code=201, opt=rule(Surface.TENANT, "api-key:create", fresh=True))
     async def create(
         self,
         data: JSONBody[NewApiKey],
@@ -125,7 +125,7 @@ class ApiKeysController(Controller):
         """One key, without its secret."""
         return _view(await api_keys.get(tx, identity("key", key)))
 
-    @post("/{key:str}/rotate", status_code=201, opt=rule(Surface.TENANT, "api-key:create"))
+    @post("/{key:str}/rotate", status_code=201, opt=rule(Surface.TENANT, "api-key:create", fresh=True))
     async def rotate(
         self,
         data: JSONBody[Rotation],

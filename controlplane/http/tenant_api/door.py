@@ -12,6 +12,7 @@ from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.groups import GroupsController
+from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.permissions import PermissionsController
 from controlplane.http.tenant_api.projects import ProjectsController
@@ -31,6 +32,7 @@ router = Router(
         tenant.show,
         ProjectsController,
         UsersController,
+        InvitationsController,
         GroupsController,
         RolesController,
         RoleAssignmentsController,

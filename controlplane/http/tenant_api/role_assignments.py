@@ -78,7 +78,7 @@ class RoleAssignmentsController(Controller):
         rows = await assignments.listing(tx, found, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda row: row.id, _view)
 
-    @post("/", status_code=201, opt=rule(Surface.TENANT, "role:assign"))
+    @post("/", status_code=201, opt=rule(Surface.TENANT, "role:assign", fresh=True))
     async def create(
         self,
         data: JSONBody[NewRoleAssignment],
@@ -96,7 +96,7 @@ class RoleAssignmentsController(Controller):
         """One of them."""
         return _view(await assignments.get(tx, identity("asg", assignment)))
 
-    @delete("/{assignment:str}", opt=rule(Surface.TENANT, "role:assign"))
+    @delete("/{assignment:str}", opt=rule(Surface.TENANT, "role:assign", fresh=True))
     async def withdraw(
         self,
         request: AnyRequest,

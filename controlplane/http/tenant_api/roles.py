@@ -59,7 +59,7 @@ class RolesController(Controller):
         rows = await roles.listing(tx, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda role: role.id, _view)
 
-    @post("/", status_code=201, opt=rule(Surface.TENANT, "role:write"))
+    @post("/", status_code=201, opt=rule(Surface.TENANT, "role:write", fresh=True))
     async def create(
         self,
         data: JSONBody[NewRole],
@@ -76,7 +76,7 @@ class RolesController(Controller):
         """One role, by id or name."""
         return _view(await _found(tx, role))
 
-    @patch("/{role:str}", opt=rule(Surface.TENANT, "role:write"))
+    @patch("/{role:str}", opt=rule(Surface.TENANT, "role:write", fresh=True))
     async def change(
         self,
         data: JSONBody[RoleChange],
@@ -94,7 +94,7 @@ class RolesController(Controller):
         )
         return _view(changed)
 
-    @delete("/{role:str}", opt=rule(Surface.TENANT, "role:write"))
+    @delete("/{role:str}", opt=rule(Surface.TENANT, "role:write", fresh=True))
     async def remove(
         self,
         request: AnyRequest,

@@ -66,7 +66,7 @@ class UsersController(Controller):
         found = await people.user(tx, identity("usr", user))
         return held_view(await holdings.of(tx, Holder("user", found.id)))
 
-    @patch("/{user:str}", opt=rule(Surface.TENANT, "user:write"))
+    @patch("/{user:str}", opt=rule(Surface.TENANT, "user:write", fresh=True))
     async def change(
         self,
         data: JSONBody[UserChange],
@@ -80,7 +80,7 @@ class UsersController(Controller):
         await handing_on.take_from(tx, request.user, Holder("user", user_id))
         return await _shown(tx, await users.set_status(tx, actor, user_id, data.status))
 
-    @delete("/{user:str}", opt=rule(Surface.TENANT, "user:write"))
+    @delete("/{user:str}", opt=rule(Surface.TENANT, "user:write", fresh=True))
     async def remove(
         self, request: AnyRequest, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], user: FromPath[str]
     ) -> None:
