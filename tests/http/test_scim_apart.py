@@ -157,7 +157,7 @@ async def test_the_same_name_in_two_tenants_is_nobodys_business(directory, their
 
 
 async def test_pages_that_one_has_read_are_no_bookmarks_of_the_other(directory, theirs):
-    them, user, _ = theirs
+    them, _, _ = theirs
     for number in range(3):
         await directory.user(f"own{number}@example.com")
         await them.user(f"their{number}@example.com")
