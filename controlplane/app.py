@@ -7,8 +7,9 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -22,7 +23,8 @@ from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import keys, tombstones
 from controlplane.domain.audit.denials import Denials
-from controlplane.domain.key_uses import KeyUses
+from controlplane.domain.directory.lists import Bookmarks
+from controlplane.domain.key_uses import KEEP_SCIM, KEEP_SYNCED, KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.passkey_answers import site_of
@@ -47,6 +49,8 @@ from controlplane.http.me import door as me
 from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
+from controlplane.http.scim import answers as scim_answers
+from controlplane.http.scim import door as scim
 from controlplane.http.sessions import cookie_for
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.kit import limiter, log, mailing, presence, wakeups
@@ -64,6 +68,7 @@ ROUTERS: Sequence[ControllerRouterHandler] = [
     operator_api.router,
     runtime_api.router,
     console.router,
+    scim.router,
 ]
 
 AUTHENTICATION = {
@@ -72,6 +77,7 @@ AUTHENTICATION = {
     Surface.RUNTIME: runtime_api.authenticate,
     Surface.ME: authentication.person,
     Surface.CONSOLE: authentication.person,
+    Surface.SCIM: authentication.directory,
 }
 """How each surface learns who calls."""
 
@@ -120,14 +126,16 @@ class Parts:
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
         self.key_uses = KeyUses()
+        self.scim_uses, self.scim_syncs = KeyUses(KEEP_SCIM), KeyUses(KEEP_SYNCED)
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
 
     def chores(self) -> Sequence[loop.Chore]:
+        uses = (self.key_uses, self.scim_uses, self.scim_syncs)
         folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
         return (
-            *every_chore.chores(self.db, self.presence, self.partitions, self.key_uses, self.post, self.letterhead),
+            *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
@@ -158,6 +166,10 @@ class Parts:
             "authorizer": Authorizer(),
             "denials": self.denials,
             "key_uses": self.key_uses,
+            "scim_uses": self.scim_uses,
+            "scim_syncs": self.scim_syncs,
+            "scim_bookmarks": Bookmarks(),
+            "wakeups": self.wakeups,
             "cursor_key": keys.cursor_key(self.keyring),
             "limiter": self.limiter,
             "streams": self.streams,
@@ -199,7 +211,7 @@ def build(
         dependencies=parts.dependencies(),
         exception_handlers={
             Refusal: problems.refuse,
-            HTTPException: problems.malformed,
+            HTTPException: _malformed,
             Exception: problems.broken,
         },
         after_exception=[denials.write_down],
@@ -214,6 +226,13 @@ def build(
     proof.prove(app)
     app.state.methods = proof.methods(app)
     return app
+
+
+def _malformed(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """What no door has come to see: an address or a method that does not exist."""
+    if request.scope["path"].startswith(scim_answers.BASE):
+        return scim_answers.malformed(request, error)
+    return problems.malformed(request, error)
 
 
 def _outside(given: Settings) -> dict[str, object]:

@@ -26,6 +26,7 @@ from controlplane.domain.permissions import (
     RESERVED,
     ROLES,
     RUNTIME_PERMISSIONS,
+    SCIM_PERMISSIONS,
     WITHIN_PROJECTS,
     WITHIN_RUNTIMES,
 )
@@ -82,6 +83,10 @@ def permissions(locks: list[Lock]) -> str:
             "## Runtimes",
             "",
             *(f"- `{name}`: {meaning}" for name, meaning in RUNTIME_PERMISSIONS.items()),
+            "",
+            "## Directories",
+            "",
+            *(f"- `{name}`: {meaning}" for name, meaning in SCIM_PERMISSIONS.items()),
             "",
             "## Operations",
             "",

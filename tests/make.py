@@ -16,6 +16,7 @@ from controlplane.domain import (
     people,
     projects,
     roles,
+    scim_tokens,
     service_accounts,
     sign_ins,
     tenants,
@@ -111,6 +112,12 @@ class Make:
             seed = await totp.enroll(tx, SHELL, human.account.id)
             await totp.confirm(tx, SHELL, self._keyring.pepper, human.account.id, pyotp.TOTP(seed).at(tx.now))
         return seed
+
+    async def scim_token(self, tenant: Tenant, name: str = "Entra") -> dict[str, str]:
+        """The header that a token of the tenant's directory goes into."""
+        async with self._db.tenant(tenant.tenant_id) as tx:
+            _, secret = await scim_tokens.create(tx, SHELL, self._keyring.pepper, name)
+        return bearer(secret)
 
     async def join_token(
         self, tenant: Tenant | None = None, *, uses: int = 1, lifetime: timedelta = join_tokens.LIFETIME

@@ -26,7 +26,12 @@ AT_ONCE = 5000
 
 
 def chores(
-    db: Database, presence: Presence, partitions: Partitions, uses: KeyUses, post: Post, letterhead: Letterhead
+    db: Database,
+    presence: Presence,
+    partitions: Partitions,
+    uses: Sequence[KeyUses],
+    post: Post,
+    letterhead: Letterhead,
 ) -> Sequence[Chore]:
     """What this process sees to at any time."""
     listening_since = db.clock()
@@ -41,7 +46,7 @@ def chores(
         return await reports.mark_silent(db, listening_since)
 
     async def keep_key_uses() -> int:
-        return await uses.keep(db)
+        return sum([await each.keep(db) for each in uses])
 
     async def forget_ended_sign_ins() -> int:
         async with db.platform() as tx:

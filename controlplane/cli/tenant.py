@@ -148,12 +148,12 @@ def sign_in_link(tenant: str, email: str, forget_factors: bool, home: Path, as_j
 
     async def work(db: "Database", keyring: "Keyring") -> str:
         async with db.tenant(await tenant_id(db, tenant)) as tx:
-            user = await people.user_with(tx, email)
-            audit.record(tx, shell(), "sign-in-link.created", ("user", text_id("usr", user.id)))
+            user_id, account_id = await people.user_with(tx, email)
+            audit.record(tx, shell(), "sign-in-link.created", ("user", text_id("usr", user_id)))
         async with db.platform() as platform:
             if forget_factors:
-                await recovery.forget_factors(platform, shell(), user.account_id)
-            return await sign_ins.make_link(platform, shell(), keyring.pepper, user.account_id)
+                await recovery.forget_factors(platform, shell(), account_id)
+            return await sign_ins.make_link(platform, shell(), keyring.pepper, account_id)
 
     link = first_steps.link(Home(home), with_database(home, work))
     show({"email": email, "sign_in": link}, link, as_json)

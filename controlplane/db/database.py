@@ -41,7 +41,7 @@ UNAUDITED = frozenset(
         *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
-        *(t.audit_streams, t.platform_audit_streams),
+        *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
         *(t.exports, t.export_parts, t.purge_steps),
     )

@@ -230,6 +230,13 @@ async def revoke(tx: TenantTx, actor: Actor, key_id: UUID) -> None:
         audit.record(tx, actor, "api-key.revoked", _target(key.id))
 
 
+async def revoke_all_of(tx: TenantTx, owner: Holder) -> int:
+    """End the keys of somebody who may come back one day, for good, and return how many they were."""
+    theirs = t.api_keys.c.user_id if owner.kind == "user" else t.api_keys.c.service_account_id
+    working = tx.update(t.api_keys).where(theirs == owner.id, t.api_keys.c.revoked_at.is_(None))
+    return await tx.run(working.values(revoked_at=tx.now))
+
+
 async def forget_all_of(tx: TenantTx, owner: Holder) -> int:
     """Delete the keys of somebody who is going, with the ways to them, and return how many they were."""
     theirs = t.api_keys.c.user_id if owner.kind == "user" else t.api_keys.c.service_account_id

@@ -11,6 +11,7 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import an_owner_stays
+from controlplane.domain.people import ManagedElsewhere
 from controlplane.kit.ids import GroupId, UserId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
 
@@ -21,6 +22,8 @@ class Group(Struct, frozen=True, kw_only=True):
     id: GroupId
     name: str
     description: str
+    source: str
+    """Who keeps it: ``local`` or ``scim``."""
     created_at: datetime
 
 
@@ -83,12 +86,15 @@ async def change(
     Raises:
         NotFound: If this tenant has no such group.
         GroupNameInvalid, GroupNameTaken: If it cannot be called so.
+        ManagedElsewhere: If the name is the directory's to say.
     """
     group = await get(tx, group_id)
+    if name is not None and name.strip() != group.name:
+        _check_own(group)
     wanted = group.name if name is None else _fit(name)
     if wanted != group.name and await tx.first(Group, tx.select(t.groups).where(t.groups.c.name == wanted)):
         raise GroupNameTaken
-    values = {"name": wanted, "description": group.description if description is None else description}
+    values = {"name": wanted, "description": group.description if description is None else description, **_again(tx)}
     [changed] = await tx.take(Group, tx.update(t.groups).where(t.groups.c.id == group_id).values(**values))
     audit.record(tx, actor, "group.changed", _target(group.id))
     return changed
@@ -128,7 +134,9 @@ async def add_member(tx: TenantTx, actor: Actor, group_id: UUID, user_id: UUID) 
 
     Raises:
         NotFound: If this tenant has no such group, or no such person.
+        ManagedElsewhere: If who is in it is the directory's to say.
     """
+    _check_own(await get(tx, group_id))
     for table, identity in ((t.groups, group_id), (t.users, user_id)):
         staying = tx.select(table).where(table.c.id == identity).with_for_update(read=True, key_share=True)
         if await tx.first(_Id, staying) is None:
@@ -139,6 +147,7 @@ async def add_member(tx: TenantTx, actor: Actor, group_id: UUID, user_id: UUID) 
         return
     row = tx.insert(t.group_members).values(group_id=group_id, user_id=user_id, added_at=tx.now)
     await tx.run(row.on_conflict_do_nothing(index_elements=["tenant_id", "group_id", "user_id"]))
+    await tx.run(tx.update(t.groups).where(t.groups.c.id == group_id).values(**_again(tx)))
     audit.record(tx, actor, "group.member-added", _target(GroupId(group_id)), user=text_id("usr", user_id))
 
 
@@ -147,14 +156,27 @@ async def remove_member(tx: TenantTx, actor: Actor, group_id: UUID, user_id: UUI
 
     Raises:
         NotFound: If they are not in it.
+        ManagedElsewhere: If who is in it is the directory's to say.
         LastOwner: If nobody would own the tenant then.
     """
+    _check_own(await get(tx, group_id))
     theirs = t.group_members.c
     async with an_owner_stays(tx):
         removing = tx.delete(t.group_members).where(theirs.group_id == group_id, theirs.user_id == user_id)
         if not await tx.run(removing):
             raise NotFound
+        await tx.run(tx.update(t.groups).where(t.groups.c.id == group_id).values(**_again(tx)))
     audit.record(tx, actor, "group.member-removed", _target(GroupId(group_id)), user=text_id("usr", user_id))
+
+
+def _check_own(group: Group) -> None:
+    if group.source != "local":
+        raise ManagedElsewhere
+
+
+def _again(tx: TenantTx) -> dict[str, object]:
+    """The next version of a group."""
+    return {"version": t.groups.c.version + 1, "changed_at": tx.now}
 
 
 def _fit(name: str) -> str:

@@ -157,7 +157,7 @@ async def an_owner_stays(tx: TenantTx) -> AsyncIterator[None]:
     Raises:
         LastOwner: If the change took the last one.
     """
-    await tx.first(_Tenant, tx.select(t.tenants).with_for_update())
+    await tx.first(_Tenant, tx.select(t.tenants).with_for_update(key_share=True))  # what only refers to it goes on
     [before] = await tx.query(_Owners, OWNERS, tenant_id=tx.tenant_id)
     yield
     [after] = await tx.query(_Owners, OWNERS, tenant_id=tx.tenant_id)

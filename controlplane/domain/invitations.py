@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, or_
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
@@ -88,7 +88,11 @@ async def create(tx: TenantTx, actor: Actor, letterhead: Letterhead, email: str,
     """
     if not people.EMAIL.fullmatch(email.strip()):
         raise EmailInvalid
-    known = tx.select(t.users).where(t.users.c.email_norm == people.normalized(email))
+    its = t.users.c
+    inside = or_(
+        its.account_id.is_not(None), its.status != "active"
+    )  # whom a directory has announced, a letter brings in
+    known = tx.select(t.users).where(its.email_norm == people.normalized(email), inside)
     if await tx.first(_Known, known) is not None:
         raise AlreadyMember
     token, token_hash = _token(letterhead)

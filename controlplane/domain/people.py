@@ -52,11 +52,14 @@ class User(Struct, frozen=True, kw_only=True):
     """A tenant's row about a person. What they hold is in the tenant's assignments."""
 
     id: UserId
-    account_id: AccountId
+    account_id: AccountId | None
+    """None: a directory has announced them, and they have not come in yet."""
     email_norm: str
     name: str
     status: str
     """``active`` or ``disabled``."""
+    source: str
+    """Who keeps them: ``local`` or ``scim``."""
     created_at: datetime
 
 
@@ -82,6 +85,11 @@ class EmailTaken(Refusal):
 class AlreadyMember(Refusal):
     code, status, title = "user-exists", 409, "This person is in the tenant already"
     hint = "Change their role instead."
+
+
+class ManagedElsewhere(Refusal):
+    code, status, title = "managed-attribute", 409, "The tenant's directory keeps this"
+    hint = "Change it there: Entra, Okta or whatever is connected by SCIM. Deactivating somebody works here as well."
 
 
 def normalized(email: str) -> str:
@@ -227,7 +235,9 @@ async def accounts(tx: PlatformTx, ids: list[AccountId]) -> dict[AccountId, Acco
 
 
 async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str, limit: Limit = EVERYWHERE) -> User:
-    """Let a person into the tenant of *tx*.
+    """Let a person into the tenant of *tx*; somebody whom its directory has announced gets their account by it.
+
+    Whoever calls this knows that the address is theirs: it is what ties an account to what the directory says.
 
     Args:
         role: Name or id of a first role. Whether *actor* may hand it on is the caller's question.
@@ -254,12 +264,30 @@ async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str, limi
         .on_conflict_do_nothing(),
     )
     if not added:
+        added = await _claim(tx, account)
+    if not added:
         raise AlreadyMember
     knock = tx.insert(t.account_tenants).values(account_id=account.id)
     await tx.run(knock.on_conflict_do_nothing(index_elements=["account_id", "tenant_id"]))
     audit.record(tx, actor, "user.added", ("user", text_id("usr", added[0].id)))
     await assignments.assign(tx, actor, Holder("user", added[0].id), first, limit)
     return added[0]
+
+
+async def _claim(tx: TenantTx, account: Account) -> list[User]:
+    """What the directory has announced for the address of *account* becomes theirs: once, and while it is active.
+
+    Never by name, never from what the directory itself says of an account, and never where somebody is tied to it:
+    whoever keeps a tenant's directory gets hold of nobody's account.
+    """
+    its = t.users.c
+    waiting = tx.update(t.users).where(
+        its.email_norm == normalized(account.email), its.account_id.is_(None), its.status == "active"
+    )
+    theirs = tx.select(t.users).where(its.account_id == account.id)
+    if await tx.first(User, theirs) is not None:
+        return []
+    return await tx.take(User, waiting.values(account_id=account.id))
 
 
 async def enter(db: Database, tenant_id: TenantId, account_id: AccountId) -> Entrance | None:
@@ -292,15 +320,16 @@ async def user(tx: TenantTx, user_id: UUID) -> User:
     return found
 
 
-async def user_with(tx: TenantTx, email: str) -> User:
-    """
+async def user_with(tx: TenantTx, email: str) -> tuple[UserId, AccountId]:
+    """Who with this address has come into the tenant.
+
     Raises:
-        NotFound: If nobody with this address is in the tenant.
+        NotFound: If nobody has.
     """
     found = await tx.first(User, tx.select(t.users).where(t.users.c.email_norm == normalized(email)))
-    if found is None:
+    if found is None or found.account_id is None:
         raise NotFound
-    return found
+    return found.id, found.account_id
 
 
 async def tenants_of(tx: PlatformTx, account_id: AccountId) -> list[TenantId]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from controlplane.domain.audit import Actor
 from controlplane.domain.grants import EVERYWHERE, Grant, Limit
 from controlplane.domain.tenants import Tenant
-from controlplane.kit.ids import AccountId, KeyId, RuntimeId, ServiceAccountId, TenantId, UserId, text_id
+from controlplane.kit.ids import AccountId, KeyId, RuntimeId, ScimTokenId, ServiceAccountId, TenantId, UserId, text_id
 from controlplane.kit.problems import Refusal
 
 PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -47,6 +47,9 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "api-key:read": "See API keys, never their secret.",
         "api-key:create": "Make API keys with no more than one's own permissions.",
         "api-key:revoke": "Revoke API keys.",
+        "scim-token:read": "See the tokens that directories come in with, never their secret.",
+        "scim-token:create": "Connect a directory: it can deactivate everybody but the last owner, and fill its groups.",
+        "scim-token:revoke": "Shut a directory out.",
         "audit:read": "Read the tenant's audit log.",
     }
 )
@@ -70,6 +73,14 @@ RUNTIME_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What a runtime can do, as itself and nobody else."""
 
+SCIM_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "scim:read": "See the tenant's people, and the groups that its directory keeps.",
+        "scim:write": "Make, change, deactivate and delete them, as the directory that keeps them.",
+    }
+)
+"""What a tenant's directory can do, by its token."""
+
 WITHIN_RUNTIMES: Final = frozenset(
     {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "runtime:write"}
 )
@@ -83,7 +94,7 @@ ANYWHERE: Final = frozenset({"tenant:read"})
 
 ADMINISTRATION: Final = frozenset(
     {"tenant:own", "user:write", "group:write", "role:write", "role:assign", "service-account:write"}
-    | {"api-key:create", "api-key:revoke", "project:write"}
+    | {"api-key:create", "api-key:revoke", "project:write", "scim-token:create", "scim-token:revoke"}
 )
 """Power over others. Nobody takes anything from somebody who has more of it than they."""
 
@@ -98,7 +109,7 @@ Role: TypeAlias = Literal["owner", "admin", "user_admin", "developer", "auditor"
 ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "owner": frozenset(PERMISSIONS),
-        "admin": frozenset(PERMISSIONS) - {"tenant:own", "tenant:delete", "tenant:export"},
+        "admin": frozenset(PERMISSIONS) - {"tenant:own", "tenant:delete", "tenant:export", "scim-token:create"},
         "user_admin": frozenset(
             {"tenant:read", "project:read", "user:read", "user:write"}
             | {"group:read", "group:write", "role:read", "role:assign"}
@@ -107,7 +118,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
         "auditor": frozenset(
             {*_WORK, "user:read", "group:read", "role:read", "service-account:read"}
-            | {"invitation:read", "join-token:read", "api-key:read", "audit:read"}
+            | {"invitation:read", "join-token:read", "api-key:read", "scim-token:read", "audit:read"}
         ),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),
@@ -203,7 +214,15 @@ class Runtime(Struct, frozen=True, kw_only=True):
     generation: int
 
 
-Principal: TypeAlias = Person | ApiKey | OperatorKey | Runtime
+class Directory(Struct, frozen=True, kw_only=True):
+    """A tenant's directory, by its SCIM token."""
+
+    id: ScimTokenId
+    connection_id: ScimTokenId
+    tenant: Tenant
+
+
+Principal: TypeAlias = Person | ApiKey | OperatorKey | Runtime | Directory
 
 
 class Decision(Struct, frozen=True):
@@ -325,6 +344,8 @@ def actor_of(principal: Principal, request_id: str) -> Actor:
         return Actor(kind="api-key", id=text_id("key", principal.id), request_id=request_id)
     if isinstance(principal, OperatorKey):
         return Actor(kind="operator-key", id=text_id("key", principal.id), request_id=request_id)
+    if isinstance(principal, Directory):
+        return Actor(kind="scim-token", id=text_id("scm", principal.id), request_id=request_id)
     return Actor(kind="runtime", id=text_id("rt", principal.id), request_id=request_id)
 
 
@@ -342,6 +363,8 @@ def _held(principal: Principal) -> list[tuple[str, Grant]]:
         return _by_role(principal.grants)
     if isinstance(principal, Runtime):
         return [("runtime", Grant(role="runtime", permissions=frozenset(RUNTIME_PERMISSIONS)))]
+    if isinstance(principal, Directory):
+        return [("directory", Grant(role="directory", permissions=frozenset(SCIM_PERMISSIONS)))]
     held = []
     if isinstance(principal, Person) and principal.tenant is not None:
         if principal.is_member:

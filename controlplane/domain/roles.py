@@ -20,7 +20,7 @@ NAME: Final = re.compile("[a-z][a-z0-9_-]{1,62}")
 
 MEANINGS: Final[Mapping[str, str]] = {
     "owner": "Everything, and handing it on.",
-    "admin": "Everything but being an owner.",
+    "admin": "Everything but being an owner and connecting a directory.",
     "user_admin": "People, groups and who holds which role.",
     "developer": "All work, and letting runtimes in.",
     "auditor": "All work, who may do what, and the audit log; changes nothing.",

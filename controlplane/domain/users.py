@@ -11,7 +11,7 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import api_keys, audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder, an_owner_stays
-from controlplane.domain.people import User, normalized, user
+from controlplane.domain.people import ManagedElsewhere, User, normalized, user
 from controlplane.kit.ids import UserId, text_id
 from controlplane.kit.problems import NotFound
 
@@ -59,11 +59,15 @@ async def set_status(tx: TenantTx, actor: Actor, user_id: UUID, status: Status) 
 
     Raises:
         NotFound: If this tenant has no such person.
+        ManagedElsewhere: If they would be let in although the directory that keeps them says otherwise.
         LastOwner: If nobody would own the tenant then.
     """
-    mine = tx.update(t.users).where(t.users.c.id == user_id)
+    its = t.users.c
+    if status == "active" and (found := await user(tx, user_id)).source != "local" and found.status != status:
+        raise ManagedElsewhere
+    mine = tx.update(t.users).where(its.id == user_id)
     async with an_owner_stays(tx):
-        changed = await tx.take(User, mine.values(status=status))
+        changed = await tx.take(User, mine.values(status=status, version=its.version + 1, changed_at=tx.now))
     if not changed:
         raise NotFound
     action = "user.reactivated" if status == "active" else "user.deactivated"
@@ -82,7 +86,8 @@ async def remove(tx: TenantTx, actor: Actor, user_id: UUID) -> None:
     keys = await api_keys.forget_all_of(tx, Holder("user", going.id))
     async with an_owner_stays(tx):
         await tx.run(tx.delete(t.users).where(t.users.c.id == going.id))
-    await tx.run(tx.delete(t.account_tenants).where(t.account_tenants.c.account_id == going.account_id))
+    if going.account_id is not None:
+        await tx.run(tx.delete(t.account_tenants).where(t.account_tenants.c.account_id == going.account_id))
     audit.record(tx, actor, "user.removed", _target(going.id), api_keys=keys)
 
 

@@ -5,11 +5,12 @@ from typing import Any, Final
 from litestar.connection import ASGIConnection
 
 from controlplane.db.database import Database
-from controlplane.domain import api_keys, credentials, operator_keys, sign_ins
+from controlplane.domain import api_keys, credentials, operator_keys, scim_tokens, sign_ins
 from controlplane.domain.credentials import KeyUnknown
 from controlplane.domain.key_uses import KeyUses
-from controlplane.domain.permissions import ApiKey, OperatorKey, Person
-from controlplane.http.limits import address
+from controlplane.domain.permissions import ApiKey, Directory, OperatorKey, Person
+from controlplane.domain.scim_tokens import ScimTokenUnknown
+from controlplane.http.limits import SCIM, address, check
 from controlplane.http.sessions import SessionCookie
 from controlplane.kit import tokens
 
@@ -23,7 +24,7 @@ class WrongCredential(KeyUnknown):
     """A credential of ours that is not for this surface. It is not looked up."""
 
     code, title = "credential-elsewhere", "This credential is for another part of the service"
-    hint = "ec_sk_ keys open /v1/tenants, ec_op_ keys /v1/operator; runtimes use tokens of their own."
+    hint = "ec_sk_ keys open /v1/tenants, ec_op_ keys /v1/operator; ec_sc_ tokens /scim/v2; runtimes use tokens of their own."
 
 
 async def person(connection: Connection) -> Person | None:
@@ -68,6 +69,34 @@ async def person_or_operator_key(connection: Connection) -> Person | OperatorKey
     db: Database = state.db
     async with db.platform() as tx:
         return await operator_keys.principal_by(tx, tokens.fingerprint(state.keyring.pepper, secret))
+
+
+async def directory(connection: Connection) -> Directory | None:
+    """By SCIM token. Calls of one connection are counted together, whichever token they come with.
+
+    Raises:
+        RateLimited: If there are too many of them.
+    """
+    try:
+        secret = _bearer(connection, scim_tokens.KIND)
+    except WrongCredential:
+        raise
+    except KeyUnknown:
+        raise ScimTokenUnknown from None
+    if secret is None:
+        return None
+    state = connection.app.state
+    db: Database = state.db
+    token_hash = tokens.fingerprint(state.keyring.pepper, secret)
+    tenant_id = await db.tenant_of(scim_tokens.ROUTE, token_hash)
+    if tenant_id is None:
+        raise ScimTokenUnknown
+    connection.state[SHOWN_OF] = tenant_id
+    async with db.tenant(tenant_id) as tx:
+        found = await scim_tokens.principal_by(tx, token_hash)
+        state.scim_uses.note(tenant_id, found.id, tx.now, address(connection))
+    await check(state.limiter, SCIM, "scim", str(found.connection_id))
+    return found
 
 
 def _bearer(connection: Connection, kind: str) -> str | None:

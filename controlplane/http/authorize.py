@@ -14,6 +14,7 @@ from controlplane.domain.permissions import (
     ApiKey,
     AuthenticationRequired,
     Authorizer,
+    Directory,
     OperatorKey,
     Person,
     Principal,
@@ -41,6 +42,7 @@ class Surface(StrEnum):
     RUNTIME = "runtime"
     ME = "me"
     CONSOLE = "console"
+    SCIM = "scim"
 
 
 SERVES: Final[Mapping[type, frozenset[Surface]]] = {
@@ -48,6 +50,7 @@ SERVES: Final[Mapping[type, frozenset[Surface]]] = {
     ApiKey: frozenset({Surface.TENANT}),
     OperatorKey: frozenset({Surface.OPERATOR}),
     Runtime: frozenset({Surface.RUNTIME}),
+    Directory: frozenset({Surface.SCIM}),
 }
 
 
@@ -115,7 +118,7 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
         Refusal: 401 without a credential, 404 for what the caller must not know of, 403 inside their own tenant.
     """
     its: Rule = handler.opt["rule"]
-    if its.surface is not Surface.RUNTIME:
+    if its.surface not in (Surface.RUNTIME, Surface.SCIM):
         refuse_foreign_pages(connection)
     if not its.open_because:
         await _authorize(connection, its)
@@ -139,6 +142,9 @@ async def _authorize(connection: Connection, its: Rule) -> None:
             await state.allowances.spend(connection, principal, tenant.tenant_id)
     elif isinstance(principal, Runtime):
         connection.state.tenant_id = principal.tenant_id
+    elif isinstance(principal, Directory):
+        await _check_served(connection, its, principal, principal.tenant)
+        connection.state.tenant_id = principal.tenant.tenant_id
     connection.scope["user"] = principal
     _check_permissions(principal, its, state.authorizer)
     if its.fresh and isinstance(principal, Person) and not principal.is_fresh(state.db.clock()):

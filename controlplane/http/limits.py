@@ -40,6 +40,9 @@ ENROLL_FROM: Final = Rate(burst=100, every=timedelta(seconds=1))
 TOKEN_FROM: Final = Rate(burst=1_000, every=timedelta(milliseconds=100))
 """A token lives for ten minutes: enough for 6,000 runtimes behind one address, 1,000 of which come back at once."""
 
+SCIM: Final = Rate(burst=500, every=timedelta(milliseconds=20))
+"""For one directory: a first run over 10,000 people takes some minutes, and nobody else waits for it."""
+
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 

@@ -9,7 +9,7 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct
 from msgspec.structs import replace
 
-from controlplane.domain.permissions import OPERATOR_PERMISSIONS, PERMISSIONS, RUNTIME_PERMISSIONS
+from controlplane.domain.permissions import OPERATOR_PERMISSIONS, PERMISSIONS, RUNTIME_PERMISSIONS, SCIM_PERMISSIONS
 from controlplane.http.authorize import TENANT_PARAMETER, Rule, Surface
 
 PREFIXES: Final = {
@@ -19,6 +19,7 @@ PREFIXES: Final = {
     "/v1/me": Surface.ME,
     "/v1/auth": Surface.ME,
     "/console": Surface.CONSOLE,
+    "/scim/v2": Surface.SCIM,
 }
 """Which surface an address belongs to; an address outside them is open to all or does not exist."""
 
@@ -26,6 +27,7 @@ KNOWN: Final[Mapping[Surface, frozenset[str]]] = {
     Surface.TENANT: frozenset(PERMISSIONS),
     Surface.OPERATOR: frozenset(OPERATOR_PERMISSIONS),
     Surface.RUNTIME: frozenset(RUNTIME_PERMISSIONS),
+    Surface.SCIM: frozenset(SCIM_PERMISSIONS),
     Surface.ME: frozenset(),
     Surface.CONSOLE: frozenset(PERMISSIONS) | frozenset(OPERATOR_PERMISSIONS),
 }
@@ -64,7 +66,7 @@ def prove(app: Litestar) -> None:
             continue
         if problem := _problem(path, handler.opt.get("rule")):
             wrong.append(f"{path} ({handler}): {problem}")
-        elif handler.opt["rule"].surface is not Surface.CONSOLE and model is not None:
+        elif handler.opt["rule"].surface not in (Surface.CONSOLE, Surface.SCIM) and model is not None:
             names = frozenset(parameter.field_alias for parameter in model.expected_query_params)
             handler.opt["rule"] = replace(handler.opt["rule"], query=names)
     if wrong:

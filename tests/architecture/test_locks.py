@@ -72,6 +72,7 @@ async def test_a_credential_is_worth_nothing_at_another_surface(app, client, mak
     kinds = {
         Surface.TENANT: await make.api_key(tenant),
         Surface.OPERATOR: await make.operator_key(),
+        Surface.SCIM: await make.scim_token(tenant),
         Surface.RUNTIME: bearer("eyJhbGciOiJFZDI1NTE5In0.e30.c2lnbmF0dXJl"),
     }
 

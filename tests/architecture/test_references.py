@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from controlplane.domain.permissions import OPERATOR_PERMISSIONS, PERMISSIONS, RUNTIME_PERMISSIONS
+from controlplane.domain.permissions import OPERATOR_PERMISSIONS, PERMISSIONS, RUNTIME_PERMISSIONS, SCIM_PERMISSIONS
 from controlplane.http.proof import Lock
 from scripts import references
 
@@ -28,7 +28,7 @@ def test_the_committed_page_is_what_the_code_makes(pages, name):
 
 def test_every_permission_is_asked_for_by_some_operation():
     locks = msgspec.json.decode((references.FOLDER / "permissions.json").read_bytes(), type=list[Lock])
-    known = {*PERMISSIONS, *OPERATOR_PERMISSIONS, *RUNTIME_PERMISSIONS}
+    known = {*PERMISSIONS, *OPERATOR_PERMISSIONS, *RUNTIME_PERMISSIONS, *SCIM_PERMISSIONS}
 
     assert known - {lock.permission for lock in locks} == NOT_YET_ASKED_FOR
 

@@ -12,6 +12,7 @@ from controlplane.kit import log
 from tests.conftest import KEYRING
 from tests.fakes import LetterBox
 from tests.http.agents import Agent
+from tests.http.directory import Directory
 
 
 @pytest.fixture
@@ -38,6 +39,12 @@ async def agent(client, clock, make, tenant):
     reply = await agent.enroll(await make.join_token(tenant))
     assert reply.status_code == 201, reply.text
     return agent
+
+
+@pytest.fixture
+async def directory(client, make, tenant):
+    """The directory of the tenant."""
+    return Directory(client, await make.scim_token(tenant))
 
 
 @pytest.fixture

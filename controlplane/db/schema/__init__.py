@@ -66,6 +66,10 @@ from controlplane.db.schema.roles import (
     roles,
     service_accounts,
 )
+from controlplane.db.schema.scim import (
+    scim_errors,
+    scim_tokens,
+)
 from controlplane.db.schema.shapes import (
     metadata,
 )
@@ -131,6 +135,8 @@ __all__ = [
     "runs",
     "runtime_reports",
     "runtimes",
+    "scim_errors",
+    "scim_tokens",
     "service_accounts",
     "sessions",
     "sign_in_links",

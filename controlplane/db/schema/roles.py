@@ -3,7 +3,7 @@
 from sqlalchemy import ARRAY, CheckConstraint, Column, ForeignKeyConstraint, Index, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.db.schema.shapes import tenant_table
+from controlplane.db.schema.shapes import directory_columns, tenant_table
 from controlplane.db.types import Instant
 
 roles = tenant_table(
@@ -24,6 +24,7 @@ groups = tenant_table(
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    *directory_columns(),
     UniqueConstraint("tenant_id", "name"),
 )
 

@@ -17,9 +17,9 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
-from controlplane.db.schema.shapes import metadata, tenant_table
+from controlplane.db.schema.shapes import directory_columns, metadata, tenant_table
 from controlplane.db.types import Instant
 
 tenants = Table(
@@ -54,17 +54,30 @@ projects = tenant_table(
 users = tenant_table(
     "users",
     Column("id", Uuid, nullable=False),
-    Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE")),
     Column("email_norm", Text(collation="C"), nullable=False),
     Column("name", Text, nullable=False),
     Column("name_norm", Text(collation="C"), Computed("lower(name)", persisted=True), nullable=False),
     Column("status", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    *directory_columns(),
+    Column("user_name", Text),
+    Column("user_name_norm", Text(collation="C")),
+    Column(
+        "login_norm",
+        Text(collation="C"),
+        Computed("coalesce(user_name_norm, email_norm)", persisted=True),
+        nullable=False,
+    ),
+    Column("directory", JSON),
     UniqueConstraint("tenant_id", "account_id"),
     UniqueConstraint("tenant_id", "email_norm"),
+    UniqueConstraint("tenant_id", "login_norm"),
     Index(None, "tenant_id", "name_norm"),
+    Index(None, "tenant_id", "external_id"),
 )
-"""Their roles are in ``role_assignments``. In the collation "C" a prefix is a range, which an index finds."""
+"""Their roles are in ``role_assignments``. In the collation "C" a prefix is a range, which an index finds. Somebody whom
+a directory has announced has no account before they come in themselves; what it says of them is kept as it came."""
 
 api_keys = tenant_table(
     "api_keys",

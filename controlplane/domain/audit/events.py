@@ -40,7 +40,18 @@ class Personal(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Actor(Struct, frozen=True, kw_only=True):
     """Who acts, in which request."""
 
-    kind: Literal["account", "operator", "api-key", "operator-key", "runtime", "join-token", "shell", "chore", "nobody"]
+    kind: Literal[
+        "account",
+        "operator",
+        "api-key",
+        "operator-key",
+        "runtime",
+        "join-token",
+        "scim-token",
+        "shell",
+        "chore",
+        "nobody",
+    ]
     id: str
     """As shown, ``acc_…``; for ``shell`` the account on that machine, for ``nobody`` empty."""
     request_id: str = ""

@@ -7,7 +7,7 @@ from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 
 from controlplane.http.authorize import Rule, Surface, rule
-from controlplane.http.console.pages import groups, held, keys, people, person, projects, roles, service_accounts
+from controlplane.http.console.pages import groups, held, keys, people, person, projects, roles, scim, service_accounts
 
 Handler = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -21,6 +21,7 @@ READ: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/service-accounts", "service-account:read", service_accounts.page),
     ("/service-accounts/{account:str}", "service-account:read", service_accounts.one),
     ("/keys", "api-key:read", keys.page),
+    ("/scim", "scim-token:read", scim.page),
     ("/projects", "project:read", projects.page),
 )
 """Address, what it takes, and who answers."""
@@ -46,6 +47,9 @@ WRITE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/keys", "api-key:create", keys.make),
     ("/keys/{key:str}/rotate", "api-key:create", keys.rotate),
     ("/keys/{key:str}/revoke", "api-key:revoke", keys.revoke),
+    ("/scim", "scim-token:create", scim.connect),
+    ("/scim/{scim_token:str}/rotate", "scim-token:create", scim.rotate),
+    ("/scim/{scim_token:str}/revoke", "scim-token:revoke", scim.revoke),
     ("/projects", "project:write", projects.make),
     ("/projects/{project:str}", "project:write", projects.change),
     ("/projects/{project:str}/turn", "project:write", projects.turn),
@@ -60,6 +64,7 @@ SHOWN: Final = {
     "groups": frozenset({"group:read", "role:read", "project:read"}),
     "service-accounts": frozenset({"service-account:read", "role:read", "api-key:read", "project:read"}),
     "keys": frozenset({"api-key:read"}),
+    "scim": frozenset({"scim-token:read"}),
     "projects": frozenset({"project:read"}),
 }
 """What everything takes that shows the pages of this part, those that a refused form comes back to included."""

@@ -21,6 +21,7 @@ from controlplane.http.tenant_api.role_assignments import RoleAssignmentsControl
 from controlplane.http.tenant_api.roles import RolesController
 from controlplane.http.tenant_api.runs import RunsController
 from controlplane.http.tenant_api.runtimes import RuntimesController
+from controlplane.http.tenant_api.scim_tokens import ScimTokensController
 from controlplane.http.tenant_api.service_accounts import ServiceAccountsController
 from controlplane.http.tenant_api.sessions import SessionsController
 from controlplane.http.tenant_api.users import UsersController
@@ -39,6 +40,7 @@ router = Router(
         RoleAssignmentsController,
         PermissionsController,
         ServiceAccountsController,
+        ScimTokensController,
         ApiKeysController,
         JoinTokensController,
         RuntimesController,

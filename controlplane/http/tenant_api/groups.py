@@ -38,6 +38,8 @@ class GroupView(Struct, frozen=True, kw_only=True):
     id: str
     name: str
     description: str
+    source: str
+    """Who keeps it: ``local`` or ``scim``, the tenant's directory."""
     created_at: Moment
 
 
@@ -133,6 +135,7 @@ def _view(group: groups.Group) -> GroupView:
         id=text_id("grp", group.id),
         name=group.name,
         description=group.description,
+        source=group.source,
         created_at=moment(group.created_at),
     )
 

@@ -32,6 +32,8 @@ class UserView(Struct, frozen=True, kw_only=True):
     roles: list[str]
     """Names of those that they hold, themselves or by a group."""
     status: str
+    source: str
+    """Who keeps them: ``local`` or ``scim``, the tenant's directory."""
     created_at: Moment
 
 
@@ -99,5 +101,6 @@ def _view(user: people.User, roles: list[str]) -> UserView:
         name=user.name,
         roles=roles,
         status=user.status,
+        source=user.source,
         created_at=moment(user.created_at),
     )
