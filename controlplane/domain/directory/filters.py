@@ -22,7 +22,7 @@ from scim2_models.path import (
     Present,
     ValuePath,
 )
-from sqlalchemy import Column, ColumnElement, String, and_, cast, func, not_, or_, true
+from sqlalchemy import Column, ColumnElement, String, and_, cast, false, func, not_, or_, true
 
 from controlplane.db import schema as t
 from controlplane.domain.directory.models import GROUP, USER, Group, WholeUser
@@ -97,7 +97,7 @@ class _Visitor(FilterVisitor[Condition]):
 
     def visit_not(self, node: Not) -> Condition:
         inner = self.visit(node.expr)
-        return Condition(not_(inner.sql), exact=True) if inner.exact else ANYTHING
+        return Condition(not_(func.coalesce(inner.sql, false())), exact=True) if inner.exact else ANYTHING
 
     def visit_logical_expr(self, node: LogicalExpr) -> Condition:
         parts = [self.visit(term) for term in node.terms]
@@ -188,7 +188,7 @@ def _identity(kind: str, column: Column[Any]) -> Compile:
         if node.op is not CompareOperator.eq:
             return None
         identity = parse_id(kind, str(node.value))
-        return Condition(column == identity if identity else not_(true()), exact=True)
+        return Condition(column == identity if identity else false(), exact=True)
 
     return compiled
 
@@ -218,7 +218,7 @@ def _exactly(column: Column[Any]) -> Compile:
     def compiled(node: Comparison) -> Condition | None:
         if node.op is not CompareOperator.eq or not isinstance(node.value, str):
             return None
-        return Condition(func.coalesce(column == node.value, not_(true())), exact=True)
+        return Condition(column == node.value, exact=True)
 
     return compiled
 
@@ -285,7 +285,7 @@ def _joined(node: Comparison, kind: str, column: Column[Any], same: ColumnElemen
         raise DirectoryInvalid(BY_VALUE, "invalidFilter")
     identity = parse_id(kind, str(node.value))
     theirs = t.group_members.select().where(same, column == identity)
-    return Condition(theirs.exists() if identity else not_(true()), exact=True)
+    return Condition(theirs.exists() if identity else false(), exact=True)
 
 
 def _said(node: Comparison) -> Condition | None:

@@ -116,15 +116,15 @@ class List(Generic[Row]):
     async def _along(self, tx: TenantTx, bookmarks: Bookmarks, wanted: Wanted) -> Found[Row]:
         """As they were made, on from where the page before has ended."""
         key, end = self._table.c.id, bookmarks.find(tx.tenant_id, self._table, wanted, tx.now)
-        total = end.total if end else await self._total(tx, wanted)
         if not wanted.count:
-            return Found(total=total, rows=[])
+            return Found(total=end.total if end else await self._total(tx, wanted), rows=[])
         ids = self._select(tx, wanted).order_by(key)
         if end:
             rows = await tx.all(self._into, ids.where(key > end.last_id).limit(wanted.count))
         else:
             within = ids.with_only_columns(key).offset(wanted.start - 1).limit(wanted.count)
             rows = await tx.all(self._into, tx.select(self._table).where(key.in_(within)).order_by(key))
+        total = end.total if end else await self._total_after(tx, wanted, len(rows))
         if rows:
             last: UUID = getattr(rows[-1], "id")  # noqa: B009 every row has one, which the type does not say
             next_start = wanted.start + len(rows)
@@ -157,6 +157,10 @@ class List(Generic[Row]):
         if self._only is not None:
             found = found.where(self._only)
         return found if wanted.condition is None else found.where(wanted.condition.sql)
+
+    async def _total_after(self, tx: TenantTx, wanted: Wanted, shown: int) -> int:
+        """Of a list whose first page says by itself that there is no other, it need not be counted."""
+        return shown if wanted.start == 1 and shown < wanted.count else await self._total(tx, wanted)
 
     async def _total(self, tx: TenantTx, wanted: Wanted) -> int:
         return int(await tx.scalar(self._select(tx, wanted).with_only_columns(func.count())))
