@@ -23,7 +23,21 @@ from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
-from controlplane.http import authentication, authorize, headers, health, me, openapi, principals, problems, proof
+from controlplane.http import (
+    authentication,
+    authorize,
+    edge,
+    headers,
+    health,
+    idempotency,
+    me,
+    openapi,
+    principals,
+    problems,
+    proof,
+    routes,
+)
+from controlplane.http.answers import Answer
 from controlplane.http.authorize import Surface
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
@@ -159,9 +173,11 @@ def build(
         dependencies=parts.dependencies(),
         exception_handlers={
             Refusal: problems.refuse,
+            idempotency.Replay: idempotency.replayed,
             HTTPException: problems.malformed,
             Exception: problems.broken,
         },
+        response_class=Answer,
         before_send=[headers.complete],
         request_max_body_size=MAX_BODY_BYTES,
         lifespan=[lambda _: parts.running(parts.chores() if with_chores else ())],
@@ -171,6 +187,8 @@ def build(
         debug=False,
     )
     proof.prove(app)
+    routes.settle(app)
+    app.asgi_handler = edge.around(app.asgi_handler)
     app.state.methods = proof.methods(app)
     return app
 

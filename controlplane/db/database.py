@@ -22,6 +22,10 @@ ENTER_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
 
+BE_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+TRY_TO_BE_ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+"""Until the end of the transaction. Two names may share a number: then one waits for nothing, and no more than that."""
+
 ROUTES_REMEMBERED = 20_000
 """Whose a credential or a runtime is never changes, and whether it still opens anything is asked in the tenant itself."""
 
@@ -34,7 +38,7 @@ UNAUDITED = frozenset(
         *t.PARTITIONED,
         *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
-        t.platform_audit_heads,
+        *(t.platform_audit_heads, t.idempotency_records, t.platform_idempotency_records),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
@@ -82,6 +86,26 @@ class WritingTx(Tx):
         self.audited = False
         self.events: list[Any] = []
         """What :mod:`controlplane.domain.audit` is to write before the commit."""
+
+    async def alone(self, name: str) -> None:
+        """Wait until no other transaction is alone under *name*, and be it until this one ends."""
+        await self._connection.execute(BE_ALONE, {"name": name})
+
+    async def try_alone(self, name: str) -> bool:
+        """As :meth:`alone`, but without waiting: False where another transaction is."""
+        return bool(await self._connection.scalar(TRY_TO_BE_ALONE, {"name": name}))
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """A part that can fail alone: what it did is undone, its audit events too, and the rest goes on."""
+        events, audited = len(self.events), self.audited
+        try:
+            async with self._connection.begin_nested():
+                yield
+        except BaseException:
+            del self.events[events:]
+            self.audited = audited
+            raise
 
     def before_commit(self, act: Callable[[], Awaitable[None]]) -> None:
         """Have *act* done last, so that the locks it takes are short and always taken in the same order."""

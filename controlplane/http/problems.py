@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from controlplane.http.headers import request_id
+from controlplane.http.headers import callers_id, request_id, trace_id
 from controlplane.kit.problems import NotFound, Refusal
 
 PROBLEM_JSON = "application/problem+json"
@@ -115,8 +115,15 @@ def as_refusal(request: Request[Any, Any, Any], error: Exception) -> Refusal:
     if is_unreachable(error):
         log.warning("request.unavailable", method=method, path=path, error=type(error).__name__)
         return Unavailable()
-    log.error("request.failed", request_id=request_id(request.scope), method=method, path=path, exc_info=error)
+    log.error("request.failed", **_ids(request), method=method, path=path, exc_info=error)
     return _Bug()
+
+
+def _ids(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """By what this request can be found, here and in the logs of others."""
+    scope = request.scope
+    found = {"request_id": request_id(scope), "callers_id": callers_id(scope), "trace_id": trace_id(scope)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def is_unreachable(error: BaseException) -> bool:

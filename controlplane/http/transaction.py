@@ -10,15 +10,19 @@ from litestar import Request
 from litestar.di import NamedDependency, Provide
 
 from controlplane.db.database import Database, PlatformTx, TenantTx
+from controlplane.http import preconditions
+from controlplane.http.idempotency import done_once
 
 
 async def _in_the_tenant(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[TenantTx]:
-    async with db.tenant(request.state.tenant_id) as tx:
+    async with db.tenant(request.state.tenant_id) as tx, done_once(request, tx):
+        await preconditions.check(request, tx)
         yield tx
 
 
-async def _on_the_platform(db: NamedDependency[Database]) -> AsyncIterator[PlatformTx]:
-    async with db.platform() as tx:
+async def _on_the_platform(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[PlatformTx]:
+    async with db.platform() as tx, done_once(request, tx):
+        await preconditions.check(request, tx)
         yield tx
 
 

@@ -15,6 +15,10 @@ from controlplane.db.schema.audit import (
 from controlplane.db.schema.base import (
     metadata,
 )
+from controlplane.db.schema.idempotency import (
+    idempotency_records,
+    platform_idempotency_records,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -59,12 +63,14 @@ __all__ = [
     "checkpoints",
     "chore_leases",
     "cost_entries",
+    "idempotency_records",
     "join_tokens",
     "metadata",
     "operator_keys",
     "operators",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_idempotency_records",
     "projects",
     "routes",
     "runs",

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from litestar import Controller, Response, delete, get, post
+from litestar import Controller, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
@@ -13,8 +13,11 @@ from controlplane.domain import api_keys
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Role, check_may_grant
+from controlplane.http import bulk
 from controlplane.http.authorize import Surface, rule
+from controlplane.http.bulk import Batch, BatchResult
 from controlplane.http.instants import Moment, moment
+from controlplane.http.manners import plain_answer
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
@@ -66,12 +69,19 @@ class ApiKeysController(Controller):
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         keyring: NamedDependency[Keyring],
-    ) -> Response[CreatedApiKey]:
+    ) -> CreatedApiKey:
         """Make a key. Its secret is in the answer and nowhere else, ever."""
         check_may_grant(request.user, data.role)
         lifetime = timedelta(seconds=data.expires_in)
         key, secret = await api_keys.create(tx, actor, keyring.pepper, data.name, role=data.role, lifetime=lifetime)
-        return Response(CreatedApiKey(key=secret, **_facts(key)))
+        return CreatedApiKey(key=secret, **_facts(key))
+
+    @post("/revoke", status_code=200, opt={**rule(Surface.TENANT, "api-key:revoke"), **plain_answer()})
+    async def revoke_many(
+        self, data: JSONBody[Batch], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+    ) -> BatchResult:
+        """Revoke many at once, each for itself or all of them or none."""
+        return await bulk.each(tx, data, lambda given: api_keys.revoke(tx, actor, identity("key", given)))
 
     @get("/{key:str}", opt=rule(Surface.TENANT, "api-key:read"))
     async def show(self, tx: NamedDependency[TenantTx], key: FromPath[str]) -> ApiKeyView:
