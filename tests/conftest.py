@@ -21,6 +21,7 @@ from controlplane.db.upgrade import upgrade
 from controlplane.domain.keys import Keyring
 from controlplane.embedded import Services
 from controlplane.settings import Settings
+from tests import documented
 from tests.make import Make
 
 settings.register_profile(
@@ -151,7 +152,8 @@ async def app(db: Database) -> AsyncIterator[Litestar]:
 async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     """The app over HTTP, in this event loop: asyncpg connections do not cross loops."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    hooks = {"response": [documented.check]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=hooks) as client:
         yield client
 
 

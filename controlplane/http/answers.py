@@ -1,5 +1,6 @@
 """What handlers return, on its way out: made into bytes inside the request's transaction, so that both can know."""
 
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from litestar import Litestar, Request, Response
@@ -19,6 +20,8 @@ class Answer(Response[T]):
     def to_asgi_response(self, app: Litestar | None, request: Request[Any, Any, Any], **given: Any) -> ASGIResponse:
         """As of any response; an object that is shown gets its ETag."""
         answer = super().to_asgi_response(app, request, **given)
+        if answer.status_code == HTTPStatus.CREATED and (made := getattr(self.content, "id", None)):
+            answer.headers["Location"] = f"{request.scope['path'].rstrip('/')}/{made}"
         request.scope["state"][_STATE] = answer
         return preconditions.validated(request, answer) if manners.of(request).shows_object else answer
 
