@@ -93,7 +93,8 @@ def from_environment() -> Litestar:
 
 def documented() -> dict[str, object]:
     """The OpenAPI document of this release. Asks no database."""
-    return openapi.document(build(Database("postgresql://nobody@127.0.0.1/none"), keys.new()))
+    given = Settings(public_url="https://localhost")
+    return openapi.document(build(Database("postgresql://nobody@127.0.0.1/none"), keys.new(), given))
 
 
 class Parts:

@@ -33,13 +33,9 @@ SECURITY: Final[dict[str, dict[str, str]]] = {
         "bearerFormat": "JWT",
         "description": "Ten minutes long, from `POST /v1/runtime/token`.",
     },
-    "session": {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": "__Host-session",
-        "description": "A person's browser session.",
-    },
 }
+
+SESSION: Final = {"type": "apiKey", "in": "cookie", "description": "A person's browser session."}
 
 _LITESTARS_OWN = Router("/schema", route_handlers=[])
 
@@ -95,9 +91,9 @@ def document(app: Litestar) -> dict[str, Any]:
             schemas.say_what_is_shown_once(operation, shapes, its.keeps, NOTICE)
     schemas.whole_numbers(found)
     reached = _complete(app, found["paths"], Examples(shapes))
-    components["securitySchemes"] = SECURITY
-    components["headers"] = operations.headers()
+    components["securitySchemes"] = {**SECURITY, "session": {**SESSION, "name": app.state.session_cookie.name}}
     components["responses"] = operations.responses(reached)
+    components["headers"] = operations.headers(msgspec.json.encode(found))
     components["examples"] = operations.problem_examples(set().union(*reached))
     found["tags"] = schemas.tags(found["paths"])
     found["info"]["contact"] = {"name": "Whoever runs this service"}

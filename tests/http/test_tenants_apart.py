@@ -21,7 +21,7 @@ CANARY = "canary"
 PREFIX = "/v1/tenants/{tenant}"
 TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLATFORM)
 
-BODIES = {"NewApiKey": {"name": "x", "role": "viewer"}, "NewJoinToken": {}}
+BODIES = {"Batch": {"ids": ["x"]}, "NewApiKey": {"name": "x", "role": "viewer"}, "NewJoinToken": {}}
 """By the name of the schema: something that its owner is let through with."""
 
 REFERENCES = {"NewJoinToken": {"project": "project"}}
@@ -42,6 +42,7 @@ class Operation(Struct, frozen=True):
     path: str
     parameters: list[str]
     queries: list[str]
+    headers: list[str]
     body: str | None
 
     def __str__(self) -> str:
@@ -195,6 +196,7 @@ def _operation(method, path, operation):
         path=path,
         parameters=re.findall(r"{(\w+)}", path),
         queries=[each["name"] for each in operation.get("parameters", []) if each["in"] == "query"],
+        headers=[each["name"] for each in operation.get("parameters", []) if each["in"] == "header"],
         body=reference["$ref"].rpartition("/")[2] if reference else None,
     )
 

@@ -55,7 +55,10 @@ WORDS: Final[dict[str, Any]] = {
 MOMENT: Final = "2026-11-09T13:41:25.650Z"
 HEX: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
-PATTERNED: Final = (MOMENT, HEX, HEX[:32])
+PUBLIC_KEY: Final = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+"""That of RFC 8037 appendix A.2."""
+
+PATTERNED: Final = (MOMENT, HEX, HEX[:32], PUBLIC_KEY)
 """What fits the patterns there are."""
 
 
@@ -131,7 +134,8 @@ def _text(schema: Schema, name: str, owner: str) -> str:
         kinds = [kind for start, kind in IDS.items() if plain.startswith(start)]
         return f"{kinds[-1]}_{SAMPLE}" if kinds else "session_20261109_134125_40151023"
     known = WORDS.get(name)
-    return known if isinstance(known, str) else name or "text"
+    found = known if isinstance(known, str) else name or "text"
+    return found.ljust(int(schema.get("minLength", 0)), "…")
 
 
 def _fits(pattern: str, text: str) -> bool:

@@ -42,8 +42,9 @@ IDEMPOTENCY_KEY: Final = {
     "schema": {"type": "string", "pattern": "^[!#-~]{1,255}$", "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"]},
 }
 
+REFERENCE: Final = "#/components/headers/"
+
 HEADERS: Final = {
-    "Allow": ("The methods that there are at this address.", "GET, HEAD, OPTIONS"),
     "Deprecation": ("Since when this operation is to go (RFC 9745).", "@1767225600"),
     "ETag": ("Of this state of the object (RFC 9110 section 8.8.3).", '"cM5qtf0V1mKq3CrMJbeV"'),
     "Idempotency-Replayed": ("`true`: this is what the first request with this key was answered.", "true"),
@@ -77,11 +78,12 @@ def complete(operation: Operation, its: Rule, manners: Manners, reached: Reached
         operation["summary"] = operation["description"].partition("\n")[0].partition(". ")[0].rstrip(".")
 
 
-def headers() -> dict[str, Any]:
-    """``#/components/headers``."""
+def headers(document: bytes) -> dict[str, Any]:
+    """``#/components/headers``: those that are referred to in *document*."""
     return {
         name: {"description": what, "schema": {"type": "string"}, "example": example}
         for name, (what, example) in HEADERS.items()
+        if f'{REFERENCE}{name}"'.encode() in document
     }
 
 
@@ -154,7 +156,7 @@ def _refused(status: int, refusals: list[type[Refusal]]) -> dict[str, Any]:
 
 
 def _refer(*names: str) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    return {name: {"$ref": f"{REFERENCE}{name}"} for name in names}
 
 
 def _exemplify(holder: dict[str, Any], examples: Examples) -> None:
