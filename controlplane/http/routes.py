@@ -78,13 +78,19 @@ def _manners(path: str, method: str, found: Found) -> Manners:
 
 
 def _made(path: str, found: Found) -> type[Struct] | None:
-    """What the objects of the collection at *path* are shown as."""
-    below = (
+    """As what a GET shows the object that a POST at *path* makes, or answers with; None where no GET does.
+
+    Of the collection's objects where *path* is that of a collection, of the object that *path* does something with
+    (``…/{key}/rotate``) where it is not. Whatever else is in the answer to the POST is shown by that alone.
+    """
+    answer = shown(found.get((path, "POST")))
+    above, _, act = path.rpartition("/")
+    near = (
         shown(handler)
         for (other, method), handler in found.items()
-        if method == "GET" and other.startswith(f"{path}/{{") and other.count("/") == path.count("/") + 1
+        if method == "GET" and (other.rpartition("/")[0] == path or (other == above and "{" not in act))
     )
-    return next(filter(None, below), None)
+    return next((view for view in near if view and answer and issubclass(answer, view)), None)
 
 
 def _sends_json(handler: BaseRouteHandler) -> bool:
