@@ -57,7 +57,11 @@ def _unknown_members(document):
 
 
 def _wrong_example(document):
-    document["paths"][CREATE]["post"]["requestBody"]["content"]["application/json"]["example"] = {"name": 5}
+    document["components"]["schemas"]["NewApiKey"]["examples"] = [{"name": 5}]
+
+
+def _no_example(document):
+    del document["components"]["schemas"]["NewApiKey"]["examples"]
 
 
 def test_the_validator_finds_the_document_valid():
@@ -79,7 +83,8 @@ def test_spectral_has_nothing_to_say(spectral):
         (_anything_else, "nothing-but-what-is-named"),
         (_no_bound, "text-of-a-parameter-is-bounded"),
         (_unknown_members, "bodies-take-nothing-unknown"),
-        (_wrong_example, "oas3-valid-media-example"),
+        (_no_example, "every-body-has-an-example"),
+        (_wrong_example, "oas3-valid-schema-example"),
     ],
 )
 def test_a_spoiled_document_is_noticed(spectral, tmp_path, spoil, code):

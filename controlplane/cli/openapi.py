@@ -15,7 +15,7 @@ def openapi(out: Path | None, as_json: bool) -> None:
     """Print the OpenAPI document of this release. Needs no database."""
     from controlplane.app import documented
 
-    content = msgspec.json.format(msgspec.json.encode(documented(), order="sorted"), indent=2) + b"\n"
+    content = msgspec.json.format(msgspec.json.encode(documented(), order="sorted"), indent=1) + b"\n"
     if out is None:
         click.echo(content, nl=False)
         return

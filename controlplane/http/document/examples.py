@@ -68,6 +68,14 @@ class Examples:
     def __init__(self, schemas: dict[str, Schema]) -> None:
         self._schemas = schemas
 
+    def put_into(self, media: dict[str, Any]) -> None:
+        """Give *media* an example: its schema, where that has a name, for all who refer to it."""
+        name = media["schema"].get("$ref", "").rpartition("/")[2]
+        if not name:
+            media["example"] = self.of(media["schema"])
+        elif "examples" not in self._schemas[name]:
+            self._schemas[name]["examples"] = [self.of(media["schema"])]
+
     def of(self, schema: Schema, name: str = "", owner: str = "") -> Any:
         """A value that *schema* allows.
 

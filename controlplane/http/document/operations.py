@@ -73,7 +73,10 @@ def complete(operation: Operation, its: Rule, manners: Manners, reached: Reached
     if not its.open_because and its.surface is not None:
         operation["security"] = [{name: []} for name in OPENS[its.surface]]
         operation["x-required-permission"] = its.permission or "none: being signed in is enough"
-    operation["deprecated"] = manners.deprecation is not None
+    if manners.deprecation is not None:
+        operation["deprecated"] = True
+    else:
+        operation.pop("deprecated", None)
     if operation.get("description"):
         operation["summary"] = operation["description"].partition("\n")[0].partition(". ")[0].rstrip(".")
 
@@ -162,7 +165,7 @@ def _refer(*names: str) -> dict[str, Any]:
 def _exemplify(holder: dict[str, Any], examples: Examples) -> None:
     for media in holder.get("content", {}).values():
         if media.get("schema"):
-            media["example"] = examples.of(media["schema"])
+            examples.put_into(media)
 
 
 def _sorted(refusals: Reached) -> list[type[Refusal]]:

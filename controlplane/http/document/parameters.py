@@ -61,7 +61,10 @@ NAMES_OF_AGENTS: Final = text(LONGEST, "invoice_review")
 
 
 def complete(parameter: dict[str, Any]) -> None:
-    """Put into *parameter* what is known of it by its name. What is null in a schema is left out of a query."""
+    """Put into *parameter* what is known of it by its name, and take out what says nothing."""
+    for name in ("allowEmptyValue", "allowReserved", "deprecated"):
+        if not parameter.get(name, True):
+            del parameter[name]
     schema = _stated(parameter["schema"])
     known = KNOWN.get(parameter["name"])
     if parameter["in"] == "query" and parameter["name"] == "agent":
