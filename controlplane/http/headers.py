@@ -86,7 +86,7 @@ def _its(scope: Any) -> Manners:
 
 def _warn(headers: MutableScopeHeaders, deprecation: Deprecation, scope: Any) -> None:
     headers["Deprecation"] = f"@{int(deprecation.since.timestamp())}"
-    headers["Link"] = f'<{deprecation.see}>; rel="deprecation"; type="text/html"'
+    headers.add("Link", f'<{deprecation.see}>; rel="deprecation"; type="text/html"')
     if deprecation.ends is not None:
         headers["Sunset"] = format_datetime(deprecation.ends, usegmt=True)
     operation = f"{scope['method']} {scope['path_template']}"

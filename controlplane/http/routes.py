@@ -70,27 +70,35 @@ def _manners(path: str, method: str, found: Found) -> Manners:
         state=state,
         needs_match=state is not None and not NEED_MATCH.isdisjoint(path.split("/")),
         takes_key=plain or made is not None,
-        keeps=frozenset(made.__struct_fields__) if made else None,
+        keeps=frozenset(made.view.__struct_fields__) if made else None,
+        made_up=made.up if made else None,
         takes_json=speaks_json and "data" in taken,
         sends_json=speaks_json and _sends_json(handler),
         deprecation=handler.opt.get(manners.DEPRECATION),
     )
 
 
-def _made(path: str, found: Found) -> type[Struct] | None:
+class _Made(Struct, frozen=True):
+    view: type[Struct]
+    up: int
+
+
+def _made(path: str, found: Found) -> _Made | None:
     """As what a GET shows the object that a POST at *path* makes, or answers with; None where no GET does.
 
     Of the collection's objects where *path* is that of a collection, of the object that *path* does something with
     (``…/{key}/rotate``) where it is not. Whatever else is in the answer to the POST is shown by that alone.
     """
     answer = shown(found.get((path, "POST")))
-    above, _, act = path.rpartition("/")
-    near = (
-        shown(handler)
+    near = {
+        other: shown(handler)
         for (other, method), handler in found.items()
-        if method == "GET" and (other.rpartition("/")[0] == path or (other == above and "{" not in act))
-    )
-    return next((view for view in near if view and answer and issubclass(answer, view)), None)
+        if method == "GET" and path in (other.rpartition("/")[0], f"{other}/{path.rpartition('/')[2]}")
+    }
+    for other, view in near.items():
+        if view is not None and answer is not None and issubclass(answer, view):
+            return _Made(view, 0 if len(other) > len(path) else 2)
+    return None
 
 
 def _sends_json(handler: BaseRouteHandler) -> bool:

@@ -157,6 +157,17 @@ async def test_a_bug_is_found_by_the_callers_ids(client, make, app, logged, url,
     assert "trace_id" not in second
 
 
+async def test_the_next_page_is_linked(client, url, key, make, tenant):
+    await make.api_key(tenant)
+    first = await client.get(f"{url}/api-keys?limit=1", headers=key)
+
+    assert first.links["next"]["rel"] == "next"
+    second = await client.get(first.links["next"]["url"], headers=key)
+
+    assert second.json()["data"] != first.json()["data"]
+    assert "link" not in second.headers
+
+
 @pytest.fixture
 def old(app):
     since, ends = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)

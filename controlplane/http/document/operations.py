@@ -48,7 +48,10 @@ HEADERS: Final = {
     "Deprecation": ("Since when this operation is to go (RFC 9745).", "@1767225600"),
     "ETag": ("Of this state of the object (RFC 9110 section 8.8.3).", '"cM5qtf0V1mKq3CrMJbeV"'),
     "Idempotency-Replayed": ("`true`: this is what the first request with this key was answered.", "true"),
-    "Link": ("What to use instead.", '</docs>; rel="deprecation"'),
+    "Link": (
+        "The next page, where there is one; what to use instead of an operation that is to go (RFC 8288).",
+        '</v1/tenants/acme/runs?cursor=k3Jd>; rel="next"',
+    ),
     "Location": ("Where what was made can be found.", "/v1/tenants/acme/api-keys/key_01m708nkw8f8tshbwj0hqsf1bv"),
     "Request-Id": ("Of this request, in answers, logs and the audit log.", "req_01m708nkw8f8tshbwj0hqsf1bv"),
     "Retry-After": ("Seconds to wait.", "1"),
@@ -119,13 +122,18 @@ def _successes(operation: Operation, manners: Manners, examples: Examples) -> di
     said += ["ETag"] if manners.shows_object else []
     said += ["Idempotency-Replayed"] if manners.takes_key else []
     said += ["Location"] if manners.keeps is not None else []
-    said += ["Deprecation", "Link", "Sunset"] if manners.deprecation is not None else []
+    said += ["Link"] if _is_a_page(operation) or manners.deprecation is not None else []
+    said += ["Deprecation", "Sunset"] if manners.deprecation is not None else []
     for answer in found.values():
         answer["headers"] = _refer(*said)
         _exemplify(answer, examples)
     if manners.shows_object:
         found["304"] = {"description": "You have it already", "headers": _refer("Request-Id", "ETag")}
     return found
+
+
+def _is_a_page(operation: Operation) -> bool:
+    return any(each["name"] == "cursor" for each in operation.get("parameters", ()))
 
 
 def _references(reached: Reached) -> dict[str, Any]:
