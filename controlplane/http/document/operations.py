@@ -121,11 +121,10 @@ def _successes(operation: Operation, manners: Manners, examples: Examples) -> di
     said = ["Request-Id"]
     said += ["ETag"] if manners.shows_object else []
     said += ["Idempotency-Replayed"] if manners.takes_key else []
-    said += ["Location"] if manners.keeps is not None else []
     said += ["Link"] if _is_a_page(operation) or manners.deprecation is not None else []
     said += ["Deprecation", "Sunset"] if manners.deprecation is not None else []
-    for answer in found.values():
-        answer["headers"] = _refer(*said)
+    for status, answer in found.items():
+        answer["headers"] = _refer(*said, *(["Location"] if status == "201" and manners.made_up is not None else []))
         _exemplify(answer, examples)
     if manners.shows_object:
         found["304"] = {"description": "You have it already", "headers": _refer("Request-Id", "ETag")}
