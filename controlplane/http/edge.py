@@ -49,7 +49,7 @@ def around(app: ASGIApp) -> ASGIApp:
 
 
 def _too_much(scope: Scope) -> Refusal | None:
-    if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_TARGET:
+    if len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"]) > LONGEST_TARGET:
         return TargetTooLong()
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
         return HeadersTooLarge()

@@ -34,15 +34,22 @@ def check(connection: Connection) -> None:
         MediaTypeUnsupported: RFC 9110 section 15.5.16.
         NotAcceptable: RFC 9110 section 15.5.7.
     """
-    its, headers = manners.of(connection), connection.headers
-    if its.takes_json:
-        kind, _, parameters = headers.get("content-type", "").partition(";")
-        charset = parameters.strip().lower().replace('"', "")
-        coding = headers.get("content-encoding", "").strip().lower()
-        if kind.strip().lower() != JSON or charset not in ("", "charset=utf-8") or coding not in UNCODED:
-            raise MediaTypeUnsupported
+    its = manners.of(connection)
+    if its.takes_json and not _is_plain_json(connection):
+        raise MediaTypeUnsupported
     if its.sends_json and not any(map(_is_acceptable, _ranges(connection))):
         raise NotAcceptable
+
+
+def _is_plain_json(connection: Connection) -> bool:
+    """Whether the body is said to be uncompressed JSON in UTF-8; where there is none, nothing need be said."""
+    headers = connection.headers
+    if "content-type" not in headers and headers.get("content-length", "0") == "0":
+        return "transfer-encoding" not in headers
+    kind, _, parameters = headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    coding = headers.get("content-encoding", "").strip().lower()
+    return kind.strip().lower() == JSON and charset in ("", "charset=utf-8") and coding in UNCODED
 
 
 def _ranges(connection: Connection) -> list[str]:

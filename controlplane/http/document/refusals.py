@@ -22,7 +22,7 @@ from controlplane.http.manners import Manners
 from controlplane.http.negotiation import MediaTypeUnsupported, NotAcceptable
 from controlplane.http.preconditions import PreconditionFailed, PreconditionRequired
 from controlplane.http.problems import BodyTooLarge, Bug, Invalid, Unavailable
-from controlplane.http.sessions import CrossSite
+from controlplane.http.sessions import SAFE_METHODS, CrossSite
 from controlplane.kit.problems import NotFound, Refusal
 
 OURS: Final = "controlplane."
@@ -67,7 +67,8 @@ def raised_by(function: Any) -> Reached:
 
 
 def _by_rule(handler: Any, its: Rule) -> Reached:
-    found: Reached = set()
+    changes = not handler.http_methods <= SAFE_METHODS
+    found: Reached = {CrossSite} if changes and its.surface is not Surface.RUNTIME else set()
     if its.open_because:
         return found
     found |= {AuthenticationRequired, NotFound}
@@ -75,8 +76,6 @@ def _by_rule(handler: Any, its: Rule) -> Reached:
         found |= {PermissionDenied}
     if its.surface is Surface.TENANT:
         found |= {TenantSuspended}
-    if its.surface is not Surface.RUNTIME and not handler.http_methods <= {"GET", "HEAD", "OPTIONS"}:
-        found |= {CrossSite}
     return found
 
 
