@@ -3,6 +3,7 @@
 Litestar serves HEAD for no GET, and its hooks run after routing; this stands around the whole app.
 """
 
+import asyncio
 from typing import Any, Final
 
 from litestar import Request
@@ -66,17 +67,21 @@ def _bodiless(receive: Receive, send: Send) -> tuple[Receive, Send]:
 
     So a stream that would never end does.
     """
-    answered = False
+    answered = asyncio.Event()
 
     async def receiving() -> Any:
-        return HTTPDisconnectEvent(type="http.disconnect") if answered else await receive()
+        tasks = [asyncio.ensure_future(each) for each in (receive(), answered.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return HTTPDisconnectEvent(type="http.disconnect") if answered.is_set() else await tasks[0]
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def sending(message: Message) -> None:
-        nonlocal answered
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and not answered.is_set():
             await send(message)
-        elif message["type"] == "http.response.body" and not answered:
-            answered = True
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+            answered.set()
 
     return receiving, sending
