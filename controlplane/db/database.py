@@ -68,6 +68,12 @@ class Tx:
         )
         return _structs(into, await self._connection.execute(narrowed))
 
+    async def rows(self, statement: Select[Any]) -> list[dict[str, Any]]:
+        """Rows of exactly the columns that *statement* names."""
+        found = await self._connection.execute(statement)
+        names = [str(name) for name in found.keys()]  # noqa: SIM118 a method of its own
+        return [dict(zip(names, row, strict=True)) for row in found]
+
     async def query(self, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
         """Rows of a statement in SQL whose columns are exactly the fields of *into*, in that order."""
         return _structs(into, await self._connection.execute(statement, values))

@@ -82,7 +82,9 @@ class Company:
         return text_id("agt", await self._rows.agent(self.runtime, f"{CANARY}-{next(serial)}"))
 
     async def _session(self):
-        return text_id("ses", await self._rows.session(self.runtime, agent=CANARY, error_line=CANARY))
+        return text_id(
+            "ses", await self._rows.session(self.runtime, agent=CANARY, error={"name": "ToolError", "line": CANARY})
+        )
 
     async def _run(self):
         session = await self._rows.session(self.runtime, agent=CANARY)

@@ -12,9 +12,6 @@ from controlplane.db.schema.audit import (
     platform_audit_events,
     platform_audit_heads,
 )
-from controlplane.db.schema.base import (
-    metadata,
-)
 from controlplane.db.schema.idempotency import (
     idempotency_records,
     platform_idempotency_records,
@@ -36,6 +33,9 @@ from controlplane.db.schema.projections import (
     runs,
     sessions,
     sync_batches,
+)
+from controlplane.db.schema.shapes import (
+    metadata,
 )
 from controlplane.db.schema.tenants import (
     agents,

@@ -15,7 +15,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
-from controlplane.db.schema.base import metadata, tenant_table
+from controlplane.db.schema.shapes import metadata, tenant_table
 
 
 def chain() -> tuple[SchemaItem, ...]:

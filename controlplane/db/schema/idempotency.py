@@ -4,7 +4,7 @@ from sqlalchemy import Column, Index, LargeBinary, PrimaryKeyConstraint, SmallIn
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
-from controlplane.db.schema.base import metadata, tenant_table
+from controlplane.db.schema.shapes import metadata, tenant_table
 from controlplane.db.types import Instant
 
 KEY = ("principal", "operation", "key")

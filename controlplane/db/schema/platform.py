@@ -12,7 +12,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from controlplane.db.schema.base import metadata
+from controlplane.db.schema.shapes import metadata
 from controlplane.db.types import Instant
 
 store = Table(

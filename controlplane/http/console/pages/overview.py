@@ -151,7 +151,7 @@ LONGEST_WAITING: Final = text(
     SELECT t.slug AS tenant, s.id, s.agent, s.source_id, s.current_node, s.waiting_for, s.changed_at
     FROM tenants t
     CROSS JOIN LATERAL (
-        SELECT id, agent, source_id, current_node, waiting_for, changed_at
+        SELECT id, agent, source_id, told ->> 'current_node' AS current_node, waiting_for, changed_at
         FROM sessions
         WHERE tenant_id = t.tenant_id AND status = 'waiting'
         ORDER BY id
