@@ -1,5 +1,6 @@
 """Reads off the handlers, at the start, what their routes do beside their own work."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -111,7 +112,7 @@ def _state(getter: BaseRouteHandler) -> State | None:
     """What *getter* would answer, asked for in the transaction of a change and not by a request of its own."""
     if shown(getter) is None:
         return None
-    wanted = getter.parsed_fn_signature.parameters.keys()
+    wanted = inspect.signature(getter.fn).parameters.keys()  # Litestar adds the router's to what it has parsed
 
     async def state(request: AnyRequest, tx: WritingTx) -> object:
         given: dict[str, Any] = {"tx": tx, "request": request, **request.path_params}

@@ -1,6 +1,7 @@
 """The first wall: statements that cannot leave their tenant, whatever the database would say to them."""
 
 import contextlib
+from uuid import UUID
 
 import pytest
 
@@ -23,9 +24,9 @@ async def test_a_row_of_a_tenant_is_put_into_it(db, make):
     tenant = await make.tenant()
 
     async with db.tenant(tenant.tenant_id) as tx:
-        statement = tx.insert(t.projects)
+        statement = tx.insert(t.projects).values(id=UUID(int=1))
 
-    assert statement.compile().params == {"tenant_id": tenant.tenant_id}
+    assert statement.compile().params == {"tenant_id": tenant.tenant_id, "id": UUID(int=1)}
 
 
 async def test_a_part_that_fails_is_undone_and_the_rest_goes_on(db, make):

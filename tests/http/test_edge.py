@@ -40,7 +40,7 @@ async def test_head_of_a_stream_ends(client, make, tenant):
     headers = {**human.headers, "accept": "text/event-stream"}
 
     async with asyncio.timeout(10):
-        answer = await client.head(f"/console/t/{tenant.slug}/", headers=headers)
+        answer = await client.head(f"/console/t/{tenant.slug}/live", headers=headers)
 
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
