@@ -11,7 +11,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.plugins import InitPlugin
 from litestar.router import Router
-from msgspec import Struct
 
 from controlplane.http import manners
 from controlplane.http.authorize import Surface, open_to_all
@@ -81,9 +80,7 @@ def document(app: Litestar) -> dict[str, Any]:
     components = found.setdefault("components", {})
     shapes = components.setdefault("schemas", {})
     shapes["Problem"] = schemas.PROBLEM
-    for body in bodies(app):
-        if issubclass(body, Struct) and body.__struct_config__.forbid_unknown_fields:
-            shapes[body.__name__]["additionalProperties"] = False
+    schemas.put_in(shapes, schemas.of_bodies(bodies(app)))
     for path, method, handler in handlers(app):
         its = handler.opt[manners.OPT]
         operation = found["paths"].get(path, {}).get(method.lower())
@@ -95,6 +92,7 @@ def document(app: Litestar) -> dict[str, Any]:
     components["responses"] = operations.responses(reached)
     components["headers"] = operations.headers(msgspec.json.encode(found))
     components["examples"] = operations.problem_examples(set().union(*reached))
+    schemas.prune(found)
     found["tags"] = schemas.tags(found["paths"])
     found["info"]["contact"] = {"name": "Whoever runs this service"}
     found["servers"] = [{"url": "/"}]

@@ -1,8 +1,12 @@
 """The shapes in the document: problems, secrets that are shown once, and integers that are no fractions."""
 
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from controlplane.http.document.parameters import Schema
+import msgspec
+
+from controlplane.http.document.parameters import NO_ZERO, Schema
 
 PROBLEM: Final[Schema] = {
     "type": "object",
@@ -29,6 +33,8 @@ PROBLEM: Final[Schema] = {
     },
 }
 
+REFERENCE: Final = re.compile(r'"#/components/schemas/([\w.-]+)"')
+
 TAGS: Final = {
     "agents": "What runs in the tenant's runtimes.",
     "api-keys": "Credentials for a tenant's automation.",
@@ -46,6 +52,58 @@ TAGS: Final = {
     "tenant": "The tenant itself.",
     "users": "The people of a tenant.",
 }
+
+
+TAKEN_BY_ROOMS: Final[dict[tuple[str, str], Schema]] = {
+    ("NewTenant", "slug"): {"pattern": r"^[a-z0-9][a-z0-9-]{0,38}[a-z0-9]$"},
+    ("NewTenant", "name"): {"pattern": r"^[^\u0000\s][^\u0000]*$"},
+    ("NewTenant", "owner"): {"pattern": r"^[^@\s\u0000]{1,64}@[^@\s\u0000]{1,189}$"},
+}
+"""Bounds of members of bodies that a room keeps, with a refusal of its own, by schema and member."""
+
+
+def of_bodies(kinds: Iterable[type]) -> dict[str, Schema]:
+    """The shapes of what is taken as a body, exactly as it is checked; no text may have a zero in it."""
+    _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    for (name, member), bounds in TAKEN_BY_ROOMS.items():
+        if name in found:
+            for each in _texts(found[name]["properties"][member]):
+                each.update(bounds)
+    for text in _texts(found):
+        if "enum" not in text and "format" not in text:
+            text.setdefault("pattern", NO_ZERO)
+    return found
+
+
+def put_in(shapes: dict[str, Schema], found: dict[str, Schema]) -> None:
+    """Let *found* say what the shapes of these names are."""
+    for name, shape in found.items():
+        known = shapes.get(name, shape)
+        assert known.get("properties", {}).keys() == shape.get("properties", {}).keys(), f"two things are called {name}"
+    shapes.update(found)
+
+
+def prune(document: dict[str, Any]) -> None:
+    """Take out the shapes that nothing refers to any more."""
+    shapes: dict[str, Schema] = document["components"]["schemas"]
+    while unused := shapes.keys() - set(REFERENCE.findall(msgspec.json.encode(document).decode())):
+        for name in unused:
+            del shapes[name]
+
+
+def _texts(schema: Any) -> Iterator[Schema]:
+    """Every schema of text in *schema*."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _texts(each)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "string":
+            yield schema
+        names = schema.get("propertyNames")
+        if isinstance(names, dict):
+            names["type"] = "string"
+        for each in schema.values():
+            yield from _texts(each)
 
 
 def tags(paths: dict[str, Any]) -> list[dict[str, str]]:
