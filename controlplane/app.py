@@ -39,6 +39,7 @@ from controlplane.http import (
 )
 from controlplane.http.answers import Answer
 from controlplane.http.authorize import Surface
+from controlplane.http.bodies import StrictRequest
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
 from controlplane.http.operator_api import door as operator_api
@@ -178,6 +179,7 @@ def build(
             HTTPException: problems.malformed,
             Exception: problems.broken,
         },
+        request_class=StrictRequest,
         response_class=Answer,
         before_send=[headers.complete],
         request_max_body_size=MAX_BODY_BYTES,

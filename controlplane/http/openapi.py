@@ -14,7 +14,7 @@ from litestar.router import Router
 
 from controlplane.http import manners
 from controlplane.http.authorize import Surface, open_to_all
-from controlplane.http.document import operations, refusals, schemas
+from controlplane.http.document import operations, refusals, schemas, wire
 from controlplane.http.document.examples import Examples
 from controlplane.http.document.refusals import Reached
 from controlplane.http.idempotency import NOTICE
@@ -109,6 +109,8 @@ def _complete(app: Litestar, paths: dict[str, Any], examples: Examples) -> list[
         its = handler.opt["rule"]
         if its.surface is Surface.RUNTIME:
             operation.setdefault("tags", ["runtime"])
+        if (method, path) == wire.APPEND:
+            operation.update(wire.append())
         reached = refusals.of_operation(
             handler, its, handler.opt[manners.OPT], app.state.authentication.get(its.surface)
         )

@@ -101,6 +101,14 @@ async def test_sent_again_with_its_key_it_is_answered_again(call, kind, two):
     assert await events(call) == 2
 
 
+async def test_all_or_none_is_said_with_true_or_false(call, kind, two):
+    for said in (1, 0, "true", None):
+        answer = await call("POST", f"/{kind}/revoke", json={"ids": two, "atomic": said})
+
+        assert (answer.status_code, answer.json()["errors"][0]["name"]) == (400, "atomic")
+    assert await revoked(call, kind, two) == [False, False]
+
+
 @pytest.mark.parametrize("ids", [[], ["x"] * 101, "x", [""], [5]])
 async def test_a_batch_has_one_to_a_hundred(call, kind, ids):
     answer = await call("POST", f"/{kind}/revoke", json={"ids": ids})

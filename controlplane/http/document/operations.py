@@ -174,7 +174,7 @@ def _refer(*names: str) -> dict[str, Any]:
 
 def _exemplify(holder: dict[str, Any], examples: Examples) -> None:
     for media in holder.get("content", {}).values():
-        if media.get("schema"):
+        if media.get("schema") and media["schema"].get("format") != "binary":
             examples.put_into(media)
 
 
