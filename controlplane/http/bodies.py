@@ -33,8 +33,26 @@ class StrictRequest(Request[User, Auth, State]):
         if wanted is None or not body:
             return await super().json()
         try:
-            return msgspec.json.decode(body, type=wanted.annotation)
+            return _exactly(body, wanted.annotation)
         except msgspec.DecodeError as error:
             found = PLACE.fullmatch(str(error))
             what, where = (found["what"], found["where"] or "") if found else (str(error), "")
             raise Invalid([{"in": "body", "name": where, "detail": what}]) from None
+
+
+def _exactly(body: bytes, wanted: Any) -> Any:
+    """*body* as *wanted*; ``5.0`` is the integer 5 (JSON Schema, section 6.1.1 of its validation)."""
+    try:
+        return msgspec.json.decode(body, type=wanted)
+    except msgspec.ValidationError as error:
+        if "got `float`" not in str(error):
+            raise
+    return msgspec.convert(_whole(msgspec.json.decode(body)), wanted)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
