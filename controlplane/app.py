@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -20,17 +21,21 @@ from controlplane.chores import loop
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import keys
+from controlplane.domain.audit.denials import Denials
+from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
+from controlplane.domain.letters import Letterhead
+from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
 from controlplane.http import (
     authentication,
     authorize,
+    denials,
     edge,
     headers,
     health,
     idempotency,
-    me,
     openapi,
     principals,
     problems,
@@ -42,12 +47,14 @@ from controlplane.http.authorize import Surface
 from controlplane.http.bodies import StrictRequest
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
+from controlplane.http.me import door as me
 from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
 from controlplane.http.sessions import cookie_for
 from controlplane.http.tenant_api import door as tenant_api
-from controlplane.kit import limiter, log, presence, wakeups
+from controlplane.kit import limiter, log, mailing, presence, wakeups
+from controlplane.kit.mailing import Post
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
 from controlplane.settings import Settings
@@ -74,6 +81,12 @@ AUTHENTICATION = {
 
 DEFAULTS = Settings()
 
+FROM = "Engine Cloud <engine-cloud@localhost>"
+"""Whom letters in the folder are from."""
+
+CHECKPOINTS = "audit-checkpoints"
+"""Folder in the home into which signed checkpoints leave the database."""
+
 MAX_BODY_BYTES = 1 << 20
 """Of a request; routes that take more say so themselves."""
 
@@ -89,7 +102,8 @@ def from_environment() -> Litestar:
     given = settings.read(os.environ)
     assert given.database_url is not None, "whoever starts a replica names its database"
     redis = Redis.from_url(given.redis_url) if given.redis_url else None
-    return build(Database(given.database_url), keys.read(given.kek, os.environ), given, redis=redis)
+    keyring = keys.read(given.kek, os.environ)
+    return build(Database(given.database_url, sealing=keys.sealing(keyring)), keyring, given, redis=redis)
 
 
 def documented() -> dict[str, object]:
@@ -101,17 +115,25 @@ def documented() -> dict[str, object]:
 class Parts:
     """What the requests and the chores of one process share."""
 
-    def __init__(self, db: Database, keyring: Keyring, redis: Redis | None) -> None:
-        self.db, self.keyring, self.redis = db, keyring, redis
+    def __init__(self, db: Database, keyring: Keyring, redis: Redis | None, given: Settings) -> None:
+        self.db, self.keyring, self.redis, self.given = db, keyring, redis, given
+        self.letterhead = Letterhead(public_url=given.public_url, pepper=keyring.pepper)
+        self.post = _post(given)
         self.streams = Streams()
+        self.denials = Denials(db)
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
+        self.key_uses = KeyUses()
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
 
     def chores(self) -> Sequence[loop.Chore]:
-        return every_chore.chores(self.db, self.presence, self.partitions)
+        folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
+        return (
+            *every_chore.chores(self.db, self.presence, self.partitions, self.key_uses, self.post, self.letterhead),
+            *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
+        )
 
     def dependencies(self) -> dict[str, Provide]:
         """What handlers ask for by name."""
@@ -123,6 +145,7 @@ class Parts:
             "presence": always(self.presence),
             "wakeups": always(self.wakeups),
             "limiter": always(self.limiter),
+            "letterhead": always(self.letterhead),
             **PAGING,
             **principals.PRINCIPALS,
         }
@@ -135,6 +158,8 @@ class Parts:
             "access_tokens": self.access_tokens,
             "authentication": AUTHENTICATION,
             "authorizer": Authorizer(),
+            "denials": self.denials,
+            "key_uses": self.key_uses,
             "cursor_key": keys.cursor_key(self.keyring),
             "limiter": self.limiter,
             "streams": self.streams,
@@ -147,6 +172,7 @@ class Parts:
             with self.streams.until_signalled():
                 async with _doing(self.db, chores):
                     yield
+                await self.denials.sum_up(at_the_end=True)
         finally:
             if self.redis is not None:
                 await self.redis.aclose()
@@ -167,7 +193,7 @@ def build(
         redis: Shared by the replicas; None: this is the only one.
         with_chores: False where a test does them itself.
     """
-    parts = Parts(db, keyring, redis)
+    parts = Parts(db, keyring, redis, given)
     app = Litestar(
         route_handlers=ROUTERS,
         guards=[authorize.authorize],
@@ -181,6 +207,7 @@ def build(
         },
         request_class=StrictRequest,
         response_class=Answer,
+        after_exception=[denials.write_down],
         before_send=[headers.complete],
         request_max_body_size=MAX_BODY_BYTES,
         lifespan=[lambda _: parts.running(parts.chores() if with_chores else ())],
@@ -200,10 +227,19 @@ def _outside(given: Settings) -> dict[str, object]:
     """What the service is to those who call it."""
     return {
         "public_url": given.public_url,
+        "passkey_site": site_of(given.public_url),
         "session_cookie": cookie_for(given.public_url),
         "metrics_token": Secret(given.metrics_token) if given.metrics_token else None,
         "trusted_proxies": given.proxies(),
     }
+
+
+def _post(given: Settings) -> Post:
+    """How letters leave: through the mail server that was named, or into a folder of the home."""
+    sender = given.mail_from or FROM
+    if given.smtp_url:
+        return mailing.through(given.smtp_url, sender)
+    return mailing.IntoFolder(Path(given.home) / "outbox", sender)
 
 
 def _calm_the_collector() -> None:

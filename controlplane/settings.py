@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from controlplane.kit import mailing
 from controlplane.kit.problems import Refusal
 
 PREFIX: Final = "CONTROLPLANE_"
@@ -44,8 +45,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the keyring is: ``file:PATH`` or ``env:NAME``. Empty: ``<home>/secrets/keyring.json``."""
     metrics_token: Annotated[str, Meta(min_length=16)] | None = None
     """Bearer token for ``/metrics``. None: from loopback only."""
+    smtp_url: Annotated[str, Meta(pattern="^smtps?://[^/]")] | None = None
+    """Mail server: ``smtp://USER:PASSWORD@HOST:587`` (STARTTLS) or ``smtps://…``. None: letters land in ``<home>/outbox``."""
+    mail_from: Annotated[str, Meta(pattern="@")] | None = None
+    """Who letters are from: ``Engine Cloud <no-reply@example.com>``. Needed with a mail server."""
     public_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8700"
     """What browsers call, without a path."""
+    audit_syslog_url: Annotated[str, Meta(pattern="^(tcp|tls)://[^/:]+(:[0-9]+)?$")] | None = None
+    """Where every audit event is sent as well, RFC 5424: ``tls://host:6514``, ``tcp://host:601``. None: nowhere."""
     trusted_proxies: str = ""
     """Networks, ``10.0.0.0/8,192.0.2.7``, whose ``X-Forwarded-For`` says where calls come from. Empty: nobody's does."""
 
@@ -99,7 +106,19 @@ def _checked(given: dict[str, Any]) -> Settings:
         settings.proxies()
     except ValueError:
         raise SettingInvalid(f"{PREFIX}TRUSTED_PROXIES: Expected networks, separated by commas") from None
+    _check_mail(settings)
     return settings
+
+
+def _check_mail(settings: Settings) -> None:
+    if settings.smtp_url is None:
+        return
+    try:
+        mailing.through(settings.smtp_url, "")
+    except ValueError:
+        raise SettingInvalid(f"{PREFIX}SMTP_URL: Expected smtp://HOST:PORT or smtps://HOST:PORT") from None
+    if settings.mail_from is None:
+        raise SettingInvalid(f"{PREFIX}MAIL_FROM: Expected an address, because {PREFIX}SMTP_URL is set")
 
 
 def _named(complaint: str) -> str:

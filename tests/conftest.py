@@ -18,6 +18,7 @@ from controlplane.app import build
 from controlplane.db import roles
 from controlplane.db.database import Database
 from controlplane.db.upgrade import upgrade
+from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
 from controlplane.embedded import Services
 from controlplane.settings import Settings
@@ -131,7 +132,7 @@ def redis_url() -> str:
 
 @pytest.fixture
 async def db(app_url: str, clock: FrozenClock) -> AsyncIterator[Database]:
-    db = Database(app_url, clock)
+    db = Database(app_url, clock, sealing=keys.sealing(KEYRING))
     yield db
     await db.close()
 

@@ -7,14 +7,34 @@ A platform table belongs to no tenant and is reached through a ``PlatformTx`` on
 from typing import Final
 
 from controlplane.db.schema.audit import (
+    audit_checkpoints,
     audit_events,
     audit_heads,
+    audit_retention,
+    audit_streams,
+    audit_verdicts,
+    platform_audit_checkpoints,
     platform_audit_events,
     platform_audit_heads,
+    platform_audit_streams,
 )
 from controlplane.db.schema.idempotency import (
     idempotency_records,
     platform_idempotency_records,
+)
+from controlplane.db.schema.identity import (
+    ceremonies,
+    invitations,
+    mails,
+    passkeys,
+    password_requests,
+    platform_mails,
+    recovery_codes,
+    totps,
+)
+from controlplane.db.schema.keys import (
+    data_keys,
+    platform_data_keys,
 )
 from controlplane.db.schema.platform import (
     account_tenants,
@@ -33,6 +53,13 @@ from controlplane.db.schema.projections import (
     runs,
     sessions,
     sync_batches,
+)
+from controlplane.db.schema.roles import (
+    group_members,
+    groups,
+    role_assignments,
+    roles,
+    service_accounts,
 )
 from controlplane.db.schema.shapes import (
     metadata,
@@ -57,25 +84,45 @@ __all__ = [
     "accounts",
     "agents",
     "api_keys",
+    "audit_checkpoints",
     "audit_events",
     "audit_heads",
+    "audit_retention",
+    "audit_streams",
+    "audit_verdicts",
     "browser_sessions",
+    "ceremonies",
     "checkpoints",
     "chore_leases",
     "cost_entries",
+    "data_keys",
+    "group_members",
+    "groups",
     "idempotency_records",
+    "invitations",
     "join_tokens",
+    "mails",
     "metadata",
     "operator_keys",
     "operators",
+    "passkeys",
+    "password_requests",
+    "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_audit_streams",
+    "platform_data_keys",
     "platform_idempotency_records",
+    "platform_mails",
     "projects",
+    "recovery_codes",
+    "role_assignments",
+    "roles",
     "routes",
     "runs",
     "runtime_reports",
     "runtimes",
+    "service_accounts",
     "sessions",
     "sign_in_links",
     "store",
@@ -83,6 +130,7 @@ __all__ = [
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "totps",
     "users",
 ]
 

@@ -7,6 +7,13 @@ from controlplane.http.document.parameters import SAMPLE, Schema
 
 IDS: Final = {
     "Agent": "agt",
+    "Assignment": "asg",
+    "BrowserSession": "bs",
+    "Group": "grp",
+    "Invitation": "inv",
+    "Passkey": "pk",
+    "Role": "role",
+    "ServiceAccount": "sa",
     "ApiKey": "key",
     "Checkpoint": "cp",
     "Event": "aud",

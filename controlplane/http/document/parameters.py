@@ -12,11 +12,16 @@ SAMPLE: Final = "01m708nkw8f8tshbwj0hqsf1bv"
 
 KINDS: Final = {
     "agent": "agt",
+    "assignment": "asg",
     "checkpoint": "cp",
+    "event": "aud",
+    "group": "grp",
+    "invitation": "inv",
     "key": "key",
+    "passkey": "pk",
     "run": "run",
     "runtime": "rt",
-    "session": "ses",
+    "service_account": "sa",
     "token": "jt",
     "user": "usr",
 }
@@ -45,11 +50,17 @@ def _instant() -> Schema:
 
 KNOWN: Final[dict[str, Schema]] = {
     **{name: identity(kind) for name, kind in KINDS.items()},
+    "action": text(LONGEST, "role.created"),
+    "actor": text(LONGEST, f"acc_{SAMPLE}"),
     "cursor": {"type": "string", "minLength": 1, "maxLength": MOST_CURSOR},
     "kind": text(LONGEST, "node_complete"),
     "node": text(LONGEST, "report"),
+    "permission": text(LONGEST, "run:read"),
     "project": text(LONGEST, "default"),
     "q": text(LONGEST, "invoice"),
+    "replacement": text(LONGEST, "viewer"),
+    "role": text(LONGEST, "viewer"),
+    "session": {**identity("(ses|bs)"), "examples": [f"ses_{SAMPLE}"]},
     "since": _instant(),
     "target": text(LONGEST, "acme"),
     "tenant": text(LONGEST, "acme"),

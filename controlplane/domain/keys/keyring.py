@@ -1,4 +1,4 @@
-"""The keys below everything: what the master keys derive, and the file they live in."""
+"""The keyring: the master keys, what is derived from them, and the file they live in."""
 
 import base64
 import os
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 from controlplane.kit.problems import Refusal
+from controlplane.kit.sealing import Sealing
 
 KEY_BYTES = 32
 
@@ -89,6 +90,11 @@ def derived(keyring: Keyring, key_id: str, purpose: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode()).derive(keyring.keys[key_id])
 
 
+def sealing(keyring: Keyring) -> Sealing:
+    """What data keys are wrapped and unwrapped with, for a process to keep."""
+    return Sealing({key_id: derived(keyring, key_id, "cp.kek.v1") for key_id in keyring.keys}, keyring.current)
+
+
 def cursor_key(keyring: Keyring) -> bytes:
     """What page cursors are authenticated with."""
     return derived(keyring, keyring.current, "cp.cursor.v1")
@@ -98,6 +104,14 @@ def signing_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
     """What runtimes' access tokens are signed with, by key id; ``keyring.current`` signs, the others still verify."""
     return {
         key_id: Ed25519PrivateKey.from_private_bytes(derived(keyring, key_id, "cp.runtime-token.v1"))
+        for key_id in keyring.keys
+    }
+
+
+def checkpoint_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
+    """What checkpoints of audit logs are signed with, by key id; as with :func:`signing_keys`."""
+    return {
+        key_id: Ed25519PrivateKey.from_private_bytes(derived(keyring, key_id, "cp.audit-checkpoint.v1"))
         for key_id in keyring.keys
     }
 
