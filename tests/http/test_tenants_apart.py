@@ -162,6 +162,7 @@ async def digest(admin_url):
 def call(client):
     async def call(operation, url, headers, **given):
         body = {} if operation.body is None else {"json": BODIES[operation.body]}
+        headers = {"If-Match": "*", **headers} if "If-Match" in operation.headers else headers
         return await client.request(operation.method, url, headers=headers, **{**body, **given})
 
     return call

@@ -79,6 +79,8 @@ def complete(operation: Operation, its: Rule, manners: Manners, reached: Reached
     if not its.open_because and its.surface is not None:
         operation["security"] = [{name: []} for name in OPENS[its.surface]]
         operation["x-required-permission"] = its.permission or "none: being signed in is enough"
+        if its.fresh:
+            operation["x-fresh-proof"] = True
     if manners.deprecation is not None:
         operation["deprecated"] = True
     else:

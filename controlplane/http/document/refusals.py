@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 from litestar.handlers import BaseRouteHandler
 
 from controlplane.domain.idempotency import InProgress, KeyReused
-from controlplane.domain.permissions import AuthenticationRequired
+from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.domain.tenants import TenantSuspended
 from controlplane.http.authorize import PermissionDenied, Rule, Surface
 from controlplane.http.edge import HeadersTooLarge, TargetTooLong
@@ -72,6 +72,8 @@ def _by_rule(handler: Any, its: Rule) -> Reached:
     if its.open_because:
         return found
     found |= {AuthenticationRequired, NotFound}
+    if its.fresh:
+        found |= {ReauthenticationRequired}
     if its.permission is not None:
         found |= {PermissionDenied}
     if its.surface is Surface.TENANT:
