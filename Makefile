@@ -34,9 +34,11 @@ sabotage: $(READY) ## break the code in a dozen ways, one at a time, and see tha
 bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs one
 	@$(BIN)/python -m benchmarks $(ONLY)
 
-conformance: browser ## what needs more than the bare machine: a real browser, axe-core
-	@command -v npm > /dev/null || echo "npm is missing: axe-core cannot be installed, and its test will say so" >&2
-	-@npm install --silent --no-save --prefix .venv/node axe-core@4.14.1
+conformance: browser ## what needs more than the bare machine: a real browser, axe-core, Spectral, schemathesis, pgrls
+	@command -v npm > /dev/null || echo "npm is missing: axe-core and Spectral cannot be installed, and their tests will say so" >&2
+	-@npm install --silent --no-save --ignore-scripts --prefix .venv/node axe-core@4.14.1 @stoplight/spectral-cli@6.16.3
+	@test -x .venv/opinions/bin/pip || $(PYTHON) -m venv .venv/opinions
+	@.venv/opinions/bin/pip install -q --disable-pip-version-check --require-hashes -r opinions.lock
 	$(BIN)/pytest conformance $(ARGS)
 
 screenshots: browser ## pictures of every page of the console, into docs/screenshots
@@ -48,6 +50,7 @@ browser: $(READY)
 lock: pyproject.toml ## write the lock files again from pyproject.toml; needs uv on PATH
 	uv pip compile pyproject.toml --all-extras $(LOCKED) -o requirements.lock
 	uv pip compile --group conformance -c requirements.lock $(LOCKED) -o conformance.lock
+	uv pip compile --group opinions $(LOCKED) -o opinions.lock
 
 LOCKED := --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet
 

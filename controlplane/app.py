@@ -34,15 +34,20 @@ from controlplane.http import (
     authentication,
     authorize,
     denials,
+    edge,
     headers,
     health,
+    idempotency,
     openapi,
     principals,
     problems,
     proof,
+    routes,
 )
 from controlplane.http.allowance import Allowances
+from controlplane.http.answers import Answer
 from controlplane.http.authorize import Surface
+from controlplane.http.bodies import StrictRequest
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
 from controlplane.http.me import door as me
@@ -110,7 +115,8 @@ def from_environment() -> Litestar:
 
 def documented() -> dict[str, object]:
     """The OpenAPI document of this release. Asks no database."""
-    return openapi.document(build(Database("postgresql://nobody@127.0.0.1/none"), keys.new()))
+    given = Settings(public_url="https://localhost")
+    return openapi.document(build(Database("postgresql://nobody@127.0.0.1/none"), keys.new(), given))
 
 
 class Parts:
@@ -211,9 +217,12 @@ def build(
         dependencies=parts.dependencies(),
         exception_handlers={
             Refusal: problems.refuse,
+            idempotency.Replay: idempotency.replayed,
             HTTPException: _malformed,
             Exception: problems.broken,
         },
+        request_class=StrictRequest,
+        response_class=Answer,
         after_exception=[denials.write_down],
         before_send=[headers.complete],
         request_max_body_size=MAX_BODY_BYTES,
@@ -224,6 +233,8 @@ def build(
         debug=False,
     )
     proof.prove(app)
+    routes.settle(app)
+    app.asgi_handler = edge.around(app.asgi_handler)
     app.state.methods = proof.methods(app)
     return app
 

@@ -22,6 +22,7 @@ from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
 from controlplane.embedded import Services
 from controlplane.settings import Settings
+from tests import documented
 from tests.make import Make
 
 settings.register_profile(
@@ -152,7 +153,8 @@ async def app(db: Database) -> AsyncIterator[Litestar]:
 async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     """The app over HTTP, in this event loop: asyncpg connections do not cross loops."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    hooks = {"response": [documented.check]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=hooks) as client:
         yield client
 
 

@@ -12,7 +12,7 @@ from controlplane.chores.loop import Chore
 from controlplane.chores.send_mails import send_mails
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import ceremonies, key_uses, reports, sign_ins
+from controlplane.domain import ceremonies, idempotency, key_uses, reports, sign_ins
 from controlplane.domain.audit.denials import Denials
 from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
@@ -55,8 +55,12 @@ def chores(
     async def send_letters() -> int:
         return await send_mails(db, post, letterhead)
 
+    async def forget_kept_answers() -> int:
+        return await idempotency.forget_expired(db)
+
     return (
         Chore(name="forget-ended-sign-ins", every=timedelta(minutes=10), run=forget_ended_sign_ins),
+        Chore(name="forget-kept-answers", every=timedelta(minutes=10), run=forget_kept_answers),
         Chore(name="keep-key-uses", every=key_uses.EVERY, run=keep_key_uses, everywhere=True),
         Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
         Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),

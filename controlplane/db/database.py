@@ -26,6 +26,9 @@ ENTER_TENANT = text(f"SELECT {ENTERING}")
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
 
+BE_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+TRY_TO_BE_ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+"""Until the end of the transaction. Two names may share a number: then one waits for nothing, and no more than that."""
 BECOME_PRUNER, BE_ONESELF = text("SET LOCAL ROLE cp_audit_pruner"), text("SET LOCAL ROLE NONE")
 
 ROUTES_REMEMBERED = 20_000
@@ -44,6 +47,7 @@ UNAUDITED = frozenset(
         *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
         *(t.exports, t.export_parts, t.purge_steps),
+        *(t.idempotency_records, t.platform_idempotency_records),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
@@ -108,6 +112,26 @@ class WritingTx(Tx):
         self.audited = False
         self.events: list[Any] = []
         """What :mod:`controlplane.domain.audit` is to write before the commit."""
+
+    async def alone(self, name: str) -> None:
+        """Wait until no other transaction is alone under *name*, and be it until this one ends."""
+        await self._connection.execute(BE_ALONE, {"name": name})
+
+    async def try_alone(self, name: str) -> bool:
+        """As :meth:`alone`, but without waiting: False where another transaction is."""
+        return bool(await self._connection.scalar(TRY_TO_BE_ALONE, {"name": name}))
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """A part that can fail alone: what it did is undone, its audit events too, and the rest goes on."""
+        events, audited = len(self.events), self.audited
+        try:
+            async with self._connection.begin_nested():
+                yield
+        except BaseException:
+            del self.events[events:]
+            self.audited = audited
+            raise
 
     def before_commit(self, act: Callable[[], Awaitable[None]]) -> None:
         """Have *act* done last, so that the locks it takes are short and always taken in the same order."""

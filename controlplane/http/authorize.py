@@ -22,6 +22,7 @@ from controlplane.domain.permissions import (
     Runtime,
 )
 from controlplane.domain.tenants import Tenant
+from controlplane.http import negotiation
 from controlplane.http.problems import Invalid
 from controlplane.http.sessions import refuse_foreign_pages
 from controlplane.kit.problems import NotFound, Refusal
@@ -122,6 +123,7 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
         refuse_foreign_pages(connection)
     if not its.open_because:
         await _authorize(connection, its)
+    negotiation.check(connection)
     _refuse_unknown_parameters(connection, its)
 
 

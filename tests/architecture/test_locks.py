@@ -96,7 +96,7 @@ async def test_options_tell_everybody_which_methods_there_are(client):
     answer = await client.options("/v1/tenants/acme/api-keys")
 
     assert answer.status_code == 204
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "OPTIONS", "POST"}
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class Operation(Struct, frozen=True):
     path: str
     parameters: list[str]
     queries: list[str]
+    headers: list[str]
     body: str | None
 
     def __str__(self) -> str:

@@ -51,6 +51,8 @@ async def test_what_the_framework_turns_down_is_a_problem_too(client, method, pa
         (b"{", "body"),
         (b"[]", "body"),
         (b'{"name": 5}', "name"),
+        (b'{"name": "x", "expires_in": "3600"}', "expires_in"),
+        (b'{"name": "x", "expires_in": true}', "expires_in"),
         (b'{"name": "x", "expires_in": 5}', "expires_in"),
         (b'{"name": "x", "nmae": "y"}', "nmae"),
         (b'{"name": "\xff"}', "UTF-8"),

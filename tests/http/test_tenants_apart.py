@@ -24,6 +24,7 @@ from tests.runtimes import join
 TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLATFORM)
 
 BODIES = {
+    "Batch": {"ids": ["x"]},
     "NewApiKey": {"name": "x"},
     "NewGroup": {"name": "x"},
     "NewInvitation": {"email": "x@example.com", "role": "viewer"},
@@ -164,6 +165,7 @@ async def digest(admin_url):
 def call(client):
     async def call(operation, url, headers, **given):
         body = {} if operation.body is None else {"json": BODIES[operation.body]}
+        headers = {"If-Match": "*", **headers} if "If-Match" in operation.headers else headers
         return await client.request(operation.method, url, headers=headers, **{**body, **given})
 
     return call
@@ -176,6 +178,7 @@ def _operation(method, path, operation):
         path=path,
         parameters=re.findall(r"{(\w+)}", path),
         queries=[each["name"] for each in operation.get("parameters", []) if each["in"] == "query"],
+        headers=[each["name"] for each in operation.get("parameters", []) if each["in"] == "header"],
         body=reference["$ref"].rpartition("/")[2] if reference else None,
     )
 

@@ -18,6 +18,10 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
+from controlplane.db.schema.idempotency import (
+    idempotency_records,
+    platform_idempotency_records,
+)
 from controlplane.db.schema.identity import (
     ceremonies,
     invitations,
@@ -110,6 +114,7 @@ __all__ = [
     "exports",
     "group_members",
     "groups",
+    "idempotency_records",
     "invitations",
     "join_tokens",
     "limit_overrides",
@@ -125,6 +130,7 @@ __all__ = [
     "platform_audit_heads",
     "platform_audit_streams",
     "platform_data_keys",
+    "platform_idempotency_records",
     "platform_mails",
     "projects",
     "purge_steps",

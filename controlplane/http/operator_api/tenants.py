@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
-from controlplane.db.database import Database
+from controlplane.db.database import Database, PlatformTx
 from controlplane.domain import people, tenants
 from controlplane.domain.audit import Actor
 from controlplane.domain.tenants import Status
@@ -43,17 +43,22 @@ class TenantsController(Controller):
 
     @post("/", status_code=201, opt=rule(Surface.OPERATOR, "operator:tenant-write"))
     async def create(
-        self, data: JSONBody[NewTenant], db: NamedDependency[Database], actor: NamedDependency[Actor]
+        self,
+        data: JSONBody[NewTenant],
+        db: NamedDependency[Database],
+        actor: NamedDependency[Actor],
+        tx: NamedDependency[PlatformTx],
     ) -> OperatedTenantView:
         """Create a tenant, with an owner or without."""
+        del tx  # only the answer is kept in it: account and tenant are made in transactions of their own
         owner = None
         if data.owner is not None:
             async with db.platform() as platform_tx:
                 owner = await people.account_for(platform_tx, actor, data.owner)
-        async with db.new_tenant() as tx:
-            tenant = await tenants.create(tx, actor, data.slug, data.name)
+        async with db.new_tenant() as inside:
+            tenant = await tenants.create(inside, actor, data.slug, data.name)
             if owner is not None:
-                await people.add_user(tx, actor, owner, "owner")
+                await people.add_user(inside, actor, owner, "owner")
         return operated_view(tenant)
 
     @get("/{target:str}", opt=rule(Surface.OPERATOR, "operator:tenant-read"))
