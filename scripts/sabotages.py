@@ -103,7 +103,7 @@ SABOTAGES = (
     Sabotage(
         name="two last owners who do not wait for one another",
         file="controlplane/domain/holdings.py",
-        was="await tx.first(_Tenant, tx.select(t.tenants).with_for_update())",
+        was="await tx.first(_Tenant, tx.select(t.tenants).with_for_update(key_share=True))",
         becomes="await tx.first(_Tenant, tx.select(t.tenants))",
         noticed_by=("tests/domain/test_last_owner.py",),
     ),
