@@ -8,7 +8,9 @@ from sqlalchemy import text
 
 from controlplane.domain import api_keys, people, users
 from controlplane.domain.api_keys import Wanted
+from controlplane.domain.directory.refusals import DirectoryChanged, DirectoryInvalid, DirectoryTaken
 from controlplane.domain.holdings import Holder
+from controlplane.http.problems import Invalid
 from controlplane.kit.ids import parse_id
 from tests.conftest import KEYRING
 from tests.http.directory import ENTERPRISE, USER
@@ -58,6 +60,7 @@ async def test_a_user_name_is_unique_in_the_tenant_in_any_case(directory):
     assert answer.status_code == 409
     assert answer.json()["scimType"] == "uniqueness"
     assert answer.json()["status"] == "409"
+    assert answer.json()["detail"].startswith(DirectoryTaken.title)
 
 
 async def test_taking_somebody_elses_name_or_address_is_refused(directory):
@@ -111,6 +114,7 @@ async def test_a_change_is_made_to_the_version_that_was_seen_or_not_at_all(direc
 
     assert (first.status_code, first.headers["etag"]) == (200, 'W/"2"')
     assert late.status_code == 412
+    assert late.json()["detail"].startswith(DirectoryChanged.title)
     assert (known.status_code, known.content) == (304, b"")
     assert (await directory.call("DELETE", f"/Users/{made['id']}", if_match='W/"1"')).status_code == 412
 
@@ -294,4 +298,4 @@ async def test_what_is_no_user_is_refused_in_scims_words(directory, body, scim_t
 
     assert answer.status_code == 400, answer.text
     assert answer.json().get("scimType", "") == scim_type
-    assert answer.json()["detail"]
+    assert answer.json()["detail"].startswith(DirectoryInvalid.title if scim_type else Invalid.title)
