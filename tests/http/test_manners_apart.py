@@ -56,13 +56,21 @@ async def test_a_foreign_etag_tells_nothing(operations, victim, other, ask, owne
     assert len(found) > 10
 
 
-async def test_a_foreign_etag_changes_nothing(operations, victim, ask, owner, client, digest):
+@pytest.fixture
+def etag(client, owner):
+    async def etag(url):
+        return (await client.get(url, headers=owner)).headers["etag"]
+
+    return etag
+
+
+async def test_a_foreign_etag_changes_nothing(operations, victim, stranger, etag, call, digest):
     for operation in with_header(operations, "If-Match"):
         url = await victim.url(operation)
-        tag = (await client.get(url, headers=owner)).headers["etag"]
+        expected = {"If-Match": await etag(url)}
         before = await digest(victim)
 
-        await ask(operation, victim, **{"If-Match": tag})
+        await call(operation, url, {**stranger, **expected})
 
         assert await digest(victim) == before, str(operation)
 

@@ -1,7 +1,7 @@
 """Which refusals an operation can be answered with: read from the code that runs for it.
 
 A refusal counts where its class is named in a function that can be reached: by its name, as a member of a module of
-ours, or as a method of a class that a parameter is annotated with. That finds some too many, where one is caught, and
+ours, or as a method of a class of ours that is named, or that a parameter is annotated with. That finds some too many, where one is caught, and
 none too few: the tests compare every refusal that they meet with the document.
 """
 
@@ -36,7 +36,7 @@ def of_operation(handler: BaseRouteHandler, its: Rule, manners: Manners, authent
     if not its.open_because:
         found |= raised_by(authenticate)
     if manners.takes_json:
-        found |= {MediaTypeUnsupported, BodyTooLarge}
+        found |= {MediaTypeUnsupported}
     if manners.sends_json:
         found |= {NotAcceptable}
     if manners.takes_key:
@@ -61,6 +61,8 @@ def raised_by(function: Any) -> Reached:
         for named in _named_in(code_of):
             if isinstance(named, type) and issubclass(named, Refusal):
                 found |= {named} if hasattr(named, "code") else set()
+            elif isinstance(named, type) and named.__module__.startswith(OURS):
+                waiting += vars(named).values()
             elif not isinstance(named, type):
                 waiting.append(named)
     return found
@@ -68,7 +70,9 @@ def raised_by(function: Any) -> Reached:
 
 def _by_rule(handler: Any, its: Rule) -> Reached:
     changes = not handler.http_methods <= SAFE_METHODS
-    found: Reached = {CrossSite} if changes and its.surface is not Surface.RUNTIME else set()
+    found: Reached = {BodyTooLarge} if changes else set()
+    if changes and its.surface is not Surface.RUNTIME:
+        found |= {CrossSite}
     if its.open_because:
         return found
     found |= {AuthenticationRequired, NotFound}
