@@ -26,7 +26,7 @@ BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
 ROUTES_REMEMBERED = 20_000
 """Whose a credential or a runtime is never changes, and whether it still opens anything is asked in the tenant itself."""
 
-REASSIGNED = frozenset({"slug"})
+REASSIGNED = frozenset({"slug", "domain"})
 """Kinds of routes that can lead somewhere else one day."""
 
 UNAUDITED = frozenset(
@@ -36,6 +36,7 @@ UNAUDITED = frozenset(
         *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
         *(t.platform_audit_heads, t.mails, t.platform_mails, t.ceremonies, t.password_requests),
+        *(t.sso_flows, t.session_entries, t.logout_tokens),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a

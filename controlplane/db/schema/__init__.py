@@ -44,6 +44,15 @@ from controlplane.db.schema.projections import (
     sessions,
     sync_batches,
 )
+from controlplane.db.schema.sso import (
+    domains,
+    logout_tokens,
+    operator_identities,
+    session_entries,
+    sso_connections,
+    sso_flows,
+    sso_identities,
+)
 from controlplane.db.schema.tenants import (
     agents,
     api_keys,
@@ -72,10 +81,13 @@ __all__ = [
     "chore_leases",
     "cost_entries",
     "data_keys",
+    "domains",
     "invitations",
     "join_tokens",
+    "logout_tokens",
     "mails",
     "metadata",
+    "operator_identities",
     "operator_keys",
     "operators",
     "passkeys",
@@ -90,8 +102,12 @@ __all__ = [
     "runs",
     "runtime_reports",
     "runtimes",
+    "session_entries",
     "sessions",
     "sign_in_links",
+    "sso_connections",
+    "sso_flows",
+    "sso_identities",
     "store",
     "sync_batches",
     "sync_cursors",
@@ -104,6 +120,6 @@ __all__ = [
 PARTITIONED: Final = (sessions, runs, checkpoints, cost_entries, sync_batches)
 
 PLATFORM: Final = frozenset(
-    table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants)
+    table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants, session_entries)
 )
-"""The tables that a ``PlatformTx`` may name. The two with a tenant route to it and hold nothing else."""
+"""The tables that a ``PlatformTx`` may name. Those with a tenant say who may knock there."""

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     ForeignKeyConstraint,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -27,7 +29,9 @@ tenants = Table(
     Column("status", Text, nullable=False),
     Column("status_reason", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("sso_enforced", Boolean, nullable=False, server_default=text("false")),
 )
+"""``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request."""
 
 projects = tenant_table(
     "projects",
