@@ -35,11 +35,15 @@ from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
 from controlplane.http.sessions import cookie_for
+from controlplane.http.sso.desk import DESK, Operators, SignOn
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.kit import limiter, log, mailing, presence, wakeups
+from controlplane.kit.guard import Guard
 from controlplane.kit.mailing import Post
+from controlplane.kit.openid.discovery import Providers
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
+from controlplane.kit.txt_records import TxtRecords
 from controlplane.settings import Settings
 
 ROUTERS: Sequence[ControllerRouterHandler] = [
@@ -98,6 +102,8 @@ class Parts:
         self.db, self.keyring, self.redis = db, keyring, redis
         self.letterhead = Letterhead(public_url=given.public_url, pepper=keyring.pepper)
         self.post = _post(given)
+        self.guard = Guard(networks=given.callable_networks(), loopback=given.outbound_loopback)
+        self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
         self.streams = Streams()
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
@@ -106,7 +112,9 @@ class Parts:
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
 
     def chores(self) -> Sequence[loop.Chore]:
-        return every_chore.chores(self.db, self.presence, self.partitions, self.post, self.letterhead)
+        return every_chore.chores(
+            self.db, self.presence, self.partitions, self.post, self.letterhead, self.sign_on.records
+        )
 
     def dependencies(self) -> dict[str, Provide]:
         """What handlers ask for by name."""
@@ -119,6 +127,8 @@ class Parts:
             "wakeups": always(self.wakeups),
             "limiter": always(self.limiter),
             "letterhead": always(self.letterhead),
+            "sign_on": always(self.sign_on),
+            **DESK,
             **PAGING,
             **principals.PRINCIPALS,
         }
@@ -144,6 +154,7 @@ class Parts:
                 async with _doing(self.db, chores):
                     yield
         finally:
+            await self.guard.close()
             if self.redis is not None:
                 await self.redis.aclose()
             await self.db.close()
@@ -196,6 +207,19 @@ def _outside(given: Settings) -> dict[str, object]:
         "metrics_token": Secret(given.metrics_token) if given.metrics_token else None,
         "trusted_proxies": given.proxies(),
     }
+
+
+def _sign_on(given: Settings, providers: Providers) -> SignOn:
+    """Single sign-on; the platform's own provider where all three settings name one."""
+    operators = None
+    if given.operator_sso_issuer and given.operator_sso_client_id and given.operator_sso_client_secret:
+        operators = Operators(
+            issuer=given.operator_sso_issuer,
+            client_id=given.operator_sso_client_id,
+            client_secret=Secret(given.operator_sso_client_secret),
+        )
+    records = TxtRecords(given.resolvers())
+    return SignOn(providers=providers, records=records, public_url=given.public_url, operators=operators)
 
 
 def _post(given: Settings) -> Post:

@@ -34,6 +34,10 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "api-key:read": "See API keys, never their secret.",
         "api-key:create": "Make API keys with no more than one's own permissions.",
         "api-key:revoke": "Revoke API keys.",
+        "domain:read": "See the tenant's mail domains and whether they are verified.",
+        "domain:manage": "Claim, verify and delete mail domains.",
+        "sso:read": "See connections to identity providers, never their secret.",
+        "sso:manage": "Set up, enforce and delete connections to identity providers: decide who comes in as whom.",
         "audit:read": "Read the tenant's audit log.",
     }
 )
@@ -69,7 +73,10 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             {"tenant:read", "user:read", "invitation:read", "invitation:create", "invitation:revoke"}
         ),
         "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
-        "auditor": frozenset({*_WORK, "user:read", "invitation:read", "join-token:read", "api-key:read", "audit:read"}),
+        "auditor": frozenset(
+            {*_WORK, "user:read", "invitation:read", "join-token:read", "api-key:read", "audit:read"}
+            | {"domain:read", "sso:read"}
+        ),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),
     }
@@ -95,8 +102,12 @@ OPERATORS_IN_TENANTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """What an operator holds inside a tenant of which they are no member. Never a way to make credentials for its API."""
 
 
-Way: TypeAlias = Literal["password", "totp", "passkey"]
+Way: TypeAlias = Literal["password", "totp", "passkey", "sso"]
 """How somebody can prove who they are."""
+
+Scope: TypeAlias = Literal["account", "tenants", "operators"]
+"""To whom a session's person has proved who they are: to us; to providers of tenants, which answer for these tenants
+and nothing else; to the platform's own provider, which answers for who operates it."""
 
 SECOND_FACTORS: Final[frozenset[Way]] = frozenset({"totp", "passkey"})
 
@@ -117,10 +128,17 @@ class Person(Struct, frozen=True, kw_only=True):
     """By how many factors."""
     ways: frozenset[Way] = frozenset()
     """How they can prove it again."""
+    scope: Scope = "account"
+    entries: frozenset[UUID] = frozenset()
+    """The tenants that their providers, or a broken glass, have let this session into."""
     operator_role: str | None = None
     tenant: Tenant | None = None
     role: str | None = None
     """None: no member of *tenant*."""
+
+    def sees(self, tenant_id: UUID) -> bool:
+        """Whether this session may know that its person belongs there."""
+        return self.scope == "account" or tenant_id in self.entries
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether they proved who they are lately, and by the strongest factor that they have."""

@@ -10,7 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from controlplane.domain import people, tenants
+from controlplane.domain.people import User
 from controlplane.domain.permissions import (
+    OPERATOR_PERMISSIONS,
+    ROLES,
     ApiKey,
     AuthenticationRequired,
     Authorizer,
@@ -59,25 +62,33 @@ class Rule(Struct, frozen=True, kw_only=True):
     """None: being who one is, is enough; never at the tenant's and the operators' surface."""
     open_because: str = ""
     """Not empty: anybody may, without any credential, for this reason."""
+    vouched: bool = False
+    """Outside tenants: whether a session that only a provider has vouched for will do."""
     fresh: bool = False
     """Whether a person must have proved who they are lately. Programs prove it with every call."""
+    any_query: bool = False
+    """Whether query parameters that nobody asked for are let be: where others write the address."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
 
 
-def rule(surface: Surface, permission: str | None = None, *, fresh: bool = False) -> dict[str, Rule]:
+def rule(
+    surface: Surface, permission: str | None = None, *, fresh: bool = False, vouched: bool = False
+) -> dict[str, Rule]:
     """``@get("/", opt=rule(Surface.TENANT, "run:read"))``.
 
     Args:
+        vouched: For what concerns the session alone. What belongs to the account takes a proof that was given to us:
+            a tenant's provider must not reach it.
         fresh: For what is dangerous: a person must have proved who they are in the last five minutes, with the
             strongest factor that they have.
     """
-    return {"rule": Rule(surface=surface, permission=permission, fresh=fresh)}
+    return {"rule": Rule(surface=surface, permission=permission, fresh=fresh, vouched=vouched)}
 
 
-def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
+def open_to_all(because: str, surface: Surface | None = None, *, any_query: bool = False) -> dict[str, Rule]:
     """``@get("/livez", opt=open_to_all("says nothing"))``."""
-    return {"rule": Rule(surface=surface, open_because=because)}
+    return {"rule": Rule(surface=surface, open_because=because, any_query=any_query)}
 
 
 class PermissionDenied(Refusal):
@@ -90,6 +101,27 @@ class PermissionDenied(Refusal):
 
     def facts(self) -> dict[str, object]:
         return {"permission": self.permission}
+
+
+class AccountProofRequired(Refusal):
+    """A tenant's provider has vouched for this session: for that tenant, and for nothing else."""
+
+    code, status, title = "account-proof-required", 403, "Single sign-on does not open this"
+    hint = "Sign in with what belongs to your account itself: its password or a passkey."
+
+
+class SsoRequired(Refusal):
+    """Told to members only: to others the tenant is absent."""
+
+    code, status, title = "sso-required", 403, "This tenant is entered by single sign-on"
+    hint = "Sign in by the tenant's identity provider."
+
+    def __init__(self, tenant: str, *, may_break_glass: bool) -> None:
+        super().__init__()
+        self.tenant, self.may_break_glass = tenant, may_break_glass
+
+    def facts(self) -> dict[str, object]:
+        return {"tenant": self.tenant, "may_break_glass": self.may_break_glass}
 
 
 async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
@@ -119,6 +151,8 @@ async def _authorize(connection: Connection, its: Rule) -> None:
         principal = await _in_tenant(connection, principal, reference, its.surface)
     elif isinstance(principal, Runtime):
         connection.state.tenant_id = principal.tenant_id
+    else:
+        _check_reach(principal, its)
     connection.scope["user"] = principal
     authorizer: Authorizer = state.authorizer
     if its.permission is not None and not authorizer.decide(principal, its.permission).allow:
@@ -146,6 +180,17 @@ async def _in_tenant(connection: Connection, principal: Principal, reference: st
     return principal
 
 
+def _check_reach(principal: Principal, its: Rule) -> None:
+    """Outside every tenant: what belongs to an account takes a proof that was given to us.
+
+    Raises:
+        AccountProofRequired: If only a provider has vouched for this session.
+    """
+    vouched_only = isinstance(principal, Person) and principal.scope != "account"
+    if vouched_only and not its.vouched and its.permission not in OPERATOR_PERMISSIONS:
+        raise AccountProofRequired
+
+
 async def _entered(connection: Connection, person: Person, reference: str) -> tuple[Person, Tenant]:
     db = connection.app.state.db
     tenant_id = await tenants.find(db, reference)
@@ -154,7 +199,23 @@ async def _entered(connection: Connection, person: Person, reference: str) -> tu
     async with db.tenant(tenant_id) as tx:
         tenant = await tenants.get(tx)
         user = await people.member(tx, person.account_id)
-    return replace(person, tenant=tenant, role=user.role if user else None), tenant
+    return replace(person, tenant=tenant, role=_role(person, tenant, user)), tenant
+
+
+def _role(person: Person, tenant: Tenant, user: User | None) -> str | None:
+    """What *user* is to the tenant, as far as this session was let into it.
+
+    Raises:
+        SsoRequired: If they have to come by the tenant's provider.
+    """
+    if user is None or tenant.tenant_id in person.entries:
+        return user.role if user else None
+    if person.scope != "account":
+        return None  # who vouched for them, did it for another tenant
+    if tenant.sso_enforced:
+        may_break_glass = "tenant:own" in ROLES.get(user.role, frozenset())
+        raise SsoRequired(tenant.slug, may_break_glass=may_break_glass)
+    return user.role
 
 
 def _refuse_unknown_parameters(connection: Connection, its: Rule) -> None:

@@ -120,6 +120,8 @@ __all__ = [
 PARTITIONED: Final = (sessions, runs, checkpoints, cost_entries, sync_batches)
 
 PLATFORM: Final = frozenset(
-    table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants, session_entries)
+    table.name
+    for table in metadata.tables.values()
+    if "tenant_id" not in table.c or table in (routes, account_tenants, session_entries)
 )
 """The tables that a ``PlatformTx`` may name. Those with a tenant say who may knock there."""

@@ -15,8 +15,9 @@ from controlplane.domain.permissions import Person, ReauthenticationRequired
 from controlplane.http import proving
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.console import render
-from controlplane.http.console.sign_in import AnyRequest, inside, into
+from controlplane.http.console.sign_in import AnyRequest, into
 from controlplane.http.console.view import CONSOLE
+from controlplane.http.paths import inside
 from controlplane.http.proving import Shown
 from controlplane.kit.limiter import Limiter
 from controlplane.kit.problems import Refusal

@@ -20,6 +20,7 @@ from controlplane.http import signing_in
 from controlplane.http.authorize import Surface, open_to_all, rule
 from controlplane.http.console import render
 from controlplane.http.console.view import CONSOLE
+from controlplane.http.paths import inside
 from controlplane.http.signing_in import SecondFactorRequired
 from controlplane.http.transaction import PLATFORM_TX
 from controlplane.kit.limiter import Limiter
@@ -156,12 +157,6 @@ def first_sign_in(request: AnyRequest) -> Response[Any]:
 def into(wanted: str, *cookies: Cookie) -> Response[Any]:
     """On with the session; only to a page of the console, whatever the form said."""
     return Redirect(inside(wanted), status_code=303, cookies=list(cookies))
-
-
-def inside(wanted: str) -> str:
-    """*wanted*, if it is a page of the console; else the first page."""
-    ours = wanted.startswith(f"{CONSOLE}/") and "\\" not in wanted and "//" not in wanted.partition("?")[0]
-    return wanted if ours else f"{CONSOLE}/"
 
 
 def _sign_in_page(wanted: str, email: str = "", problem: Refusal | None = None) -> Response[str]:

@@ -9,8 +9,7 @@ from controlplane.db.database import Database
 from controlplane.domain.newest import Reading
 from controlplane.domain.permissions import Person
 from controlplane.domain.tenants import Tenant
-
-CONSOLE = "/console"
+from controlplane.http.paths import CONSOLE as CONSOLE
 
 
 class View(Struct, frozen=True, kw_only=True):

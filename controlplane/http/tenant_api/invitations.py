@@ -13,6 +13,7 @@ from controlplane.domain.audit import Actor
 from controlplane.domain.invitations import Invitation, Status
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.permissions import Role, check_may_grant
+from controlplane.domain.sso import identities
 from controlplane.http import limits
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
@@ -147,6 +148,7 @@ class InvitationsController(Controller):
 
 async def _check(request: AnyRequest, tx: TenantTx, wanted: NewInvitation) -> None:
     check_may_grant(request.user, wanted.role)
+    await identities.check_may_be_invited(tx, wanted.email)
     await limits.invitation(request.app.state.limiter, tx.tenant_id, wanted.email)
 
 

@@ -1,0 +1,87 @@
+"""Setting a connection up, for the API and for the console alike: what may be set, and whether the provider fits."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from controlplane.domain.permissions import ROLES, Principal, check_may_grant
+from controlplane.domain.sso.identities import TOO_MUCH
+from controlplane.http.sso.desk import SignOn
+from controlplane.kit.guard import AddressRefused
+from controlplane.kit.openid.discovery import Providers, ProviderUnusable
+from controlplane.kit.openid.exchange import ClientAuth
+from controlplane.kit.problems import Refusal
+
+DOCUMENT: Final = "discovery document"
+KEYS: Final = "signing keys"
+
+
+class RoleTooMuch(Refusal):
+    code, status, title = "sso-role-too-much", 400, "Nobody becomes this just by coming in"
+    hint = "Choose a role that neither owns the tenant nor manages single sign-on."
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def check(sign_on: SignOn, principal: Principal, issuer: str, default_role: str | None) -> None:
+    """
+    Raises:
+        AddressRefused: If the issuer's address must not be called.
+        UnknownRole, NotYours, RoleTooMuch: If *principal* cannot hand this role on to everybody.
+    """
+    sign_on.providers.guard.check(issuer)
+    if default_role is not None:
+        check_role(principal, default_role)
+
+
+def check_role(principal: Principal, role: str) -> None:
+    """
+    Raises:
+        UnknownRole, NotYours, RoleTooMuch: If *principal* cannot hand this role on to everybody.
+    """
+    check_may_grant(principal, role)
+    if ROLES[role] & TOO_MUCH:
+        raise RoleTooMuch
+
+
+async def examine(providers: Providers, issuer: str, client_auth: ClientAuth) -> list[Step]:
+    """What can be found out without a person: does it answer, is it who it should be, does it fit."""
+    try:
+        metadata = await providers.metadata(issuer, anew=True)
+    except (ProviderUnusable, AddressRefused) as refusal:
+        return [Step(name=DOCUMENT, passed=False, detail=refusal.detail or refusal.title)]
+    steps = [Step(name=DOCUMENT, passed=True, detail=metadata.authorization_endpoint)]
+    try:
+        keys = await providers.keys(metadata, unknown=True)
+        steps.append(
+            Step(name=KEYS, passed=True, detail=f"{len(list(keys))}, signing with {_list(metadata.algorithms)}")
+        )
+    except (ProviderUnusable, AddressRefused) as refusal:
+        steps.append(Step(name=KEYS, passed=False, detail=refusal.detail or refusal.title))
+    ways = metadata.token_endpoint_auth_methods_supported
+    fits = client_auth in ways
+    steps.append(
+        Step(name="client authentication", passed=fits, detail=client_auth if fits else f"it takes {_list(ways)}")
+    )
+    pkce = (
+        "S256"
+        if metadata.code_challenge_methods_supported
+        else "S256 is sent; the provider does not say whether it looks"
+    )
+    steps.append(Step(name="PKCE", passed=True, detail=pkce))
+    told = (
+        "announced" if metadata.backchannel_logout_supported else "not announced: sessions end here after twelve hours"
+    )
+    steps.append(Step(name="back-channel logout", passed=True, detail=told))
+    return steps
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
