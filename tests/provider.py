@@ -40,6 +40,7 @@ class Provider:
         self.seen: list[str] = []
         self.codes: dict[str, dict[str, str]] = {}
         self.forms: list[dict[str, str]] = []
+        self._answering: set[Any] = set()
 
     def sign_in(self, url: str, sub: str = "u-1", **claims: Any) -> str:
         """What a person does there: sign in, and be sent back. Returns the address that the browser comes back to."""
@@ -75,7 +76,15 @@ class Provider:
         """Sign with a new key from now on."""
         self.key = RSAKey.generate_key(2048, {"kid": secrets.token_hex(4), "use": "sig"})
 
+    async def stop(self) -> None:
+        """End what still answers."""
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._answering.add(task)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             path = urlsplit(head.split(" ")[1]).path
@@ -90,6 +99,7 @@ class Provider:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            self._answering.discard(task)
             writer.close()
 
     def _answer(self, path: str, headers: dict[str, str], head: str, body: str) -> tuple[int, Any]:
@@ -144,4 +154,5 @@ async def serving(clock: Callable[[], datetime]) -> AsyncIterator[Provider]:
         yield provider
     finally:
         server.close()
+        await provider.stop()
         await server.wait_closed()

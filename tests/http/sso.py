@@ -71,7 +71,7 @@ class Browser:
 
 def refused(location: str) -> str:
     """Why somebody stands before the sign-in page again."""
-    assert location.startswith("/console/sign-in?sso="), location
+    assert location.startswith("/console/sso?sso="), location
     return location.partition("=")[2]
 
 
@@ -80,3 +80,15 @@ async def denials(db: Database, tenant: Tenant) -> list[str]:
     async with db.tenant(tenant.tenant_id) as tx:
         events = await audit.listing(tx, before=None, limit=50)
     return [event.facts["why"] for event in events if event.action == "sso.refused"]
+
+
+class Api:
+    """The tenant API in the hands of a key."""
+
+    def __init__(self, client: httpx.AsyncClient, tenant: Tenant, headers: dict[str, str]) -> None:
+        self.tenant, self.headers = tenant, headers
+        self.client = client
+
+    async def __call__(self, method: str, path: str = "", **given: Any) -> httpx.Response:
+        url = f"/v1/tenants/{self.tenant.slug}{path}"
+        return await self.client.request(method, url, headers=self.headers, **given)

@@ -30,7 +30,7 @@ class Proof(Struct, frozen=True, kw_only=True):
     next: Annotated[str, Meta(max_length=2_000)] = ""
 
 
-@get("/confirm", opt=rule(Surface.CONSOLE))
+@get("/confirm", opt=rule(Surface.CONSOLE, vouched=True))
 async def form(
     person: NamedDependency[Person], wanted: Annotated[str, QueryParameter(name="next")] = ""
 ) -> Response[str]:

@@ -12,8 +12,18 @@ from litestar.response import Redirect
 
 from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.http import problems
-from controlplane.http.authorize import Surface, open_to_all, rule
-from controlplane.http.console import account, assets, confirm, finding, invited, render, sign_in
+from controlplane.http.authorize import AccountProofRequired, SsoRequired, Surface, open_to_all, rule
+from controlplane.http.console import (
+    account,
+    assets,
+    confirm,
+    finding,
+    invited,
+    render,
+    sign_in,
+    sign_on_page,
+    single_sign_on,
+)
 from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
@@ -77,6 +87,8 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
         return sign_in.first_sign_in(request)
     if isinstance(refusal, ReauthenticationRequired):
         return confirm.first_confirm(request)
+    if isinstance(refusal, SsoRequired | AccountProofRequired):
+        return single_sign_on.refused(request, refusal)
     absent_or_foreign = isinstance(refusal, NotFound)
     return render.refusal(refusal, "" if absent_or_foreign else request_id(request.scope))
 
@@ -96,12 +108,13 @@ def _hung(pages: Sequence[tuple[str, str, Handler]], permission: str | None = No
 router = Router(
     CONSOLE,
     route_handlers=[
-        get("/", opt=rule(Surface.CONSOLE))(home),
+        get("/", opt=rule(Surface.CONSOLE, vouched=True))(home),
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
         Router("/t/{tenant:str}", route_handlers=_hung([*PAGES, *ONE])),
-        *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS),
+        *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS + single_sign_on.HANDLERS),
+        Router("/t/{tenant:str}/single-sign-on", route_handlers=sign_on_page.HANDLERS),
         *(
             assets.static,
             sign_in.sign_in_form,
@@ -111,7 +124,6 @@ router = Router(
             sign_in.forgot,
             sign_in.welcome_form,
             sign_in.welcome,
-            sign_in.sign_out,
         ),
     ],
     dependencies={"screen": Provide(provide_screen), "asked": Provide(sessions.provide_asked, sync_to_thread=False)},

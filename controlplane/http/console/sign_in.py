@@ -10,19 +10,16 @@ from litestar.params import QueryParameter, URLEncodedBody
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 
-from controlplane.db.database import Database, PlatformTx
-from controlplane.domain import passwords, sign_ins
-from controlplane.domain.audit import Actor
+from controlplane.db.database import Database
+from controlplane.domain import passwords
 from controlplane.domain.ceremonies import CeremonyOver
 from controlplane.domain.keys import Keyring
-from controlplane.domain.permissions import Person
 from controlplane.http import signing_in
-from controlplane.http.authorize import Surface, open_to_all, rule
+from controlplane.http.authorize import Surface, open_to_all
 from controlplane.http.console import render
 from controlplane.http.console.view import CONSOLE
 from controlplane.http.paths import inside
 from controlplane.http.signing_in import SecondFactorRequired
-from controlplane.http.transaction import PLATFORM_TX
 from controlplane.kit.limiter import Limiter
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
@@ -137,14 +134,6 @@ async def welcome(
     except Refusal as refusal:
         return _welcome_page(refusal)
     return into("", cookie)
-
-
-@post("/sign-out", opt=rule(Surface.CONSOLE), dependencies=PLATFORM_TX)
-async def sign_out(
-    request: AnyRequest, person: NamedDependency[Person], actor: NamedDependency[Actor], tx: NamedDependency[PlatformTx]
-) -> Response[Any]:
-    await sign_ins.end(tx, actor, person.session_id)
-    return Redirect(SIGN_IN, status_code=303, cookies=[request.app.state.session_cookie.gone()])
 
 
 def first_sign_in(request: AnyRequest) -> Response[Any]:

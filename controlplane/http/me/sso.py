@@ -89,7 +89,7 @@ async def link(
     tenant_id = None
     if data.tenant is not None and (tenant_id := await tenants.find(desk.db, data.tenant)) is None:
         raise SsoUnavailable
-    return _answer(await leaving.to_link(desk, person, tenant_id, f"{CONSOLE}/account?done=sso"))
+    return _answer(await leaving.to_link(desk, person, tenant_id, f"{CONSOLE}/account"))
 
 
 @post("/sso/break-glass", status_code=204, opt=rule(Surface.ME, fresh=True))
@@ -116,7 +116,7 @@ async def callback(
         given = Callback(state=ticket[:200], code=code[:4_096], iss=iss, error=error[:100])
         back = await returning.back(desk, given)
     except Refusal as refusal:
-        return Redirect(f"{CONSOLE}/sign-in?{urlencode({'sso': refusal.code})}", status_code=303)
+        return Redirect(f"{CONSOLE}/sso?{urlencode({'sso': refusal.code})}", status_code=303)
     return Redirect(back.location or f"{CONSOLE}/", status_code=303, cookies=[back.cookie] if back.cookie else [])
 
 

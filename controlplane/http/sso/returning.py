@@ -1,6 +1,6 @@
 """Back from the provider: what a browser brings is checked, somebody is known by it, and a session opens."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from litestar.datastructures import Cookie
 from msgspec import Meta, Struct
@@ -23,7 +23,8 @@ from controlplane.kit.openid import exchange, tokens
 from controlplane.kit.openid.tokens import LEEWAY, Expected, Identity, TokenRefused
 from controlplane.kit.problems import Refusal
 
-WORD = r"^[\x21-\x7e]*$"
+BACK_TO_A_PAGE: Final = ("link", "test")
+"""Purposes that were begun on a page, which says what came of it."""
 
 
 class Callback(Struct, frozen=True, kw_only=True):
@@ -78,7 +79,9 @@ async def back(desk: Desk, given: Callback) -> Back:
         return await _finished(desk, trusted, flow, who, id_token)
     except Refusal as refusal:
         await desk.write_down("sso.refused", trusted, f"{refusal.code} {refusal.detail}".strip())
-        raise
+        if flow.purpose not in BACK_TO_A_PAGE or isinstance(refusal, FlowOver):
+            raise
+        return Back(location=_said(flow, problem=refusal.code))
 
 
 async def _claimed(desk: Desk, given: Callback) -> Flow:
@@ -131,13 +134,13 @@ async def _finished(desk: Desk, trusted: Trusted, flow: Flow, who: Identity, id_
     if trusted.connection is None or trusted.tenant_id is None:
         async with desk.db.platform() as platform:
             await operators.link(platform, actor, trusted.issuer, who.sub, person.account_id)
-        return Back(location=flow.return_to)
+        return Back(location=_said(flow, done="sso"))
     async with desk.db.tenant(trusted.tenant_id) as tx:
         if flow.purpose == "test":
             await connections.tested(tx, actor, trusted.connection.id)
         else:
             await identities.link(tx, actor, trusted.connection, who, person.account_id)
-    return Back(location=flow.return_to)
+    return Back(location=_said(flow, done="sso"))
 
 
 async def _in_by_tenant(
@@ -183,10 +186,10 @@ async def _opened(desk: Desk, tx: PlatformTx, account_id: AccountId, person: Per
 
 
 async def _in_as_operator(desk: Desk, trusted: Trusted, flow: Flow, who: Identity) -> Back:
+    person = await authentication.person(desk.request)
     async with desk.db.platform() as tx:
         account_id = await operators.arrived(tx, desk.nobody(), trusted.issuer, who.sub)
         await _check_active(tx, account_id)
-        person = await authentication.person(desk.request)
         token = await _opened(desk, tx, account_id, person, _proof(desk, who, "operators"))
     return Back(location=flow.return_to or f"{CONSOLE}/", cookie=_session_cookie(desk, token))
 
@@ -208,6 +211,11 @@ async def _confirmed(desk: Desk, trusted: Trusted, flow: Flow, who: Identity, pe
     async with desk.db.platform() as tx:
         token = await sign_ins.renew(tx, actor, desk.pepper, person.session_id, _proof(desk, who, person.scope))
     return Back(location=flow.return_to, cookie=_session_cookie(desk, token))
+
+
+def _said(flow: Flow, **what: str) -> str:
+    """The page that it was begun on, told what came of it."""
+    return exchange.joined(flow.return_to, what)
 
 
 def _proof(desk: Desk, who: Identity, scope: str) -> Proof:

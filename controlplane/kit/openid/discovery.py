@@ -21,6 +21,9 @@ REMEMBERED_FOR: Final = timedelta(hours=1)
 ASKED_AGAIN_AFTER: Final = timedelta(seconds=30)
 """How often, at most, keys are looked for because a token names one that is not known."""
 
+WITHIN_S: Final = 10.0
+"""How long an answer may take, to its last byte."""
+
 MOST_REMEMBERED: Final = 2_000
 MOST_KEYS: Final = 100
 SHORTEST_RSA: Final = 2048
@@ -125,9 +128,8 @@ async def called(guard: Guard, method: str, url: str, **more: Any) -> Answer:
         AddressRefused: If *url* must not be called.
     """
     try:
-        answer = await guard.call(
-            method, url, headers={"Accept": "application/json", **more.pop("headers", {})}, **more
-        )
+        headers = {"Accept": "application/json", **more.pop("headers", {})}
+        answer = await guard.call(method, url, headers=headers, within_s=WITHIN_S, **more)
     except CallFailed as error:
         raise ProviderUnusable(f"{urlsplit(url).hostname}: {error}") from error
     if answer.cut:
