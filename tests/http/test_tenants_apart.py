@@ -11,9 +11,12 @@ import pytest
 from msgspec import Struct
 
 from controlplane.db import schema as t
-from controlplane.domain import api_keys, invitations, join_tokens, people, projects
+from controlplane.domain import api_keys, domains, invitations, join_tokens, people, projects
 from controlplane.domain.letters import Letterhead
+from controlplane.domain.sso import connections
+from controlplane.domain.sso.connections import NewConnection
 from controlplane.kit.ids import text_id
+from controlplane.kit.secret import Secret
 from tests.make import SHELL
 from tests.rows import Rows
 from tests.runtimes import join
@@ -27,6 +30,15 @@ BODIES = {
     "NewInvitation": lambda: {"email": f"{CANARY}-{next(serial)}@example.com", "role": "viewer"},
     "NewInvitations": lambda: {"invitations": [BODIES["NewInvitation"]()]},
     "NewJoinToken": {},
+    "NewDomain": lambda: {"name": f"{CANARY}{next(serial)}.example"},
+    "NewSsoConnection": {
+        "name": "x",
+        "issuer": "http://127.0.0.1:9/",
+        "client_id": "x",
+        "client_secret": "x",
+        "default_role": "viewer",
+    },
+    "SsoConnectionChange": {"name": "y"},
 }
 """By the name of the schema: something that its owner is let through with, each time."""
 
@@ -39,7 +51,7 @@ FILTERS = {"runtime", "session", "run", "project"}
 HARMLESS = {"limit", "cursor", "status", "state", "agent", "since", "until", "q", "node", "kind"}
 """Cursors of another tenant are in test_pages."""
 
-ANSWERS = {"GET": {200}, "POST": {200, 201}, "DELETE": {204}}
+ANSWERS = {"GET": {200}, "POST": {200, 201}, "PATCH": {200}, "DELETE": {204}}
 """What its owner gets."""
 
 
@@ -64,6 +76,8 @@ class Company:
             "tenant": self._tenant,
             "agent": self._agent,
             "checkpoint": self._checkpoint,
+            "connection": self._connection,
+            "domain": self._domain,
             "invitation": self._invitation,
             "key": self._key,
             "project": self._project,
@@ -106,6 +120,19 @@ class Company:
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             key, _ = await api_keys.create(tx, SHELL, bytes(32), CANARY)
         return text_id("key", key.id)
+
+    async def _domain(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            domain = await domains.create(tx, SHELL, f"{CANARY}-{next(serial)}.example")
+        return text_id("dom", domain.id)
+
+    async def _connection(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            for earlier in await connections.listing(tx, after=None, limit=connections.MOST):
+                await connections.delete(tx, SHELL, earlier.id)
+            new = NewConnection(name=CANARY, issuer="http://127.0.0.1:9", client_id=CANARY, client_secret=Secret("s"))
+            made = await connections.create(tx, SHELL, new)
+        return text_id("sso", made.id)
 
     async def _invitation(self):
         letterhead = Letterhead(public_url="http://test", pepper=bytes(32))
