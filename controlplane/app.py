@@ -21,12 +21,24 @@ from controlplane.chores import loop
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import keys
+from controlplane.domain.audit.denials import Denials
+from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
-from controlplane.domain.passkeys import site_of
+from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
-from controlplane.http import authentication, authorize, headers, health, openapi, principals, problems, proof
+from controlplane.http import (
+    authentication,
+    authorize,
+    denials,
+    headers,
+    health,
+    openapi,
+    principals,
+    problems,
+    proof,
+)
 from controlplane.http.authorize import Surface
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
@@ -71,6 +83,9 @@ DEFAULTS = Settings()
 FROM = "Engine Cloud <engine-cloud@localhost>"
 """Whom letters in the folder are from."""
 
+CHECKPOINTS = "audit-checkpoints"
+"""Folder in the home into which signed checkpoints leave the database."""
+
 MAX_BODY_BYTES = 1 << 20
 """Of a request; routes that take more say so themselves."""
 
@@ -98,22 +113,27 @@ def documented() -> dict[str, object]:
 class Parts:
     """What the requests and the chores of one process share."""
 
-    def __init__(self, db: Database, keyring: Keyring, given: Settings, redis: Redis | None) -> None:
-        self.db, self.keyring, self.redis = db, keyring, redis
+    def __init__(self, db: Database, keyring: Keyring, redis: Redis | None, given: Settings) -> None:
+        self.db, self.keyring, self.redis, self.given = db, keyring, redis, given
         self.letterhead = Letterhead(public_url=given.public_url, pepper=keyring.pepper)
         self.post = _post(given)
         self.guard = Guard(networks=given.callable_networks(), loopback=given.outbound_loopback)
         self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
         self.streams = Streams()
+        self.denials = Denials(db)
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
+        self.key_uses = KeyUses()
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
 
     def chores(self) -> Sequence[loop.Chore]:
-        return every_chore.chores(
-            self.db, self.presence, self.partitions, self.post, self.letterhead, self.sign_on.records
+        folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
+        return (
+            *every_chore.chores(self.db, self.presence, self.partitions, self.key_uses, self.post, self.letterhead),
+            *every_chore.of_sign_on(self.db, self.sign_on.records),
+            *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
 
     def dependencies(self) -> dict[str, Provide]:
@@ -141,6 +161,8 @@ class Parts:
             "access_tokens": self.access_tokens,
             "authentication": AUTHENTICATION,
             "authorizer": Authorizer(),
+            "denials": self.denials,
+            "key_uses": self.key_uses,
             "cursor_key": keys.cursor_key(self.keyring),
             "limiter": self.limiter,
             "streams": self.streams,
@@ -153,6 +175,7 @@ class Parts:
             with self.streams.until_signalled():
                 async with _doing(self.db, chores):
                     yield
+                await self.denials.sum_up(at_the_end=True)
         finally:
             await self.guard.close()
             if self.redis is not None:
@@ -174,7 +197,7 @@ def build(
         redis: Shared by the replicas; None: this is the only one.
         with_chores: False where a test does them itself.
     """
-    parts = Parts(db, keyring, given, redis)
+    parts = Parts(db, keyring, redis, given)
     app = Litestar(
         route_handlers=ROUTERS,
         guards=[authorize.authorize],
@@ -185,6 +208,7 @@ def build(
             HTTPException: problems.malformed,
             Exception: problems.broken,
         },
+        after_exception=[denials.write_down],
         before_send=[headers.complete],
         request_max_body_size=MAX_BODY_BYTES,
         lifespan=[lambda _: parts.running(parts.chores() if with_chores else ())],

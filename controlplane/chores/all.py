@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import msgspec
 
+from controlplane.chores import audit_logs
 from controlplane.chores.check_domains import check_domains
 from controlplane.chores.loop import Chore
 from controlplane.chores.send_mails import send_mails
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import ceremonies, reports, sign_ins
+from controlplane.domain import ceremonies, key_uses, reports, sign_ins
+from controlplane.domain.audit.denials import Denials
+from controlplane.domain.key_uses import KeyUses
+from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.reports import Report
 from controlplane.domain.sso import flows
@@ -23,12 +29,7 @@ AT_ONCE = 5000
 
 
 def chores(
-    db: Database,
-    presence: Presence,
-    partitions: Partitions,
-    post: Post,
-    letterhead: Letterhead,
-    records: TxtRecords,
+    db: Database, presence: Presence, partitions: Partitions, uses: KeyUses, post: Post, letterhead: Letterhead
 ) -> Sequence[Chore]:
     """Everything this process sees to."""
     listening_since = db.clock()
@@ -42,22 +43,59 @@ def chores(
     async def mark_silent_runtimes() -> int:
         return await reports.mark_silent(db, listening_since)
 
+    async def keep_key_uses() -> int:
+        return await uses.keep(db)
+
     async def forget_ended_sign_ins() -> int:
         async with db.platform() as tx:
-            sessions = await sign_ins.forget_ended(tx) + await ceremonies.forget_ended(tx)
-            return sessions + await flows.forget_ended(tx)
+            return await sign_ins.forget_ended(tx) + await ceremonies.forget_ended(tx)
 
     async def send_letters() -> int:
         return await send_mails(db, post, letterhead)
 
-    async def look_at_domains() -> int:
-        return await check_domains(db, records)
-
     return (
-        Chore(name="check-domains", every=timedelta(hours=1), run=look_at_domains),
         Chore(name="forget-ended-sign-ins", every=timedelta(minutes=10), run=forget_ended_sign_ins),
+        Chore(name="keep-key-uses", every=key_uses.EVERY, run=keep_key_uses, everywhere=True),
         Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
         Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
         Chore(name="send-mails", every=timedelta(seconds=5), run=send_letters),
         Chore(name="make-partitions", every=timedelta(hours=1), run=partitions.make_ahead),
+    )
+
+
+def of_audit_logs(
+    db: Database, keyring: Keyring, denials: Denials, folder: Path | None, syslog: str | None
+) -> Sequence[Chore]:
+    """What keeps the audit logs provable.
+
+    Args:
+        folder: Where signed checkpoints leave the database for; None: nowhere.
+        syslog: Where every event is sent; None: nowhere.
+    """
+    sign, verify = partial(audit_logs.sign, db, keyring, folder), partial(audit_logs.verify, db, keyring)
+    always = (
+        Chore(name="sign-audit-logs", every=timedelta(seconds=10), run=sign),
+        Chore(name="verify-audit-logs", every=timedelta(hours=1), run=verify),
+        Chore(name="prune-audit-logs", every=timedelta(hours=1), run=partial(audit_logs.prune, db)),
+        Chore(name="sum-up-denials", every=timedelta(seconds=15), run=denials.sum_up, everywhere=True),
+    )
+    if syslog is None:
+        return always
+    stream = partial(audit_logs.stream, db, syslog)
+    return (*always, Chore(name="stream-audit-logs", every=timedelta(seconds=5), run=stream))
+
+
+def of_sign_on(db: Database, records: TxtRecords) -> Sequence[Chore]:
+    """What single sign-on leaves to be done."""
+
+    async def look_at_domains() -> int:
+        return await check_domains(db, records)
+
+    async def forget_flows() -> int:
+        async with db.platform() as tx:
+            return await flows.forget_ended(tx)
+
+    return (
+        Chore(name="check-domains", every=timedelta(hours=1), run=look_at_domains),
+        Chore(name="forget-sign-on-flows", every=timedelta(minutes=10), run=forget_flows),
     )

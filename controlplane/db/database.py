@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from controlplane.db import schema as t
+from controlplane.db.sight import EVERYTHING, Sight
 from controlplane.kit.clock import Clock, wall_clock
 from controlplane.kit.ids import TenantId, new_id
 from controlplane.kit.sealing import Sealing
@@ -22,6 +23,8 @@ ENTER_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 """True: until the end of the transaction. Anything longer would wait in the pool for the next tenant."""
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
+
+BECOME_PRUNER, BE_ONESELF = text("SET LOCAL ROLE cp_audit_pruner"), text("SET LOCAL ROLE NONE")
 
 ROUTES_REMEMBERED = 20_000
 """Whose a credential or a runtime is never changes, and whether it still opens anything is asked in the tenant itself."""
@@ -35,7 +38,9 @@ UNAUDITED = frozenset(
         *t.PARTITIONED,
         *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
-        *(t.platform_audit_heads, t.mails, t.platform_mails, t.ceremonies, t.password_requests),
+        *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
+        *(t.audit_streams, t.platform_audit_streams),
+        *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
         *(t.sso_flows, t.session_entries, t.logout_tokens),
     )
 )
@@ -49,6 +54,9 @@ class Unaudited(AssertionError):
 
 class Tx:
     """One open transaction, at one instant: everything in it happens at ``now``."""
+
+    sight: Sight = EVERYTHING
+    """What of the runtimes and projects is seen. Statements in SQL take ``sight.runtimes`` as a parameter."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
@@ -65,6 +73,12 @@ class Tx:
             *(statement.selected_columns[name] for name in fields), maintain_column_froms=True
         )
         return _structs(into, await self._connection.execute(narrowed))
+
+    async def rows(self, statement: Select[Any]) -> list[dict[str, Any]]:
+        """Rows of exactly the columns that *statement* names."""
+        found = await self._connection.execute(statement)
+        names = [str(name) for name in found.keys()]  # noqa: SIM118 a method of its own
+        return [dict(zip(names, row, strict=True)) for row in found]
 
     async def query(self, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
         """Rows of a statement in SQL whose columns are exactly the fields of *into*, in that order."""
@@ -123,7 +137,7 @@ class TenantTx(WritingTx):
     """A transaction that sees and writes one tenant's rows.
 
     Twice over: the statements built here name the tenant, and the database adds it to every statement,
-    these and others (row-level security).
+    these and others (row-level security). Where ``sight`` is limited, they name that as well.
     """
 
     def __init__(
@@ -133,16 +147,27 @@ class TenantTx(WritingTx):
         self.tenant_id = tenant_id
 
     def select(self, table: Table) -> Select[Any]:
-        return select(table).where(table.c.tenant_id == self.tenant_id)
+        return select(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def insert(self, table: Table) -> Insert:
         return insert(table).values(tenant_id=self.tenant_id)
 
     def update(self, table: Table) -> Update:
-        return update(table).where(table.c.tenant_id == self.tenant_id)
+        return update(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def delete(self, table: Table) -> Delete:
-        return delete(table).where(table.c.tenant_id == self.tenant_id)
+        return delete(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
+
+    def on_platform(self) -> "PlatformTx":
+        """The platform's tables within this same transaction: for what is committed together or not at all."""
+        return PlatformTx(self._connection, self.now, self.sealing)
+
+    @asynccontextmanager
+    async def as_pruner(self) -> AsyncIterator[None]:
+        """Within it, this tenant's audit events can be deleted, and nothing else can be done."""
+        await self._connection.execute(BECOME_PRUNER)
+        yield
+        await self._connection.execute(BE_ONESELF)
 
     async def load(self, statement: TextClause, **values: object) -> None:
         """Execute one set-based statement in SQL; ``:tenant_id`` in it is this tenant."""
@@ -237,6 +262,16 @@ class Database:
             tx = PlatformTx(connection, self.clock(), self._sealing)
             yield tx
             await tx.finish()
+
+    @asynccontextmanager
+    async def scoped(self, tenant_id: TenantId | None) -> AsyncIterator[ScopedTx]:
+        """A transaction inside a tenant, or for None on the platform: for what both have alike."""
+        if tenant_id is None:
+            async with self.platform() as platform_tx:
+                yield platform_tx
+        else:
+            async with self.tenant(tenant_id) as tx:
+                yield tx
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:

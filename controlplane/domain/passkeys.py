@@ -4,14 +4,12 @@ import json
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from ipaddress import ip_address
-from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import webauthn
-from msgspec import Meta, Struct, field
+from msgspec import Struct
 from sqlalchemy import text
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
@@ -26,6 +24,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx
 from controlplane.domain import audit, people
 from controlplane.domain.audit import Actor
+from controlplane.domain.passkey_answers import Credential, Registration, Site
 from controlplane.domain.people import Account
 from controlplane.kit.ids import AccountId, PasskeyId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
@@ -35,17 +34,6 @@ HANDLE_BYTES: Final = 32
 TIMEOUT_MS: Final = 300_000
 MOST: Final = 20
 """Of one account."""
-
-Text = Annotated[str, Meta(max_length=20_000)]
-"""Base64url."""
-Name = Annotated[str, Meta(min_length=1, max_length=60)]
-
-
-class Site(Struct, frozen=True, kw_only=True):
-    """Whom authenticators sign for: the console's own host, and nobody who looks like it."""
-
-    host: str
-    origin: str
 
 
 class Passkey(Struct, frozen=True, kw_only=True):
@@ -57,37 +45,6 @@ class Passkey(Struct, frozen=True, kw_only=True):
     """Whether it is kept with the owner's other devices too, and outlives this one."""
     created_at: datetime
     last_used_at: datetime | None
-
-
-class Attestation(Struct, frozen=True, kw_only=True, rename="camel"):
-    client_data: Text = field(name="clientDataJSON")
-    attestation_object: Text
-    transports: Annotated[list[Annotated[str, Meta(max_length=20)]], Meta(max_length=10)] = []
-
-
-class NewCredential(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What ``navigator.credentials.create()`` gives, as ``toJSON()`` writes it."""
-
-    id: Text
-    raw_id: Text
-    type: str
-    response: Attestation
-
-
-class Assertion(Struct, frozen=True, kw_only=True, rename="camel"):
-    client_data: Text = field(name="clientDataJSON")
-    authenticator_data: Text
-    signature: Text
-    user_handle: Text | None = None
-
-
-class Credential(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What ``navigator.credentials.get()`` gives, as ``toJSON()`` writes it."""
-
-    id: Text
-    raw_id: Text
-    type: str
-    response: Assertion
 
 
 class PasskeyRefused(Refusal):
@@ -110,17 +67,6 @@ class PasskeyExists(Refusal):
 class TooManyPasskeys(Refusal):
     code, status, title = "passkeys-full", 409, f"There are {MOST} passkeys already"
     hint = "Remove one first."
-
-
-def site_of(public_url: str) -> Site | None:
-    """Whom passkeys made at *public_url* are for; None where it is an address without a name."""
-    parts = urlsplit(public_url)
-    host = parts.hostname or ""
-    try:
-        ip_address(host)
-    except ValueError:
-        return Site(host=host, origin=f"{parts.scheme}://{parts.netloc}")
-    return None
 
 
 def challenge() -> bytes:
@@ -175,7 +121,7 @@ async def request(
     return _plain(options)
 
 
-async def register(tx: PlatformTx, actor: Actor, site: Site, account_id: AccountId, answer: "Registration") -> Passkey:
+async def register(tx: PlatformTx, actor: Actor, site: Site, account_id: AccountId, answer: Registration) -> Passkey:
     """Keep a new passkey.
 
     Raises:
@@ -278,14 +224,6 @@ async def forget(tx: PlatformTx, actor: Actor, account_id: AccountId) -> int:
     if gone:
         audit.record(tx, actor, "passkey.all-removed", ("account", text_id("acc", account_id)), passkeys=gone)
     return gone
-
-
-class Registration(Struct, frozen=True, kw_only=True):
-    """A new passkey, the challenge it was made for, and what its owner calls it."""
-
-    credential: NewCredential
-    challenge: bytes
-    name: str
 
 
 KNOWN: Final = text("""

@@ -28,6 +28,9 @@ FREQUENT: Final = frozenset(
 )
 """What is tried first, everywhere: in lower case."""
 
+PADDING: Final = "0123456789!?.-_ "
+"""What people add to a word when a password has to be longer."""
+
 OURS: Final = ("enginecloud", "engine cloud", "engine-cloud", "controlplane", "control plane")
 """What is tried first, here."""
 
@@ -49,10 +52,11 @@ def check_fit(password: Secret, email: str) -> None:
     if not SHORTEST <= len(text) <= LONGEST:
         raise PasswordUnfit(f"it has {len(text)} characters" if len(text) < SHORTEST else "it is too long")
     plain = text.casefold()
-    its_word = plain.strip("0123456789!?.-_ ")
+    its_word = plain.strip(PADDING)
     if len(set(text)) < 3 or plain in FREQUENT or its_word in OURS:
         raise PasswordUnfit("it is among those that are tried first")
-    if plain == email.casefold() or its_word == email.casefold().partition("@")[0]:
+    address = email.casefold()
+    if plain == address or not plain.removeprefix(address.partition("@")[0]).strip(PADDING):
         raise PasswordUnfit("it is your address")
 
 

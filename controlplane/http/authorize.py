@@ -10,10 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from controlplane.domain import people, tenants
-from controlplane.domain.people import User
+from controlplane.domain.people import Entrance
 from controlplane.domain.permissions import (
     OPERATOR_PERMISSIONS,
-    ROLES,
     ApiKey,
     AuthenticationRequired,
     Authorizer,
@@ -60,6 +59,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     surface: Surface | None = None
     permission: str | None = None
     """None: being who one is, is enough; never at the tenant's and the operators' surface."""
+    also: frozenset[str] = frozenset()
+    """Further permissions that it takes as well, for pages that show several kinds of things."""
     open_because: str = ""
     """Not empty: anybody may, without any credential, for this reason."""
     vouched: bool = False
@@ -71,9 +72,19 @@ class Rule(Struct, frozen=True, kw_only=True):
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
 
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """All that it takes."""
+        return () if self.permission is None else (self.permission, *sorted(self.also))
+
 
 def rule(
-    surface: Surface, permission: str | None = None, *, fresh: bool = False, vouched: bool = False
+    surface: Surface,
+    permission: str | None = None,
+    also: frozenset[str] = frozenset(),
+    *,
+    fresh: bool = False,
+    vouched: bool = False,
 ) -> dict[str, Rule]:
     """``@get("/", opt=rule(Surface.TENANT, "run:read"))``.
 
@@ -83,7 +94,7 @@ def rule(
         fresh: For what is dangerous: a person must have proved who they are in the last five minutes, with the
             strongest factor that they have.
     """
-    return {"rule": Rule(surface=surface, permission=permission, fresh=fresh, vouched=vouched)}
+    return {"rule": Rule(surface=surface, permission=permission, also=also, fresh=fresh, vouched=vouched)}
 
 
 def open_to_all(because: str, surface: Surface | None = None, *, any_query: bool = False) -> dict[str, Rule]:
@@ -146,6 +157,7 @@ async def _authorize(connection: Connection, its: Rule) -> None:
         raise AuthenticationRequired
     if its.surface not in SERVES[type(principal)]:
         raise NotFound
+    connection.scope["user"] = principal
     reference = connection.path_params.get(TENANT_PARAMETER)
     if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
         principal = await _in_tenant(connection, principal, reference, its.surface)
@@ -154,13 +166,17 @@ async def _authorize(connection: Connection, its: Rule) -> None:
     else:
         _check_reach(principal, its)
     connection.scope["user"] = principal
-    authorizer: Authorizer = state.authorizer
-    if its.permission is not None and not authorizer.decide(principal, its.permission).allow:
-        if its.surface is Surface.OPERATOR and isinstance(principal, Person) and principal.operator_role is None:
-            raise NotFound  # that there are operators' pages is nothing a tenant's people need to know
-        raise PermissionDenied(its.permission)
+    _check_permissions(principal, its, state.authorizer)
     if its.fresh and isinstance(principal, Person) and not principal.is_fresh(state.db.clock()):
         raise ReauthenticationRequired(principal.ways)
+
+
+def _check_permissions(principal: Principal, its: Rule, authorizer: Authorizer) -> None:
+    for permission in its.permissions:
+        if not authorizer.decide(principal, permission).allow:
+            if its.surface is Surface.OPERATOR and isinstance(principal, Person) and principal.operator_role is None:
+                raise NotFound  # that there are operators' pages is nothing a tenant's people need to know
+            raise PermissionDenied(permission)
 
 
 async def _in_tenant(connection: Connection, principal: Principal, reference: str, surface: Surface) -> Principal:
@@ -172,9 +188,9 @@ async def _in_tenant(connection: Connection, principal: Principal, reference: st
     else:
         assert isinstance(principal, Person)
         principal, tenant = await _entered(connection, principal, reference)
-        if principal.role is None and (surface is not Surface.CONSOLE or principal.operator_role is None):
+        if not principal.is_member and (surface is not Surface.CONSOLE or principal.operator_role is None):
             raise NotFound
-    if tenant.status != "active" and not (isinstance(principal, Person) and principal.role is None):
+    if tenant.status != "active" and not (isinstance(principal, Person) and not principal.is_member):
         raise TenantSuspended
     connection.state.tenant_id = tenant.tenant_id
     return principal
@@ -197,25 +213,28 @@ async def _entered(connection: Connection, person: Person, reference: str) -> tu
     if tenant_id is None:
         raise NotFound
     async with db.tenant(tenant_id) as tx:
-        tenant = await tenants.get(tx)
-        user = await people.member(tx, person.account_id)
-    return replace(person, tenant=tenant, role=_role(person, tenant, user)), tenant
+        found = await people.enter(tx, person.account_id)
+    if found is None:
+        raise NotFound
+    if not _is_let_in(person, found):
+        return replace(person, tenant=found.tenant), found.tenant
+    return replace(person, tenant=found.tenant, user_id=found.user_id, grants=found.grants), found.tenant
 
 
-def _role(person: Person, tenant: Tenant, user: User | None) -> str | None:
-    """What *user* is to the tenant, as far as this session was let into it.
+def _is_let_in(person: Person, found: Entrance) -> bool:
+    """Whether this session may come in as the member that its person is.
 
     Raises:
         SsoRequired: If they have to come by the tenant's provider.
     """
-    if user is None or tenant.tenant_id in person.entries:
-        return user.role if user else None
+    if found.user_id is None or found.tenant.tenant_id in person.entries:
+        return found.user_id is not None
     if person.scope != "account":
-        return None  # who vouched for them, did it for another tenant
-    if tenant.sso_enforced:
-        may_break_glass = "tenant:own" in ROLES.get(user.role, frozenset())
-        raise SsoRequired(tenant.slug, may_break_glass=may_break_glass)
-    return user.role
+        return False  # who vouched for them, did it for another tenant
+    if found.tenant.sso_enforced:
+        owns = any("tenant:own" in grant.permissions for grant in found.grants)
+        raise SsoRequired(found.tenant.slug, may_break_glass=owns)
+    return True
 
 
 def _refuse_unknown_parameters(connection: Connection, its: Rule) -> None:

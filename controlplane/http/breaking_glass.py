@@ -3,7 +3,7 @@
 from controlplane.db.database import Database
 from controlplane.domain import audit, people, tenants
 from controlplane.domain.audit import Actor
-from controlplane.domain.permissions import ROLES, Person
+from controlplane.domain.permissions import Person
 from controlplane.domain.sso import entries
 from controlplane.kit.ids import text_id
 from controlplane.kit.problems import NotFound, Refusal
@@ -31,14 +31,14 @@ async def break_in(db: Database, actor: Actor, person: Person, reference: str) -
     if tenant_id is None:
         raise NotFound
     async with db.tenant(tenant_id) as tx:
-        tenant = await tenants.get(tx)
-        user = await people.member(tx, person.account_id)
-        if user is None:
+        found = await people.enter(tx, person.account_id)
+        if found is None or found.user_id is None:
             raise NotFound
-        if "tenant:own" not in ROLES.get(user.role, frozenset()) or person.auth_level < FACTORS:
+        owns = any("tenant:own" in grant.permissions for grant in found.grants)
+        if not owns or person.auth_level < FACTORS:
             raise GlassNotYours
-        audit.record(tx, actor, "sso.glass-broken", ("user", text_id("usr", user.id)))
+        audit.record(tx, actor, "sso.glass-broken", ("user", text_id("usr", found.user_id)))
     async with db.platform() as platform:
         await entries.break_glass(platform, actor, person.session_id, tenant_id)
-        what = f"You have entered {tenant.name} without its single sign-on, as one of its owners."
+        what = f"You have entered {found.tenant.name} without its single sign-on, as one of its owners."
         await people.notify(platform, person.account_id, what)

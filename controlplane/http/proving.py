@@ -4,10 +4,11 @@ from litestar.datastructures import Cookie
 from msgspec import Struct
 
 from controlplane.db.database import Database
-from controlplane.domain import ceremonies, passkeys, passwords, people, sign_ins, totp
+from controlplane.domain import audit, ceremonies, passkeys, passwords, people, sign_ins, totp
 from controlplane.domain.ceremonies import Ceremony
 from controlplane.domain.keys import Keyring
-from controlplane.domain.passkeys import Credential, PasskeyRefused
+from controlplane.domain.passkey_answers import Credential
+from controlplane.domain.passkeys import PasskeyRefused
 from controlplane.domain.permissions import SECOND_FACTORS, Person, ReauthenticationRequired
 from controlplane.domain.sign_ins import PASSKEY, PASSWORD, Proof
 from controlplane.domain.totp import CodeWrong
@@ -134,11 +135,12 @@ async def _check_code(
     request: AnyRequest, db: Database, keyring: Keyring, limiter: Limiter, person: Person, code: str
 ) -> None:
     await limits.check(limiter, limits.SECOND_FACTOR, "second-factor", str(person.account_id))
+    actor = actor_for(request, person.account_id)
     async with db.platform() as tx:
-        fits = await totp.use(tx, keyring.pepper, person.account_id, code)
-        if fits:
+        if await totp.use(tx, keyring.pepper, person.account_id, code):
+            audit.record(tx, actor, "code.used", ("account", actor.id))
             return
-    await write_down(request, db, "session.not-confirmed", text_id("acc", person.account_id))
+        audit.denied(tx, actor, "session.not-confirmed", ("account", actor.id))
     raise CodeWrong
 
 

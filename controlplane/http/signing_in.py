@@ -12,11 +12,13 @@ from controlplane.domain import audit, ceremonies, passkeys, passwords, people, 
 from controlplane.domain.audit import Actor
 from controlplane.domain.ceremonies import Ceremony
 from controlplane.domain.keys import Keyring
-from controlplane.domain.passkeys import Credential, PasskeyRefused, PasskeysUnavailable, Site
+from controlplane.domain.passkey_answers import Credential, Site
+from controlplane.domain.passkeys import PasskeyRefused, PasskeysUnavailable
 from controlplane.domain.sign_ins import PASSKEY, Proof, SignInRefused
 from controlplane.domain.totp import CodeWrong
 from controlplane.http import limits
 from controlplane.http.headers import request_id
+from controlplane.http.principals import personal
 from controlplane.http.sessions import SessionCookie
 from controlplane.kit.ids import AccountId, text_id
 from controlplane.kit.limiter import Limiter
@@ -113,7 +115,7 @@ async def with_code(
         if await totp.use(tx, keyring.pepper, half.account_id, code):
             await ceremonies.use_up(tx, keyring.pepper, "second-factor", ticket)
             return await _open(request, tx, keyring, half, TWO_FACTORS)
-    await write_down(request, db, "second-factor.refused", text_id("acc", half.account_id))
+        audit.denied(tx, nobody(request), "second-factor.refused", ("account", text_id("acc", half.account_id)))
     raise CodeWrong
 
 
@@ -179,12 +181,13 @@ def site_for(request: AnyRequest) -> Site:
 
 
 def actor_for(request: AnyRequest, account_id: AccountId) -> Actor:
-    return Actor(kind="account", id=text_id("acc", account_id), request_id=request_id(request.scope))
+    own_id = text_id("acc", account_id)
+    return Actor(kind="account", id=own_id, request_id=request_id(request.scope), personal=personal(request))
 
 
 def nobody(request: AnyRequest) -> Actor:
     """Whoever has not said who they are."""
-    return Actor(kind="nobody", id="", request_id=request_id(request.scope))
+    return Actor(kind="nobody", id="", request_id=request_id(request.scope), personal=personal(request))
 
 
 async def write_down(request: AnyRequest, db: Database, action: str, whom: str) -> None:

@@ -20,6 +20,9 @@ POLICY = "(tenant_id = ( SELECT (current_setting('app.tenant_id'::text))::uuid A
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TENANTS_OWN = {table.name for table in t.metadata.sorted_tables} - t.PLATFORM
 
+BEHIND_IT = {"audit_events": "{cp_app,cp_audit_pruner}"}
+"""Whom the policy of a table is for, where that is not the application alone."""
+
 TABLES = """
     SELECT c.relname, c.relispartition AS partition, c.relrowsecurity AND c.relforcerowsecurity AS forced,
         coalesce(array_agg(p.roles) FILTER (WHERE p.polname IS NOT NULL), '{}') AS roles,
@@ -78,7 +81,7 @@ async def test_every_tenant_table_is_behind_the_same_policy(db, as_superuser):
     assert tables.keys() >= TENANTS_OWN
     for name in TENANTS_OWN:
         assert tables[name]["forced"], name
-        assert tables[name]["roles"] == ["{cp_app}"], name
+        assert tables[name]["roles"] == [BEHIND_IT.get(name, "{cp_app}")], name
         assert tables[name]["qual"] == tables[name]["with_check"] == [POLICY], name
 
 
@@ -133,6 +136,18 @@ async def test_operators_can_only_read(as_superuser):
           AND has_table_privilege('cp_operator', oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
     """
     assert await as_superuser.fetch(writable) == []
+
+
+async def test_the_pruner_deletes_audit_events_and_can_do_nothing_else(as_superuser):
+    may = """
+        SELECT relname, privilege FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) privilege
+        WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
+          AND has_table_privilege('cp_audit_pruner', oid, privilege)
+    """
+    attributes = "SELECT rolcanlogin OR rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = 'cp_audit_pruner'"
+
+    assert [tuple(row) for row in await as_superuser.fetch(may)] == [("audit_events", "DELETE")]
+    assert not await as_superuser.fetchval(attributes)
 
 
 async def test_what_runs_as_the_owner_is_one_function_with_its_path_pinned(as_superuser):

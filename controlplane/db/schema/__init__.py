@@ -7,13 +7,16 @@ A platform table belongs to no tenant and is reached through a ``PlatformTx`` on
 from typing import Final
 
 from controlplane.db.schema.audit import (
+    audit_checkpoints,
     audit_events,
     audit_heads,
+    audit_retention,
+    audit_streams,
+    audit_verdicts,
+    platform_audit_checkpoints,
     platform_audit_events,
     platform_audit_heads,
-)
-from controlplane.db.schema.base import (
-    metadata,
+    platform_audit_streams,
 )
 from controlplane.db.schema.identity import (
     ceremonies,
@@ -25,7 +28,10 @@ from controlplane.db.schema.identity import (
     recovery_codes,
     totps,
 )
-from controlplane.db.schema.keys import data_keys, platform_data_keys
+from controlplane.db.schema.keys import (
+    data_keys,
+    platform_data_keys,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -43,6 +49,16 @@ from controlplane.db.schema.projections import (
     runs,
     sessions,
     sync_batches,
+)
+from controlplane.db.schema.roles import (
+    group_members,
+    groups,
+    role_assignments,
+    roles,
+    service_accounts,
+)
+from controlplane.db.schema.shapes import (
+    metadata,
 )
 from controlplane.db.schema.sso import (
     domains,
@@ -73,8 +89,12 @@ __all__ = [
     "accounts",
     "agents",
     "api_keys",
+    "audit_checkpoints",
     "audit_events",
     "audit_heads",
+    "audit_retention",
+    "audit_streams",
+    "audit_verdicts",
     "browser_sessions",
     "ceremonies",
     "checkpoints",
@@ -82,6 +102,8 @@ __all__ = [
     "cost_entries",
     "data_keys",
     "domains",
+    "group_members",
+    "groups",
     "invitations",
     "join_tokens",
     "logout_tokens",
@@ -92,16 +114,21 @@ __all__ = [
     "operators",
     "passkeys",
     "password_requests",
+    "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_audit_streams",
     "platform_data_keys",
     "platform_mails",
     "projects",
     "recovery_codes",
+    "role_assignments",
+    "roles",
     "routes",
     "runs",
     "runtime_reports",
     "runtimes",
+    "service_accounts",
     "session_entries",
     "sessions",
     "sign_in_links",

@@ -14,7 +14,7 @@ from sqlalchemy import (
     text,
 )
 
-from controlplane.db.schema.base import metadata
+from controlplane.db.schema.shapes import metadata
 from controlplane.db.types import Instant
 
 store = Table(

@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-from controlplane.db.schema.base import metadata, tenant_table
+from controlplane.db.schema.shapes import metadata, tenant_table
 from controlplane.db.types import Instant
 
 domains = tenant_table(

@@ -108,6 +108,14 @@ def signing_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
     }
 
 
+def checkpoint_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
+    """What checkpoints of audit logs are signed with, by key id; as with :func:`signing_keys`."""
+    return {
+        key_id: Ed25519PrivateKey.from_private_bytes(derived(keyring, key_id, "cp.audit-checkpoint.v1"))
+        for key_id in keyring.keys
+    }
+
+
 def jwks(keyring: Keyring) -> dict[str, list[dict[str, str]]]:
     """The public halves as a JSON Web Key Set (RFC 7517, RFC 8037)."""
     return {

@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit, domains, people, tenants
+from controlplane.domain import audit, domains, holdings, people, roles, tenants
 from controlplane.domain.audit import Actor
+from controlplane.domain.holdings import Holder
 from controlplane.domain.people import Account, User
-from controlplane.domain.permissions import ROLES
 from controlplane.domain.sso.connections import Connection, target
 from controlplane.domain.tenants import TenantSuspended
 from controlplane.kit.ids import AccountId, UserId, text_id
@@ -88,6 +88,8 @@ async def admit(tx: TenantTx, actor: Actor, connection: Connection, who: Identit
     """
     if connection.default_role is None or account.status != "active":
         raise NotLetIn("nobody new comes in this way")
+    if (await roles.named(tx, connection.default_role)).permissions & TOO_MUCH:
+        raise NotLetIn("the role holds too much by now")
     user = await people.add_user(tx, actor, account, connection.default_role)
     await _connect(tx, actor, connection, who.sub, user, how="new")
     audit.record(tx, actor, "sso.signed-in", _user(user.id), connection=target(connection.id)[1])
@@ -159,7 +161,7 @@ async def _by_address(tx: TenantTx, actor: Actor, connection: Connection, who: I
         return None
     if user.status != "active":
         raise NotLetIn("disabled")
-    if ROLES.get(user.role, TOO_MUCH) & TOO_MUCH:
+    if any(grant.permissions & TOO_MUCH for grant in await holdings.of(tx, Holder("user", user.id))):
         raise LinkFirst("holds too much to be named by an address")
     if await is_linked(tx, connection, user.account_id):
         raise LinkFirst("somebody else had this address before")

@@ -13,6 +13,7 @@ from controlplane.db.database import Database, PlatformTx
 from controlplane.domain import passkeys, passwords, sign_ins, totp
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
+from controlplane.domain.passkey_answers import Name
 from controlplane.domain.permissions import Person
 from controlplane.http import proving
 from controlplane.http.authorize import Surface, rule
@@ -22,6 +23,7 @@ from controlplane.http.console.single_sign_on import sso_places, told
 from controlplane.http.console.view import CONSOLE
 from controlplane.http.paths import identity
 from controlplane.http.transaction import PLATFORM_TX
+from controlplane.kit import qr
 from controlplane.kit.limiter import Limiter
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
@@ -43,7 +45,7 @@ class Code(Struct, frozen=True, kw_only=True):
 
 
 class Naming(Struct, frozen=True, kw_only=True):
-    name: passkeys.Name
+    name: Name
 
 
 @get("/account", opt=MINE)
@@ -198,8 +200,19 @@ async def _app_page(screen: Screen, person: Person, problem: Refusal | None = No
         seed = await totp.pending(tx, person.account_id)
     if seed is None:
         return Redirect(PAGE, status_code=303)
-    context = {"seed": seed, "address": totp.address(seed, person.email)}
+    address = totp.address(seed, person.email)
+    context = {"seed": seed, "address": address, "code": _drawn(address)}
     return await screen.plain("account/app.html", context, problem)
+
+
+def _drawn(address: str) -> tuple[int, str] | None:
+    """The width of its QR code, and the path of the dark modules; None where an address is too long for one."""
+    try:
+        rows = qr.matrix(address)
+    except ValueError:
+        return None
+    dark = ((x, y) for y, row in enumerate(rows) for x, module in enumerate(row) if module)
+    return len(rows), "".join(f"M{x} {y}h1v1h-1z" for x, y in dark)
 
 
 def _back(done: str) -> Response[Any]:

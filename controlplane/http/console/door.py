@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -12,8 +12,9 @@ from litestar.response import Redirect
 
 from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.http import problems
-from controlplane.http.authorize import AccountProofRequired, SsoRequired, Surface, open_to_all, rule
+from controlplane.http.authorize import AccountProofRequired, Rule, SsoRequired, Surface, open_to_all, rule
 from controlplane.http.console import (
+    access,
     account,
     assets,
     confirm,
@@ -24,7 +25,7 @@ from controlplane.http.console import (
     sign_on_page,
     single_sign_on,
 )
-from controlplane.http.console.pages import overview, runtime, runtimes, session, sessions
+from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
 from controlplane.http.console.view import CONSOLE, home_of
@@ -36,6 +37,9 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 ACROSS: Final = "operator:tenant-read"
 """What it takes to look at every tenant at once."""
+
+WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
+"""What pages of work take together: each shows some of everything."""
 
 PAGES: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/live", "session:read", overview.live),
@@ -53,8 +57,14 @@ ONE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/sessions/{session:str}/live", "session:read", session.live),
     ("/runtimes/{runtime:str}", "runtime:read", runtime.page),
     ("/runtimes/{runtime:str}/live", "runtime:read", runtime.live),
+    ("/audit", "audit:read", audit.page),
 )
 """Pages that a tenant alone has."""
+
+ACTS: Final[Sequence[HTTPRouteHandler]] = (
+    post("/audit/verify", opt=rule(Surface.CONSOLE, "audit:read"), status_code=303)(audit.verify),
+)
+"""What a tenant's pages can have done."""
 
 ANYWHERE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/go", ACROSS, finding.go),
@@ -102,7 +112,11 @@ def broken(request: AnyRequest, error: Exception) -> Response[Any]:
 
 
 def _hung(pages: Sequence[tuple[str, str, Handler]], permission: str | None = None) -> list[HTTPRouteHandler]:
-    return [get(address, opt=rule(Surface.CONSOLE, permission or its_own))(page) for address, its_own, page in pages]
+    return [get(address, opt=_rule(permission or its_own))(page) for address, its_own, page in pages]
+
+
+def _rule(permission: str) -> dict[str, Rule]:
+    return rule(Surface.CONSOLE, permission, also=WORK - {permission} if permission in WORK else frozenset())
 
 
 router = Router(
@@ -112,7 +126,7 @@ router = Router(
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
-        Router("/t/{tenant:str}", route_handlers=_hung([*PAGES, *ONE])),
+        Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS, *access.handlers()]),
         *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS + single_sign_on.HANDLERS),
         Router("/t/{tenant:str}/single-sign-on", route_handlers=sign_on_page.HANDLERS),
         *(
@@ -126,7 +140,11 @@ router = Router(
             sign_in.welcome,
         ),
     ],
-    dependencies={"screen": Provide(provide_screen), "asked": Provide(sessions.provide_asked, sync_to_thread=False)},
+    dependencies={
+        "screen": Provide(provide_screen),
+        "asked": Provide(sessions.provide_asked, sync_to_thread=False),
+        "asked_of_audit": Provide(audit.provide_asked_of_audit, sync_to_thread=False),
+    },
     exception_handlers={Refusal: refuse, HTTPException: malformed, Exception: broken},
     include_in_schema=False,
 )

@@ -11,9 +11,9 @@ from litestar.response import Redirect
 from msgspec import Meta, Struct
 
 from controlplane.db.database import TenantTx
-from controlplane.domain import domains
+from controlplane.domain import domains, roles
 from controlplane.domain.audit import Actor
-from controlplane.domain.permissions import ROLES, Person
+from controlplane.domain.permissions import Person
 from controlplane.domain.sso import connections
 from controlplane.domain.sso.connections import Change, ClientId, ClientSecret, Connection, Issuer, Name, NewConnection
 from controlplane.domain.sso.identities import TOO_MUCH
@@ -30,6 +30,8 @@ from controlplane.http.transaction import TENANT_TX
 from controlplane.kit.openid.exchange import ClientAuth
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
+
+MOST_ROLES: Final = 200
 
 SEES: Final = rule(Surface.CONSOLE, "sso:read")
 CLAIMS: Final = rule(Surface.CONSOLE, "domain:manage")
@@ -147,8 +149,8 @@ async def set_up(
         trusts_addresses=bool(data.trusts_addresses),
     )
     try:
-        setting_up.check(sign_on, request.user, new.issuer, new.default_role)
         async with screen.db.tenant(request.state.tenant_id) as tx:
+            await setting_up.check(tx, sign_on, request.user, new)
             await connections.create(tx, actor, new)
     except Refusal as refusal:
         return await _page(screen, request, sign_on, refusal)
@@ -227,6 +229,7 @@ async def _page(
     async with screen.db.tenant(screen.view.tenant.tenant_id) as tx:
         own = await domains.listing(tx, after=None, limit=domains.MOST)
         held = await connections.listing(tx, after=None, limit=connections.MOST)
+        every_role = await roles.listing(tx, after=None, limit=MOST_ROLES)
         now = tx.now
     authorizer = request.app.state.authorizer
     context = {
@@ -234,7 +237,7 @@ async def _page(
         "connections": held,
         "examined": examined,
         "findings": FINDINGS,
-        "roles": [role for role in ROLES if not ROLES[role] & TOO_MUCH],
+        "roles": [role.name for role in every_role if not role.permissions & TOO_MUCH],
         "redirect_uri": sign_on.redirect_uri,
         "logout_uri": sign_on.backchannel_logout_uri,
         "manages": authorizer.decide(request.user, "sso:manage").allow,

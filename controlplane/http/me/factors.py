@@ -11,7 +11,7 @@ from controlplane.db.database import Database, PlatformTx
 from controlplane.domain import passwords, totp
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
-from controlplane.domain.passkeys import Credential
+from controlplane.domain.passkey_answers import Credential
 from controlplane.domain.permissions import Person
 from controlplane.http import proving
 from controlplane.http.authorize import Surface, rule

@@ -10,7 +10,7 @@ from controlplane.domain import ceremonies, passkeys, people
 from controlplane.domain.audit import Actor
 from controlplane.domain.ceremonies import Ceremony, CeremonyOver
 from controlplane.domain.keys import Keyring
-from controlplane.domain.passkeys import Name, NewCredential, Registration
+from controlplane.domain.passkey_answers import Name, NewCredential, Registration
 from controlplane.domain.permissions import Person
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment

@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 from msgspec import Struct
 
 from controlplane.db.database import Database
-from controlplane.domain import passkeys, people, tenants, totp
+from controlplane.domain import passkeys, people, totp
 from controlplane.domain.permissions import Person, Scope
 from controlplane.http.authorize import Surface, rule
 from controlplane.kit.ids import text_id
@@ -18,7 +18,8 @@ class Membership(Struct, frozen=True, kw_only=True):
     slug: str
     name: str
     status: str
-    role: str
+    roles: list[str]
+    """Their names."""
 
 
 class FactorsView(Struct, frozen=True, kw_only=True):
@@ -77,16 +78,15 @@ async def _memberships(db: Database, person: Person) -> list[Membership]:
     found = []
     for tenant_id in filter(person.sees, knocking_at):
         async with db.tenant(tenant_id) as tenant_tx:
-            user = await people.member(tenant_tx, account_id)
-            if user is not None:
-                tenant = await tenants.get(tenant_tx)
-                found.append(
-                    Membership(
-                        id=text_id("ten", tenant_id),
-                        slug=tenant.slug,
-                        name=tenant.name,
-                        status=tenant.status,
-                        role=user.role,
-                    )
+            entrance = await people.enter(tenant_tx, account_id)
+        if entrance is not None and entrance.user_id is not None:
+            found.append(
+                Membership(
+                    id=text_id("ten", tenant_id),
+                    slug=entrance.tenant.slug,
+                    name=entrance.tenant.name,
+                    status=entrance.tenant.status,
+                    roles=sorted({grant.role for grant in entrance.grants}),
                 )
+            )
     return found

@@ -12,7 +12,7 @@ from controlplane.db.database import Database, PlatformTx
 from controlplane.domain import passwords, sign_ins
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
-from controlplane.domain.passkeys import Credential
+from controlplane.domain.passkey_answers import Credential
 from controlplane.domain.permissions import Person
 from controlplane.http import signing_in
 from controlplane.http.authorize import Surface, open_to_all, rule

@@ -5,7 +5,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from controlplane.domain.permissions import ROLES, Principal, check_may_grant
+from controlplane.db.database import TenantTx
+from controlplane.domain import handing_on
+from controlplane.domain.permissions import Principal
+from controlplane.domain.sso.connections import NewConnection
 from controlplane.domain.sso.identities import TOO_MUCH
 from controlplane.http.sso.desk import SignOn
 from controlplane.kit.guard import AddressRefused
@@ -30,24 +33,23 @@ class Step(Struct, frozen=True, kw_only=True):
     detail: str
 
 
-def check(sign_on: SignOn, principal: Principal, issuer: str, default_role: str | None) -> None:
+async def check(tx: TenantTx, sign_on: SignOn, principal: Principal, new: NewConnection) -> None:
     """
     Raises:
         AddressRefused: If the issuer's address must not be called.
         UnknownRole, NotYours, RoleTooMuch: If *principal* cannot hand this role on to everybody.
     """
-    sign_on.providers.guard.check(issuer)
-    if default_role is not None:
-        check_role(principal, default_role)
+    sign_on.providers.guard.check(new.issuer)
+    if new.default_role is not None:
+        await check_role(tx, principal, new.default_role)
 
 
-def check_role(principal: Principal, role: str) -> None:
+async def check_role(tx: TenantTx, principal: Principal, role: str) -> None:
     """
     Raises:
         UnknownRole, NotYours, RoleTooMuch: If *principal* cannot hand this role on to everybody.
     """
-    check_may_grant(principal, role)
-    if ROLES[role] & TOO_MUCH:
+    if (await handing_on.role(tx, principal, role)).permissions & TOO_MUCH:
         raise RoleTooMuch
 
 

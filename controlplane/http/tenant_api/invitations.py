@@ -8,11 +8,10 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from controlplane.db.database import TenantTx
-from controlplane.domain import invitations
+from controlplane.domain import audit, handing_on, invitations
 from controlplane.domain.audit import Actor
 from controlplane.domain.invitations import Invitation, Status
 from controlplane.domain.letters import Letterhead
-from controlplane.domain.permissions import Role, check_may_grant
 from controlplane.domain.sso import identities
 from controlplane.http import limits
 from controlplane.http.authorize import Surface, rule
@@ -28,8 +27,8 @@ MOST_AT_ONCE = 100
 
 class NewInvitation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     email: Annotated[str, Meta(max_length=254)]
-    role: Role
-    """No more than one's own permissions can be handed on."""
+    role: Annotated[str, Meta(max_length=100)]
+    """Name or id. No more than one's own permissions can be handed on."""
 
 
 class NewInvitations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,8 +92,8 @@ class InvitationsController(Controller):
         letterhead: NamedDependency[Letterhead],
     ) -> InvitationView:
         """Invite somebody. They get a letter with a link that works once, for a week."""
-        await _check(request, tx, data)
-        return _view(await invitations.create(tx, actor, letterhead, data.email, data.role), tx)
+        role = await _checked(request, tx, data)
+        return _view(await invitations.create(tx, actor, letterhead, data.email, role), tx)
 
     @post("/batch", status_code=200, opt=rule(Surface.TENANT, "invitation:create"))
     async def create_many(
@@ -109,14 +108,17 @@ class InvitationsController(Controller):
         outcomes = []
         for one in data.invitations:
             try:
-                await _check(request, tx, one)
-                made = await invitations.create(tx, actor, letterhead, one.email, one.role)
+                role = await _checked(request, tx, one)
+                made = await invitations.create(tx, actor, letterhead, one.email, role)
             except Refusal as refusal:
                 outcomes.append(BatchOutcome(email=one.email, code=refusal.code, hint=refusal.hint))
             else:
                 outcomes.append(BatchOutcome(email=one.email, invitation=_view(made, tx)))
         invited = sum(outcome.invitation is not None for outcome in outcomes)
-        return BatchAnswer(data=outcomes, invited=invited, refused=len(outcomes) - invited)
+        refused = len(outcomes) - invited
+        target = ("tenant", text_id("ten", tx.tenant_id))
+        audit.record(tx, actor, "invitation.batch-created", target, invited=invited, refused=refused)
+        return BatchAnswer(data=outcomes, invited=invited, refused=refused)
 
     @get("/{invitation:str}", opt=rule(Surface.TENANT, "invitation:read"))
     async def show(self, tx: NamedDependency[TenantTx], invitation: FromPath[str]) -> InvitationView:
@@ -134,7 +136,7 @@ class InvitationsController(Controller):
     ) -> InvitationView:
         """Write the letter again, with a new link; the earlier one works no longer."""
         earlier = await invitations.get(tx, identity("inv", invitation))
-        check_may_grant(request.user, earlier.role)
+        await handing_on.role(tx, request.user, earlier.role)
         await limits.invitation(request.app.state.limiter, tx.tenant_id, earlier.email)
         return _view(await invitations.resend(tx, actor, letterhead, earlier.id), tx)
 
@@ -146,10 +148,12 @@ class InvitationsController(Controller):
         await invitations.revoke(tx, actor, identity("inv", invitation))
 
 
-async def _check(request: AnyRequest, tx: TenantTx, wanted: NewInvitation) -> None:
-    check_may_grant(request.user, wanted.role)
+async def _checked(request: AnyRequest, tx: TenantTx, wanted: NewInvitation) -> str:
+    """The name of the role that is wanted, which whoever asks may hand on."""
+    role = await handing_on.role(tx, request.user, wanted.role)
     await identities.check_may_be_invited(tx, wanted.email)
     await limits.invitation(request.app.state.limiter, tx.tenant_id, wanted.email)
+    return role.name
 
 
 def _view(invitation: Invitation, tx: TenantTx) -> InvitationView:

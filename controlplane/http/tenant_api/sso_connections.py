@@ -120,9 +120,9 @@ class SsoConnectionsController(Controller):
         sign_on: NamedDependency[SignOn],
     ) -> SsoConnectionView:
         """Set up a connection. It lets nobody in before it was tested and made active."""
-        setting_up.check(sign_on, request.user, data.issuer, data.default_role)
-        given = asdict(data) | {"client_secret": Secret(data.client_secret)}
-        return _view(await connections.create(tx, actor, NewConnection(**given)), sign_on)
+        new = NewConnection(**(asdict(data) | {"client_secret": Secret(data.client_secret)}))
+        await setting_up.check(tx, sign_on, request.user, new)
+        return _view(await connections.create(tx, actor, new), sign_on)
 
     @get("/{connection:str}", opt=rule(Surface.TENANT, "sso:read"))
     async def show(
@@ -143,7 +143,7 @@ class SsoConnectionsController(Controller):
     ) -> SsoConnectionView:
         """Change, activate, disable or enforce a connection."""
         if isinstance(data.default_role, str):
-            setting_up.check_role(request.user, data.default_role)
+            await setting_up.check_role(tx, request.user, data.default_role)
         given = asdict(data)
         if isinstance(data.client_secret, str):
             given["client_secret"] = Secret(data.client_secret)

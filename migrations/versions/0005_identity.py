@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 
 PLATFORM = ("totps", "recovery_codes", "passkeys", "ceremonies", "password_requests", "platform_mails")
 TENANTS = ("mails", "invitations")
