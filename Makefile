@@ -31,9 +31,9 @@ faults: $(READY) ## kill -9 of everything, 200 times, a quarter of an hour; KILL
 bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs one
 	@$(BIN)/python -m benchmarks $(ONLY)
 
-conformance: browser ## what needs more than the bare machine: a real browser, axe-core
+conformance: browser ## what needs more than the bare machine: a real browser, axe-core, an identity provider
 	@command -v npm > /dev/null || echo "npm is missing: axe-core cannot be installed, and its test will say so" >&2
-	-@npm install --silent --no-save --prefix .venv/node axe-core@4.14.1
+	-@npm install --silent --no-save --prefix .venv/node axe-core@4.14.1 oidc-provider@9.13.3
 	$(BIN)/pytest conformance $(ARGS)
 
 screenshots: browser ## pictures of every page of the console, into docs/screenshots
