@@ -65,7 +65,7 @@ def site(place: Path) -> Iterator[Site]:
                 yield Site(up.url, issuer)
             finally:
                 provider.terminate()
-                provider.wait(timeout=10)
+                provider.communicate(timeout=10)
     finally:
         del os.environ["CONTROLPLANE_OUTBOUND_LOOPBACK"], programs.ENVIRONMENT["CONTROLPLANE_OUTBOUND_LOOPBACK"]
 

@@ -138,28 +138,17 @@ def sign_in_link(tenant: str, email: str, forget_factors: bool, home: Path, as_j
 
 
 @tenant.command("relax-sso")
-@click.argument("slug")
+@click.argument("tenant")
 @home_option
 @json_option
-def relax_sso(slug: str, home: Path, as_json: bool) -> None:
+def relax_sso(tenant: str, home: Path, as_json: bool) -> None:
     """Let a tenant's people in by other ways than single sign-on again: its provider is out of order."""
-    from controlplane.cli.reach import with_database
-    from controlplane.cli.shell import shell
-    from controlplane.domain import tenants
+    from controlplane.cli.shell import shell, within
     from controlplane.domain.sso import connections
-    from controlplane.kit.problems import NotFound
 
-    async def work(db: "Database", keyring: "Keyring") -> bool:
-        tenant_id = await tenants.find(db, slug)
-        if tenant_id is None:
-            raise NotFound
-        async with db.tenant(tenant_id) as tx:
-            await tenants.get(tx)
-            return await connections.relax(tx, shell())
-
-    relaxed = with_database(home, work)
+    relaxed = within(home, tenant, lambda tx, _: connections.relax(tx, shell()))
     said = "people come in by other ways too" if relaxed else "single sign-on was not enforced"
-    show({"tenant": slug, "relaxed": relaxed}, said, as_json)
+    show({"tenant": tenant, "relaxed": relaxed}, said, as_json)
 
 
 def _say(tenant: "Tenant", as_json: bool) -> None:
