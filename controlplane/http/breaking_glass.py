@@ -30,13 +30,13 @@ async def break_in(db: Database, actor: Actor, person: Person, reference: str) -
     tenant_id = await tenants.find(db, reference)
     if tenant_id is None:
         raise NotFound
+    found = await people.enter(db, tenant_id, person.account_id)
+    if found is None or found.user_id is None:
+        raise NotFound
+    owns = any("tenant:own" in grant.permissions for grant in found.grants)
+    if not owns or person.auth_level < FACTORS:
+        raise GlassNotYours
     async with db.tenant(tenant_id) as tx:
-        found = await people.enter(tx, person.account_id)
-        if found is None or found.user_id is None:
-            raise NotFound
-        owns = any("tenant:own" in grant.permissions for grant in found.grants)
-        if not owns or person.auth_level < FACTORS:
-            raise GlassNotYours
         audit.record(tx, actor, "sso.glass-broken", ("user", text_id("usr", found.user_id)))
     async with db.platform() as platform:
         await entries.break_glass(platform, actor, person.session_id, tenant_id)

@@ -5,7 +5,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0006"
 
 PLATFORM = ("operator_identities", "sso_flows", "session_entries", "logout_tokens")
 TENANTS = ("domains", "sso_connections", "sso_identities")

@@ -32,6 +32,15 @@ from controlplane.db.schema.keys import (
     data_keys,
     platform_data_keys,
 )
+from controlplane.db.schema.lifecycle import (
+    export_parts,
+    exports,
+    limit_overrides,
+    plan_limits,
+    purge_steps,
+    tombstones,
+    usage_counters,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -85,6 +94,7 @@ from controlplane.db.schema.tenants import (
 __all__ = [
     "PARTITIONED",
     "PLATFORM",
+    "TENANTS",
     "account_tenants",
     "accounts",
     "agents",
@@ -102,10 +112,13 @@ __all__ = [
     "cost_entries",
     "data_keys",
     "domains",
+    "export_parts",
+    "exports",
     "group_members",
     "groups",
     "invitations",
     "join_tokens",
+    "limit_overrides",
     "logout_tokens",
     "mails",
     "metadata",
@@ -114,6 +127,7 @@ __all__ = [
     "operators",
     "passkeys",
     "password_requests",
+    "plan_limits",
     "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
@@ -121,6 +135,7 @@ __all__ = [
     "platform_data_keys",
     "platform_mails",
     "projects",
+    "purge_steps",
     "recovery_codes",
     "role_assignments",
     "roles",
@@ -140,7 +155,9 @@ __all__ = [
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "tombstones",
     "totps",
+    "usage_counters",
     "users",
 ]
 
@@ -152,3 +169,6 @@ PLATFORM: Final = frozenset(
     if "tenant_id" not in table.c or table in (routes, account_tenants, session_entries)
 )
 """The tables that a ``PlatformTx`` may name. Those with a tenant say who may knock there."""
+
+TENANTS: Final = tuple(table for table in metadata.sorted_tables if table.name not in PLATFORM)
+"""The tables that hold what tenants have, in an order in which rows can be written; the other way round they go."""
