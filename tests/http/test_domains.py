@@ -107,6 +107,15 @@ async def test_what_is_no_domain_is_refused(claim, name):
     assert (answer.status_code, answer.json()["code"]) == (400, "domain-invalid")
 
 
+async def test_a_tenant_has_so_many_domains_and_no_more(claim, monkeypatch):
+    monkeypatch.setattr(domains, "MOST", 1)
+    await claim()
+
+    answer = await claim("two.example")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "domains-too-many")
+
+
 async def test_a_tenant_claims_a_domain_once(claim):
     await claim()
 

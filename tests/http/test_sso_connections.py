@@ -126,6 +126,13 @@ async def test_disabling_or_deleting_it_lets_people_in_as_before(make, new, chan
         assert (await enter("GET")).status_code == 200
 
 
+async def test_a_tenant_has_so_many_connections_and_no_more(new, monkeypatch):
+    monkeypatch.setattr(connections, "MOST", 1)
+    await new()
+
+    assert (await new()).json()["code"] == "sso-connections-too-many"
+
+
 async def test_the_issuer_never_changes(new, change):
     made = (await new()).json()
 

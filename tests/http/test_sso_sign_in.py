@@ -288,6 +288,17 @@ async def test_a_member_who_is_signed_in_connects_themselves_with_a_fresh_proof(
     assert (await later.get("/v1/me")).json()["email"] == account.email
 
 
+async def test_nobody_connects_themselves_as_somebody_who_is_known(db, make, tenant, provider, browser):
+    await connect(db, tenant, provider)
+    answers = []
+    for human in (await make.person(tenant), await make.person(tenant)):
+        browser.client.cookies.set("session", human.session)
+        url = (await browser.client.post("/v1/auth/sso/link", json={"tenant": tenant.slug})).json()["url"]
+        answers.append(await browser.come_back(provider.sign_in(url, "the same")))
+
+    assert answers == ["/console/account?done=sso", "/console/account?problem=sso-subject-taken"]
+
+
 async def test_a_connection_begun_by_one_session_cannot_be_finished_in_another(db, make, tenant, provider, browser):
     await connect(db, tenant, provider)
     account = await member(db, tenant, "owner")

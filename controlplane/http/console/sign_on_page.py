@@ -235,6 +235,7 @@ async def _page(
     context = {
         "domains": own,
         "connections": held,
+        "active": next((each for each in held if each.status == "active"), None),
         "examined": examined,
         "findings": FINDINGS,
         "roles": [role.name for role in every_role if not role.permissions & TOO_MUCH],
