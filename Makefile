@@ -34,9 +34,9 @@ sabotage: $(READY) ## break the code in a dozen ways, one at a time, and see tha
 bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs one
 	@$(BIN)/python -m benchmarks $(ONLY)
 
-conformance: browser ## what needs more than the bare machine: a real browser, axe-core, Spectral, schemathesis, pgrls
-	@command -v npm > /dev/null || echo "npm is missing: axe-core and Spectral cannot be installed, and their tests will say so" >&2
-	-@npm install --silent --no-save --ignore-scripts --prefix .venv/node axe-core@4.14.1 @stoplight/spectral-cli@6.16.3
+conformance: browser ## what needs more than the bare machine: a real browser, axe-core, an identity provider, Spectral, schemathesis, pgrls
+	@command -v npm > /dev/null || echo "npm is missing: axe-core, Spectral and oidc-provider cannot be installed, and their tests will say so" >&2
+	-@npm install --silent --no-save --ignore-scripts --prefix .venv/node axe-core@4.14.1 @stoplight/spectral-cli@6.16.3 oidc-provider@9.13.3
 	@test -x .venv/opinions/bin/pip || $(PYTHON) -m venv .venv/opinions
 	@.venv/opinions/bin/pip install -q --disable-pip-version-check --require-hashes -r opinions.lock
 	$(BIN)/pytest conformance $(ARGS)

@@ -57,11 +57,15 @@ from controlplane.http.runtime_api import door as runtime_api
 from controlplane.http.scim import answers as scim_answers
 from controlplane.http.scim import door as scim
 from controlplane.http.sessions import cookie_for
+from controlplane.http.sso.desk import DESK, Operators, SignOn
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.kit import limiter, log, mailing, presence, wakeups
+from controlplane.kit.guard import Guard
 from controlplane.kit.mailing import Post
+from controlplane.kit.openid.discovery import Providers
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
+from controlplane.kit.txt_records import TxtRecords
 from controlplane.settings import Settings
 
 ROUTERS: Sequence[ControllerRouterHandler] = [
@@ -126,6 +130,8 @@ class Parts:
         self.db, self.keyring, self.redis, self.given = db, keyring, redis, given
         self.letterhead = Letterhead(public_url=given.public_url, pepper=keyring.pepper)
         self.post = _post(given)
+        self.guard = Guard(networks=given.callable_networks(), loopback=given.outbound_loopback)
+        self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
         self.denials = Denials(db)
@@ -142,6 +148,7 @@ class Parts:
         folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
         return (
             *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
+            *every_chore.of_sign_on(self.db, self.sign_on.records),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
@@ -157,6 +164,8 @@ class Parts:
             "wakeups": always(self.wakeups),
             "limiter": always(self.limiter),
             "letterhead": always(self.letterhead),
+            "sign_on": always(self.sign_on),
+            **DESK,
             **PAGING,
             **principals.PRINCIPALS,
         }
@@ -190,6 +199,7 @@ class Parts:
                     yield
                 await self.denials.sum_up(at_the_end=True)
         finally:
+            await self.guard.close()
             if self.redis is not None:
                 await self.redis.aclose()
             await self.db.close()
@@ -256,6 +266,19 @@ def _outside(given: Settings) -> dict[str, object]:
         "trusted_proxies": given.proxies(),
         "deletion_grace": given.grace(),
     }
+
+
+def _sign_on(given: Settings, providers: Providers) -> SignOn:
+    """Single sign-on; the platform's own provider where all three settings name one."""
+    operators = None
+    if given.operator_sso_issuer and given.operator_sso_client_id and given.operator_sso_client_secret:
+        operators = Operators(
+            issuer=given.operator_sso_issuer,
+            client_id=given.operator_sso_client_id,
+            client_secret=Secret(given.operator_sso_client_secret),
+        )
+    records = TxtRecords(given.resolvers())
+    return SignOn(providers=providers, records=records, public_url=given.public_url, operators=operators)
 
 
 def _post(given: Settings) -> Post:

@@ -24,6 +24,7 @@ from controlplane.embedded import Services
 from controlplane.settings import Settings
 from tests import documented
 from tests.make import Make
+from tests.names import NameServer, serving
 
 settings.register_profile(
     "house", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -143,8 +144,20 @@ def make(db: Database) -> Make:
 
 
 @pytest.fixture
-async def app(db: Database) -> AsyncIterator[Litestar]:
-    app = build(db, KEYRING, Settings(public_url="http://test"), with_chores=False)
+async def names() -> AsyncIterator[NameServer]:
+    """The only DNS that the app asks for domains' records."""
+    async with serving() as server:
+        yield server
+
+
+@pytest.fixture
+async def app(db: Database, names: NameServer) -> AsyncIterator[Litestar]:
+    app = build(
+        db,
+        KEYRING,
+        Settings(public_url="http://test", dns_servers=names.place, outbound_loopback=True),
+        with_chores=False,
+    )
     async with app.lifespan():
         yield app
 

@@ -9,11 +9,15 @@ from msgspec import Struct
 from controlplane.db import schema as t
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import api_keys, exports, people, projects
+from controlplane.domain import api_keys, domains, exports, people, projects
 from controlplane.domain.people import Account
+from controlplane.domain.sso import connections, identities
+from controlplane.domain.sso.connections import NewConnection
 from controlplane.domain.sync import cursors, log, recovery
 from controlplane.domain.tenants import Tenant
 from controlplane.kit.ids import RuntimeId
+from controlplane.kit.openid.tokens import Identity
+from controlplane.kit.secret import Secret
 from runtime_agent.wire import chain
 from runtime_agent.wire.sync import Hello
 from tests.logs import Log, checkpoint, run, session
@@ -58,7 +62,17 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
     await _report(db, runtime, slug)
     async with db.tenant(tenant.tenant_id) as tx:
         await exports.discard(tx, SHELL, (await exports.request(tx, SHELL)).id)
+    await _signs_on(db, tenant, accounts[0])
     return Holdings(tenant, runtime, accounts, secrets)
+
+
+async def _signs_on(db: Database, tenant: Tenant, account: Account) -> None:
+    """A domain, a provider, and somebody who is known there."""
+    new = NewConnection(name="x", issuer="https://idp.example", client_id="x", client_secret=Secret("x"))
+    async with db.tenant(tenant.tenant_id) as tx:
+        await domains.create(tx, SHELL, f"{tenant.slug}.example")
+        connection = await connections.create(tx, SHELL, new)
+        await identities.link(tx, SHELL, connection, Identity(sub=f"sub-{tenant.slug}"), account.id)
 
 
 async def _report(db: Database, runtime: Joined, mark: str) -> None:

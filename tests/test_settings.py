@@ -125,3 +125,16 @@ def test_a_mail_server_needs_somebody_whom_letters_are_from(environ):
 
     assert given.mail_from == "Us <us@example.com>"
     assert "hunter2" not in repr(given)
+
+
+def test_resolvers_are_addresses_with_a_port_or_without(environ):
+    given = settings.read({**environ, "CONTROLPLANE_DNS_SERVERS": "192.0.2.53, 192.0.2.54:5353,[2001:db8::1]:54"})
+
+    assert given.resolvers() == (("192.0.2.53", 53), ("192.0.2.54", 5353), ("2001:db8::1", 54))
+    with pytest.raises(SettingInvalid, match="CONTROLPLANE_DNS_SERVERS: "):
+        settings.read({**environ, "CONTROLPLANE_DNS_SERVERS": "dns.example"})
+
+
+def test_the_operators_provider_is_named_whole_or_not_at_all(environ):
+    with pytest.raises(SettingInvalid, match="CONTROLPLANE_OPERATOR_SSO_CLIENT_ID: "):
+        settings.read({**environ, "CONTROLPLANE_OPERATOR_SSO_ISSUER": "https://idp.example"})

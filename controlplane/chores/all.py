@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from controlplane.chores import audit_logs, lifecycle
+from controlplane.chores.check_domains import check_domains
 from controlplane.chores.loop import Chore
 from controlplane.chores.send_mails import send_mails
 from controlplane.db.database import Database
@@ -18,8 +19,10 @@ from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.reports import Report
+from controlplane.domain.sso import flows
 from controlplane.kit.mailing import Post
 from controlplane.kit.presence import Presence
+from controlplane.kit.txt_records import TxtRecords
 
 AT_ONCE = 5000
 """Last words written in one go."""
@@ -89,6 +92,22 @@ def of_audit_logs(
         return always
     stream = partial(audit_logs.stream, db, syslog)
     return (*always, Chore(name="stream-audit-logs", every=timedelta(seconds=5), run=stream))
+
+
+def of_sign_on(db: Database, records: TxtRecords) -> Sequence[Chore]:
+    """What single sign-on leaves to be done."""
+
+    async def look_at_domains() -> int:
+        return await check_domains(db, records)
+
+    async def forget_flows() -> int:
+        async with db.platform() as tx:
+            return await flows.forget_ended(tx)
+
+    return (
+        Chore(name="check-domains", every=timedelta(hours=1), run=look_at_domains),
+        Chore(name="forget-sign-on-flows", every=timedelta(minutes=10), run=forget_flows),
+    )
 
 
 def of_lifecycles(db: Database, keyring: Keyring, folder: Path | None) -> Sequence[Chore]:

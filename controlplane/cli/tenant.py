@@ -159,6 +159,20 @@ def sign_in_link(tenant: str, email: str, forget_factors: bool, home: Path, as_j
     show({"email": email, "sign_in": link}, link, as_json)
 
 
+@tenant.command("relax-sso")
+@click.argument("tenant")
+@home_option
+@json_option
+def relax_sso(tenant: str, home: Path, as_json: bool) -> None:
+    """Let a tenant's people in by other ways than single sign-on again: its provider is out of order."""
+    from controlplane.cli.shell import shell, within
+    from controlplane.domain.sso import connections
+
+    relaxed = within(home, tenant, lambda tx, _: connections.relax(tx, shell()))
+    said = "people come in by other ways too" if relaxed else "single sign-on was not enforced"
+    show({"tenant": tenant, "relaxed": relaxed}, said, as_json)
+
+
 @tenant.command()
 @click.argument("tenant")
 @click.option(

@@ -34,7 +34,7 @@ BECOME_PRUNER, BE_ONESELF = text("SET LOCAL ROLE cp_audit_pruner"), text("SET LO
 ROUTES_REMEMBERED = 20_000
 """Whose a credential or a runtime is never changes, and whether it still opens anything is asked in the tenant itself."""
 
-REASSIGNED = frozenset({"slug"})
+REASSIGNED = frozenset({"slug", "domain"})
 """Kinds of routes that can lead somewhere else one day."""
 
 UNAUDITED = frozenset(
@@ -46,6 +46,7 @@ UNAUDITED = frozenset(
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
         *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
+        *(t.sso_flows, t.session_entries, t.logout_tokens),
         *(t.exports, t.export_parts, t.purge_steps),
         *(t.idempotency_records, t.platform_idempotency_records),
     )

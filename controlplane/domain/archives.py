@@ -40,6 +40,9 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "data_keys": "are wrapped for this installation",
         "idempotency_records": "are answers of this installation",
         "mails": "are on their way from here",
+        "domains": "are proved again, to the installation that is to trust them",
+        "sso_connections": "are set up again: their secrets are sealed for this installation, and its addresses registered",
+        "sso_identities": "are of connections",
         "exports": "are about earlier archives",
         "export_parts": "are earlier archives",
     }

@@ -50,6 +50,10 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "scim-token:read": "See the tokens that directories come in with, never their secret.",
         "scim-token:create": "Connect a directory: it can deactivate everybody but the last owner, and fill its groups.",
         "scim-token:revoke": "Shut a directory out.",
+        "domain:read": "See the tenant's mail domains and whether they are verified.",
+        "domain:manage": "Claim, verify and delete mail domains.",
+        "sso:read": "See connections to identity providers, never their secret.",
+        "sso:manage": "Set up, enforce and delete connections to identity providers: decide who comes in as whom.",
         "audit:read": "Read the tenant's audit log.",
     }
 )
@@ -117,7 +121,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
         "auditor": frozenset(
-            {*_WORK, "user:read", "group:read", "role:read", "service-account:read"}
+            {*_WORK, "user:read", "group:read", "role:read", "service-account:read", "domain:read", "sso:read"}
             | {"invitation:read", "join-token:read", "api-key:read", "scim-token:read", "audit:read"}
         ),
         "billing": frozenset({"tenant:read", "project:read"}),
@@ -145,8 +149,12 @@ OPERATORS_IN_TENANTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """What an operator holds inside a tenant of which they are no member. Never a way to make credentials for its API."""
 
 
-Way: TypeAlias = Literal["password", "totp", "passkey"]
+Way: TypeAlias = Literal["password", "totp", "passkey", "sso"]
 """How somebody can prove who they are."""
+
+Scope: TypeAlias = Literal["account", "tenants", "operators"]
+"""To whom a session's person has proved who they are: to us; to providers of tenants, which answer for these tenants
+and nothing else; to the platform's own provider, which answers for who operates it."""
 
 SECOND_FACTORS: Final[frozenset[Way]] = frozenset({"totp", "passkey"})
 
@@ -167,6 +175,9 @@ class Person(Struct, frozen=True, kw_only=True):
     """By how many factors."""
     ways: frozenset[Way] = frozenset()
     """How they can prove it again."""
+    scope: Scope = "account"
+    entries: frozenset[UUID] = frozenset()
+    """The tenants that their providers, or a broken glass, have let this session into."""
     operator_role: str | None = None
     tenant: Tenant | None = None
     user_id: UserId | None = None
@@ -181,6 +192,10 @@ class Person(Struct, frozen=True, kw_only=True):
     def roles(self) -> str:
         """The names of what they hold in *tenant*, for people to read."""
         return ", ".join(dict.fromkeys(grant.role for grant in self.grants)) or "no role"
+
+    def sees(self, tenant_id: UUID) -> bool:
+        """Whether this session may know that its person belongs there."""
+        return self.scope == "account" or tenant_id in self.entries
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether they proved who they are lately, and by the strongest factor that they have."""

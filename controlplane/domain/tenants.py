@@ -71,6 +71,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     plan: str | None = None
     """None: the default plan."""
     created_at: datetime
+    sso_enforced: bool = False
+    """Whether people enter by the tenant's provider only."""
 
     def is_named(self, reference: Reference) -> bool:
         """Whether *reference* means this tenant."""

@@ -10,7 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from controlplane.domain import people, tenants
+from controlplane.domain.people import Entrance
 from controlplane.domain.permissions import (
+    OPERATOR_PERMISSIONS,
     ApiKey,
     AuthenticationRequired,
     Authorizer,
@@ -67,8 +69,12 @@ class Rule(Struct, frozen=True, kw_only=True):
     """Also while the tenant is suspended or waits for its deletion: to see why, to export, to take it back."""
     open_because: str = ""
     """Not empty: anybody may, without any credential, for this reason."""
+    vouched: bool = False
+    """Outside tenants: whether a session that only a provider has vouched for will do."""
     fresh: bool = False
     """Whether a person must have proved who they are lately. Programs prove it with every call."""
+    any_query: bool = False
+    """Whether query parameters that nobody asked for are let be: where others write the address."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
 
@@ -85,19 +91,23 @@ def rule(
     *,
     fresh: bool = False,
     unserved: bool = False,
+    vouched: bool = False,
 ) -> dict[str, Rule]:
     """``@get("/", opt=rule(Surface.TENANT, "run:read"))``.
 
     Args:
+        vouched: For what concerns the session alone. What belongs to the account takes a proof that was given to us:
+            a tenant's provider must not reach it.
         fresh: For what is dangerous: a person must have proved who they are in the last five minutes, with the
             strongest factor that they have.
     """
-    return {"rule": Rule(surface=surface, permission=permission, also=also, fresh=fresh, unserved=unserved)}
+    its = Rule(surface=surface, permission=permission, also=also, fresh=fresh, unserved=unserved, vouched=vouched)
+    return {"rule": its}
 
 
-def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
+def open_to_all(because: str, surface: Surface | None = None, *, any_query: bool = False) -> dict[str, Rule]:
     """``@get("/livez", opt=open_to_all("says nothing"))``."""
-    return {"rule": Rule(surface=surface, open_because=because)}
+    return {"rule": Rule(surface=surface, open_because=because, any_query=any_query)}
 
 
 class PermissionDenied(Refusal):
@@ -110,6 +120,27 @@ class PermissionDenied(Refusal):
 
     def facts(self) -> dict[str, object]:
         return {"permission": self.permission}
+
+
+class AccountProofRequired(Refusal):
+    """A tenant's provider has vouched for this session: for that tenant, and for nothing else."""
+
+    code, status, title = "account-proof-required", 403, "Single sign-on does not open this"
+    hint = "Sign in with what belongs to your account itself: its password or a passkey."
+
+
+class SsoRequired(Refusal):
+    """Told to members only: to others the tenant is absent."""
+
+    code, status, title = "sso-required", 403, "This tenant is entered by single sign-on"
+    hint = "Sign in by the tenant's identity provider."
+
+    def __init__(self, tenant: str, *, may_break_glass: bool) -> None:
+        super().__init__()
+        self.tenant, self.may_break_glass = tenant, may_break_glass
+
+    def facts(self) -> dict[str, object]:
+        return {"tenant": self.tenant, "may_break_glass": self.may_break_glass}
 
 
 async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
@@ -147,6 +178,8 @@ async def _authorize(connection: Connection, its: Rule) -> None:
     elif isinstance(principal, Directory):
         await _check_served(connection, its, principal, principal.tenant)
         connection.state.tenant_id = principal.tenant.tenant_id
+    else:
+        _check_reach(principal, its)
     connection.scope["user"] = principal
     _check_permissions(principal, its, state.authorizer)
     if its.fresh and isinstance(principal, Person) and not principal.is_fresh(state.db.clock()):
@@ -194,6 +227,17 @@ async def _check_served(connection: Connection, its: Rule, principal: Principal,
         raise tenants.not_served(await tenants.get(tx))
 
 
+def _check_reach(principal: Principal, its: Rule) -> None:
+    """Outside every tenant: what belongs to an account takes a proof that was given to us.
+
+    Raises:
+        AccountProofRequired: If only a provider has vouched for this session.
+    """
+    vouched_only = isinstance(principal, Person) and principal.scope != "account"
+    if vouched_only and not its.vouched and its.permission not in OPERATOR_PERMISSIONS:
+        raise AccountProofRequired
+
+
 async def _entered(connection: Connection, person: Person, reference: str) -> tuple[Person, Tenant]:
     db = connection.app.state.db
     tenant_id = await tenants.find(db, reference)
@@ -202,7 +246,25 @@ async def _entered(connection: Connection, person: Person, reference: str) -> tu
     found = await people.enter(db, tenant_id, person.account_id)
     if found is None:
         raise NotFound
+    if not _is_let_in(person, found):
+        return replace(person, tenant=found.tenant), found.tenant
     return replace(person, tenant=found.tenant, user_id=found.user_id, grants=found.grants), found.tenant
+
+
+def _is_let_in(person: Person, found: Entrance) -> bool:
+    """Whether this session may come in as the member that its person is.
+
+    Raises:
+        SsoRequired: If they have to come by the tenant's provider.
+    """
+    if found.user_id is None or found.tenant.tenant_id in person.entries:
+        return found.user_id is not None
+    if person.scope != "account":
+        return False  # who vouched for them, did it for another tenant
+    if found.tenant.sso_enforced:
+        owns = any("tenant:own" in grant.permissions for grant in found.grants)
+        raise SsoRequired(found.tenant.slug, may_break_glass=owns)
+    return True
 
 
 def _refuse_unknown_parameters(connection: Connection, its: Rule) -> None:

@@ -66,7 +66,7 @@ def prove(app: Litestar) -> None:
             continue
         if problem := _problem(path, handler.opt.get("rule")):
             wrong.append(f"{path} ({handler}): {problem}")
-        elif handler.opt["rule"].surface not in (Surface.CONSOLE, Surface.SCIM) and model is not None:
+        elif _is_strict(handler.opt["rule"]) and model is not None:
             names = frozenset(parameter.field_alias for parameter in model.expected_query_params)
             handler.opt["rule"] = replace(handler.opt["rule"], query=names)
     if wrong:
@@ -111,6 +111,11 @@ def rules(app: Litestar) -> Iterator[tuple[str, str, Rule]]:
         its = handler.opt["rule"]
         if its is not OPTIONS:
             yield path, method, its
+
+
+def _is_strict(rule: Rule) -> bool:
+    """Whether parameters that the handler does not know are refused."""
+    return rule.surface not in (Surface.CONSOLE, Surface.SCIM) and not rule.any_query
 
 
 def _problem(path: str, rule: Any) -> str | None:

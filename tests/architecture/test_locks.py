@@ -24,6 +24,11 @@ OPEN = {
     "/v1/auth/password-reset",
     "/v1/auth/second-factor",
     "/v1/auth/sign-in",
+    "/v1/auth/sso/callback",
+    "/v1/auth/sso/start",
+    "/v1/auth/sso/{connection}/backchannel-logout",
+    "/console/sso",
+    "/console/sso/operators",
     "/v1/runtime/enroll",
     "/v1/runtime/token",
 }

@@ -9,6 +9,7 @@ from controlplane.domain import (
     api_keys,
     assignments,
     audit,
+    domains,
     exports,
     groups,
     invitations,
@@ -20,7 +21,10 @@ from controlplane.domain import (
 )
 from controlplane.domain.holdings import Holder
 from controlplane.domain.letters import Letterhead
+from controlplane.domain.sso import connections
+from controlplane.domain.sso.connections import NewConnection
 from controlplane.kit.ids import text_id
+from controlplane.kit.secret import Secret
 from tests.make import SHELL
 from tests.rows import Rows
 from tests.runtimes import join
@@ -65,6 +69,8 @@ class Company:
             "role": self._role,
             "service_account": self._service_account,
             "checkpoint": self._checkpoint,
+            "connection": self._connection,
+            "domain": self._domain,
             "event": self._event,
             "invitation": self._invitation,
             "key": self._key,
@@ -118,6 +124,19 @@ class Company:
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             [event] = await audit.listing(tx, limit=1)
         return text_id("aud", event.id)
+
+    async def _domain(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            domain = await domains.create(tx, SHELL, f"{CANARY}-{next(serial)}.example")
+        return text_id("dom", domain.id)
+
+    async def _connection(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            for earlier in await connections.listing(tx, after=None, limit=connections.MOST):
+                await connections.delete(tx, SHELL, earlier.id)
+            new = NewConnection(name=CANARY, issuer="http://127.0.0.1:9", client_id=CANARY, client_secret=Secret("s"))
+            made = await connections.create(tx, SHELL, new)
+        return text_id("sso", made.id)
 
     async def _invitation(self):
         letterhead = Letterhead(public_url="http://test", pepper=bytes(32))

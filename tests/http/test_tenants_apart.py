@@ -30,6 +30,15 @@ BODIES = {
     "NewInvitation": {"email": "x@example.com", "role": "viewer"},
     "NewInvitations": {"invitations": [{"email": "x@example.com", "role": "viewer"}]},
     "NewJoinToken": {},
+    "NewDomain": {"name": "x.example"},
+    "NewSsoConnection": {
+        "name": "x",
+        "issuer": "http://127.0.0.1:9/",
+        "client_id": "x",
+        "client_secret": "x",
+        "default_role": "viewer",
+    },
+    "SsoConnectionChange": {"name": "y"},
     "NewProject": {"slug": "x1", "name": "x"},
     "NewRole": {"name": "x1", "permissions": ["run:read"]},
     "NewRoleAssignment": {"role": "billing"},
@@ -50,6 +59,7 @@ NEEDED = {"NewRoleAssignment": {"service_account": "service_account"}}
 """Fields of bodies that have to name an object of the same tenant for its owner to be let through."""
 
 UNIQUE = {
+    "NewDomain": ("name", "x{}.example"),
     "NewGroup": ("name", "x{}"),
     "NewInvitation": ("email", "x{}@example.com"),
     "NewProject": ("slug", "x{}"),

@@ -77,6 +77,15 @@ from controlplane.db.schema.scim import (
 from controlplane.db.schema.shapes import (
     metadata,
 )
+from controlplane.db.schema.sso import (
+    domains,
+    logout_tokens,
+    operator_identities,
+    session_entries,
+    sso_connections,
+    sso_flows,
+    sso_identities,
+)
 from controlplane.db.schema.tenants import (
     agents,
     api_keys,
@@ -110,6 +119,7 @@ __all__ = [
     "chore_leases",
     "cost_entries",
     "data_keys",
+    "domains",
     "export_parts",
     "exports",
     "group_members",
@@ -118,8 +128,10 @@ __all__ = [
     "invitations",
     "join_tokens",
     "limit_overrides",
+    "logout_tokens",
     "mails",
     "metadata",
+    "operator_identities",
     "operator_keys",
     "operators",
     "passkeys",
@@ -144,8 +156,12 @@ __all__ = [
     "scim_errors",
     "scim_tokens",
     "service_accounts",
+    "session_entries",
     "sessions",
     "sign_in_links",
+    "sso_connections",
+    "sso_flows",
+    "sso_identities",
     "store",
     "sync_batches",
     "sync_cursors",
@@ -160,9 +176,11 @@ __all__ = [
 PARTITIONED: Final = (sessions, runs, checkpoints, cost_entries, sync_batches)
 
 PLATFORM: Final = frozenset(
-    table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants)
+    table.name
+    for table in metadata.tables.values()
+    if "tenant_id" not in table.c or table in (routes, account_tenants, session_entries)
 )
-"""The tables that a ``PlatformTx`` may name. The two with a tenant route to it and hold nothing else."""
+"""The tables that a ``PlatformTx`` may name. Those with a tenant say who may knock there."""
 
 TENANTS: Final = tuple(table for table in metadata.sorted_tables if table.name not in PLATFORM)
 """The tables that hold what tenants have, in an order in which rows can be written; the other way round they go."""

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -37,8 +38,10 @@ tenants = Table(
     Column("purge_at", Instant),
     Column("plan", Text),
     Column("created_at", Instant, nullable=False),
+    Column("sso_enforced", Boolean, nullable=False, server_default=text("false")),
 )
-"""``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan."""
+"""``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan.
+``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request."""
 
 projects = tenant_table(
     "projects",

@@ -13,8 +13,28 @@ from litestar.response import Redirect
 from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.domain.tenants import TenantPendingDeletion, TenantSuspended
 from controlplane.http import problems
-from controlplane.http.authorize import TENANT_PARAMETER, Rule, Surface, open_to_all, rule
-from controlplane.http.console import access, account, acts, assets, confirm, finding, invited, render, sign_in
+from controlplane.http.authorize import (
+    TENANT_PARAMETER,
+    AccountProofRequired,
+    Rule,
+    SsoRequired,
+    Surface,
+    open_to_all,
+    rule,
+)
+from controlplane.http.console import (
+    access,
+    account,
+    acts,
+    assets,
+    confirm,
+    finding,
+    invited,
+    render,
+    sign_in,
+    sign_on_page,
+    single_sign_on,
+)
 from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions, settings, tenants
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
@@ -89,6 +109,8 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
         return sign_in.first_sign_in(request)
     if isinstance(refusal, ReauthenticationRequired):
         return confirm.first_confirm(request)
+    if isinstance(refusal, SsoRequired | AccountProofRequired):
+        return single_sign_on.refused(request, refusal)
     if isinstance(refusal, TenantSuspended | TenantPendingDeletion):
         onward = f"{home_of(str(request.path_params[TENANT_PARAMETER]))}/settings"
         return render.refusal(refusal, said=refusal.detail, onward=onward)
@@ -115,11 +137,11 @@ def _rule(permission: str) -> dict[str, Rule]:
 router = Router(
     CONSOLE,
     route_handlers=[
-        get("/", opt=rule(Surface.CONSOLE))(home),
+        get("/", opt=rule(Surface.CONSOLE, vouched=True))(home),
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
-        *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS),
+        *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS + single_sign_on.HANDLERS),
         Router("/tenants/{target:str}", route_handlers=acts.ABOUT_ONE),
         Router(
             "/t/{tenant:str}",
@@ -129,6 +151,7 @@ router = Router(
                 *access.handlers(),
                 get("/settings", opt=rule(Surface.CONSOLE, "tenant:read", unserved=True))(settings.page),
                 Router("/settings", route_handlers=acts.ABOUT_ONES_OWN, dependencies=acts.IN_THE_TENANT),
+                Router("/single-sign-on", route_handlers=sign_on_page.HANDLERS),
             ],
         ),
         *(
@@ -140,7 +163,6 @@ router = Router(
             sign_in.forgot,
             sign_in.welcome_form,
             sign_in.welcome,
-            sign_in.sign_out,
         ),
     ],
     dependencies={

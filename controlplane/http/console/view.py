@@ -11,8 +11,7 @@ from controlplane.domain import sights
 from controlplane.domain.newest import Reading
 from controlplane.domain.permissions import Person, held_by
 from controlplane.domain.tenants import Tenant
-
-CONSOLE = "/console"
+from controlplane.http.paths import CONSOLE as CONSOLE
 
 
 class Place(Struct, frozen=True):
