@@ -29,7 +29,7 @@ async def test_a_tenant_is_created_with_its_owner(client, db, make, call):
     assert made.status_code == 201, made.text
     owner = await make.signed_in(account)
     me = (await client.get("/v1/me", headers=owner.headers)).json()
-    assert [(each["slug"], each["role"]) for each in me["tenants"]] == [("acme", "owner")]
+    assert [(each["slug"], each["roles"]) for each in me["tenants"]] == [("acme", ["owner"])]
     assert (await client.get("/v1/tenants/acme/users", headers=owner.headers)).status_code == 200
 
 
