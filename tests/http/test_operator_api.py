@@ -66,7 +66,7 @@ async def test_a_tenant_is_suspended_and_resumed(client, call, make):
     let_in = await client.get(f"/v1/tenants/{tenant.slug}", headers=key)
 
     assert (suspended.json()["status"], suspended.json()["status_reason"]) == ("suspended", "unpaid")
-    assert (turned_away.json()["status"], turned_away.json()["status_message"]) == ("suspended", "call us")
+    assert (turned_away.json()["code"], turned_away.json()["detail"]) == ("tenant-suspended", "call us")
     assert resumed.json()["status"] == "active"
     assert let_in.status_code == 200
 

@@ -27,9 +27,9 @@ class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: Annotated[str, Meta(min_length=1, max_length=tenants.MAX_NAME)] | UnsetType = UNSET
 
 
-@get("/", opt=rule(Surface.TENANT, "tenant:read", unserved=True), tags=["tenant"])
+@get("/", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
 async def show(tx: NamedDependency[TenantTx]) -> TenantView:
-    """The tenant: its name and whether it is being served. Answered while it is not, too."""
+    """The tenant: its name and whether it is being served."""
     return tenant_view(await tenants.get(tx))
 
 
