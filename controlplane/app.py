@@ -233,7 +233,7 @@ def build(
         },
         request_class=StrictRequest,
         response_class=Answer,
-        after_exception=[denials.write_down],
+        after_exception=[denials.write_down, scim_answers.write_down],
         before_send=[headers.complete],
         request_max_body_size=MAX_BODY_BYTES,
         lifespan=[lambda _: parts.running(parts.chores() if with_chores else ())],

@@ -227,9 +227,9 @@ async def people_of(tx: TenantTx) -> int:
 
 
 FORGET: Final = text("""
-    DELETE FROM scim_errors WHERE tenant_id = :tenant_id AND connection_id = :connection_id AND id < (
-        SELECT min(id) FROM (SELECT id FROM scim_errors WHERE tenant_id = :tenant_id
-            AND connection_id = :connection_id ORDER BY id DESC LIMIT :kept) newest)
+    DELETE FROM scim_errors WHERE tenant_id = :tenant_id AND connection_id = :connection_id AND id <= (
+        SELECT id FROM scim_errors WHERE tenant_id = :tenant_id AND connection_id = :connection_id
+        ORDER BY id DESC OFFSET :kept LIMIT 1)
 """)
 
 WHOSE: Final = text("""

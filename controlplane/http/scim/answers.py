@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
-from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
 from controlplane.db.database import Database
 from controlplane.domain import scim_tokens
@@ -73,16 +73,16 @@ async def body_of(request: Request[Any, Any, Any]) -> object:
 
 
 def refuse(request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
-    """*refusal* as an error of RFC 7644 section 3.12, kept for people to see where it says something of the directory."""
-    detail = ". ".join(part.rstrip(".") for part in (refusal.title, refusal.detail, refusal.hint) if part)
-    error: dict[str, object] = {"schemas": [ERROR], "status": str(int(refusal.status)), "detail": f"{detail}."}
+    """*refusal* as an error of RFC 7644 section 3.12."""
+    error: dict[str, object] = {
+        "schemas": [ERROR],
+        "status": str(int(refusal.status)),
+        "detail": _detail(refusal),
+    }
     if scim_type := getattr(refusal, "scim_type", ""):
         error["scimType"] = scim_type
     told = answer(error, int(refusal.status))
     told.headers.update(refusal.headers())
-    user = request.scope.get("user")
-    if isinstance(user, Directory) and _is_remarkable(request, int(refusal.status)):
-        told.background = BackgroundTask(_note, request, user, int(refusal.status), scim_type, f"{detail}.")
     return told
 
 
@@ -96,11 +96,25 @@ def broken(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     return refuse(request, problems.as_refusal(request, error))
 
 
+async def write_down(error: Exception, scope: Scope) -> None:
+    """An ``after_exception`` hook: what a directory was refused is kept for people to see."""
+    user: Any = scope.get("user")
+    if not isinstance(error, Refusal) or not isinstance(user, Directory):
+        return
+    request: Request[Any, Any, Any] = Request(scope)
+    if _is_remarkable(request, int(error.status)):
+        await _note(request, user, error)
+
+
+def _detail(refusal: Refusal) -> str:
+    return ". ".join(part.rstrip(".") for part in (refusal.title, refusal.detail, refusal.hint) if part) + "."
+
+
 def _is_remarkable(request: Request[Any, Any, Any], status: int) -> bool:
     return status not in UNREMARKABLE and not (status == 404 and request.method in ("GET", "DELETE"))
 
 
-async def _note(request: Request[Any, Any, Any], user: Directory, status: int, scim_type: str, detail: str) -> None:
+async def _note(request: Request[Any, Any, Any], user: Directory, refusal: Refusal) -> None:
     db: Database = request.app.state.db
     async with db.tenant(user.tenant.tenant_id) as tx:
         error = SyncError(
@@ -109,9 +123,9 @@ async def _note(request: Request[Any, Any, Any], user: Directory, status: int, s
             occurred_at=tx.now,
             method=request.method,
             path=str(request.scope.get("path_template", "")).removeprefix(BASE),
-            status=status,
-            scim_type=scim_type,
-            detail=detail,
+            status=int(refusal.status),
+            scim_type=getattr(refusal, "scim_type", ""),
+            detail=_detail(refusal),
             request_id=request_id(request.scope),
         )
         await scim_tokens.note_error(tx, error)
