@@ -27,15 +27,13 @@ OPEN = {
     "/v1/auth/sso/callback",
     "/v1/auth/sso/start",
     "/v1/auth/sso/{connection}/backchannel-logout",
-    "/console/sso",
-    "/console/sso/operators",
     "/v1/runtime/enroll",
     "/v1/runtime/token",
 }
 """Routes that ask for no credential before they run; the reason stands in each one's rule."""
 
 OPEN_IN_THE_CONSOLE = re.compile(
-    r"/console/(sign-in|second-factor|forgot|invitation|invitation/accept|welcome|static/.*|\{rest\})"
+    r"/console/(sign-in|sso|sso/operators|second-factor|forgot|invitation|invitation/accept|welcome|static/.*|\{rest\})"
 )
 
 
