@@ -23,6 +23,9 @@ CAREFUL = {
 }
 """Set where the handler has not set its own; the console's pages bring a Content-Security-Policy of theirs."""
 
+OF_THE_RATE_LIMIT = "rate_limit_headers"
+"""Where in a request's state the headers wait that tell how many more may come."""
+
 PRIVATE = {"Cache-Control": "no-store"}
 
 CALLERS_ID: Final = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
@@ -67,6 +70,8 @@ async def complete(message: Message, scope: Scope) -> None:
         headers["Allow"] = _allowed(headers["allow"], scope)
     if (deprecation := _its(scope).deprecation) is not None:
         _warn(headers, deprecation, scope)
+    for name, value in scope["state"].get(OF_THE_RATE_LIMIT, {}).items():
+        headers[name] = value
     for name, value in {**CAREFUL, **PRIVATE}.items():
         headers.setdefault(name, value)
 

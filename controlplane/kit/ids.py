@@ -22,6 +22,7 @@ AgentId = NewType("AgentId", UUID)
 SessionId = NewType("SessionId", UUID)
 RunId = NewType("RunId", UUID)
 CheckpointId = NewType("CheckpointId", UUID)
+ExportId = NewType("ExportId", UUID)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}

@@ -36,6 +36,15 @@ from controlplane.db.schema.keys import (
     data_keys,
     platform_data_keys,
 )
+from controlplane.db.schema.lifecycle import (
+    export_parts,
+    exports,
+    limit_overrides,
+    plan_limits,
+    purge_steps,
+    tombstones,
+    usage_counters,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -80,6 +89,7 @@ from controlplane.db.schema.tenants import (
 __all__ = [
     "PARTITIONED",
     "PLATFORM",
+    "TENANTS",
     "account_tenants",
     "accounts",
     "agents",
@@ -96,17 +106,21 @@ __all__ = [
     "chore_leases",
     "cost_entries",
     "data_keys",
+    "export_parts",
+    "exports",
     "group_members",
     "groups",
     "idempotency_records",
     "invitations",
     "join_tokens",
+    "limit_overrides",
     "mails",
     "metadata",
     "operator_keys",
     "operators",
     "passkeys",
     "password_requests",
+    "plan_limits",
     "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
@@ -115,6 +129,7 @@ __all__ = [
     "platform_idempotency_records",
     "platform_mails",
     "projects",
+    "purge_steps",
     "recovery_codes",
     "role_assignments",
     "roles",
@@ -130,7 +145,9 @@ __all__ = [
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "tombstones",
     "totps",
+    "usage_counters",
     "users",
 ]
 
@@ -140,3 +157,6 @@ PLATFORM: Final = frozenset(
     table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants)
 )
 """The tables that a ``PlatformTx`` may name. The two with a tenant route to it and hold nothing else."""
+
+TENANTS: Final = tuple(table for table in metadata.sorted_tables if table.name not in PLATFORM)
+"""The tables that hold what tenants have, in an order in which rows can be written; the other way round they go."""

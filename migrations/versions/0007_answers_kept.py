@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
 """As in 0001: evaluated once for the statement; without a tenant it raises."""
