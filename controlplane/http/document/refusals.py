@@ -13,9 +13,10 @@ from typing import Any, Final, get_args
 
 from litestar.handlers import BaseRouteHandler
 
+from controlplane.domain import tenants
 from controlplane.domain.idempotency import InProgress, KeyReused
 from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
-from controlplane.domain.tenants import TenantSuspended
+from controlplane.http.allowance import Allowances
 from controlplane.http.authorize import PermissionDenied, Rule, Surface
 from controlplane.http.edge import HeadersTooLarge, TargetTooLong
 from controlplane.http.manners import Manners
@@ -81,7 +82,7 @@ def _by_rule(handler: Any, its: Rule) -> Reached:
     if its.permission is not None:
         found |= {PermissionDenied}
     if its.surface is Surface.TENANT:
-        found |= {TenantSuspended}
+        found |= raised_by(tenants.not_served) | raised_by(Allowances.spend)
     return found
 
 
