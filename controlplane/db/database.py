@@ -46,14 +46,9 @@ UNAUDITED = frozenset(
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
         *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
-<<<<<<< HEAD
         *(t.sso_flows, t.session_entries, t.logout_tokens),
         *(t.exports, t.export_parts, t.purge_steps),
         *(t.idempotency_records, t.platform_idempotency_records),
-=======
-        *(t.idempotency_records, t.platform_idempotency_records),
-        *(t.exports, t.export_parts, t.purge_steps),
->>>>>>> manners
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0008"
+down_revision = "0007"
 
 PLATFORM = ("operator_identities", "sso_flows", "session_entries", "logout_tokens")
 TENANTS = ("domains", "sso_connections", "sso_identities")

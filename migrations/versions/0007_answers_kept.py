@@ -4,13 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
-<<<<<<<< HEAD:migrations/versions/0008_answers_kept.py
-revision = "0008"
-down_revision = "0007"
-========
-revision = "0008"
-down_revision = "0007"
->>>>>>>> manners:migrations/versions/0008_answers_kept.py
+revision = "0007"
+down_revision = "0006"
 
 MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
 """As in 0001: evaluated once for the statement; without a tenant it raises."""
