@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from controlplane import settings
 from controlplane.chores import all as every_chore
 from controlplane.chores import loop
+from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import keys
@@ -45,7 +46,10 @@ from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
 from controlplane.http.sessions import cookie_for
 from controlplane.http.tenant_api import door as tenant_api
+from controlplane.http.tenant_api.events import topic
 from controlplane.kit import limiter, log, presence, wakeups
+from controlplane.kit.guard import Guard
+from controlplane.kit.ids import TenantId
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
 from controlplane.settings import Settings
@@ -106,16 +110,24 @@ class Parts:
         self.db, self.keyring, self.redis, self.given = db, keyring, redis, given
         self.streams = Streams()
         self.denials = Denials(db)
+        self.guard = Guard(networks=given.outbound(), loopback=given.outbound_loopback)
+        self.courier = Courier(db, self.guard)
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
+        db.on_told = self.tell
+
+    async def tell(self, tenant_id: TenantId) -> None:
+        """Wake who waits for events of a tenant."""
+        await self.wakeups.nudge(topic(tenant_id))
 
     def chores(self) -> Sequence[loop.Chore]:
         folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
         return (
             *every_chore.chores(self.db, self.presence, self.partitions),
+            *every_chore.of_webhooks(self.db, self.courier),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
 
@@ -123,6 +135,7 @@ class Parts:
         """What handlers ask for by name."""
         return {
             "db": always(self.db),
+            "guard": always(self.guard),
             "keyring": always(self.keyring),
             "access_tokens": always(self.access_tokens),
             "partitions": always(self.partitions),
@@ -155,6 +168,8 @@ class Parts:
                 async with _doing(self.db, chores):
                     yield
         finally:
+            await self.courier.close()
+            await self.guard.close()
             if self.redis is not None:
                 await self.redis.aclose()
             await self.db.close()

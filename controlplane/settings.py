@@ -48,12 +48,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What browsers call, without a path."""
     audit_syslog_url: Annotated[str, Meta(pattern="^(tcp|tls)://[^/:]+(:[0-9]+)?$")] | None = None
     """Where every audit event is sent as well, RFC 5424: ``tls://host:6514``, ``tcp://host:601``. None: nowhere."""
+    outbound_networks: str = ""
+    """Networks, ``10.1.0.0/16``, that tenants' addresses may lead to besides the public internet. Empty: none."""
+    outbound_loopback: bool = False
+    """Whether tenants' addresses may lead to this very machine, over plain http too: for tests and development."""
     trusted_proxies: str = ""
     """Networks, ``10.0.0.0/8,192.0.2.7``, whose ``X-Forwarded-For`` says where calls come from. Empty: nobody's does."""
 
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """:attr:`trusted_proxies`, parsed."""
-        return tuple(ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip())
+        return _networks(self.trusted_proxies)
+
+    def outbound(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """:attr:`outbound_networks`, parsed."""
+        return _networks(self.outbound_networks)
 
     def __repr__(self) -> str:
         return f"Settings(home={self.home!r}, …)"
@@ -97,11 +105,16 @@ def _checked(given: dict[str, Any]) -> Settings:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingInvalid(_named(str(error))) from None
-    try:
-        settings.proxies()
-    except ValueError:
-        raise SettingInvalid(f"{PREFIX}TRUSTED_PROXIES: Expected networks, separated by commas") from None
+    for name, parsed in (("TRUSTED_PROXIES", settings.proxies), ("OUTBOUND_NETWORKS", settings.outbound)):
+        try:
+            parsed()
+        except ValueError:
+            raise SettingInvalid(f"{PREFIX}{name}: Expected networks, separated by commas") from None
     return settings
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _named(complaint: str) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.chores import audit_logs
+from controlplane.chores import audit_logs, webhooks
 from controlplane.chores.loop import Chore
+from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import reports, sign_ins
@@ -43,6 +44,14 @@ def chores(db: Database, presence: Presence, partitions: Partitions) -> Sequence
         Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
         Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
         Chore(name="make-partitions", every=timedelta(hours=1), run=partitions.make_ahead),
+    )
+
+
+def of_webhooks(db: Database, courier: Courier) -> Sequence[Chore]:
+    """What brings events to those who wait for them."""
+    return (
+        Chore(name="deliver-webhooks", every=timedelta(seconds=1), run=courier.run, everywhere=True),
+        Chore(name="prune-events", every=timedelta(hours=1), run=partial(webhooks.prune, db)),
     )
 
 

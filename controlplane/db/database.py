@@ -39,6 +39,7 @@ UNAUDITED = frozenset(
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
         *(t.audit_streams, t.platform_audit_streams),
+        *(t.events, t.event_heads, t.webhook_deliveries, t.webhook_progress),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
@@ -83,15 +84,21 @@ class WritingTx(Tx):
         super().__init__(connection, now)
         self.sealing = sealing
         """What :mod:`controlplane.domain.keys` seals with; None where nobody gave the database master keys."""
-        self._before_commit: list[Callable[[], Awaitable[None]]] = []
+        self._before_commit: list[tuple[int, Callable[[], Awaitable[None]]]] = []
         self._changed: set[str] = set()
         self.audited = False
         self.events: list[Any] = []
         """What :mod:`controlplane.domain.audit` is to write before the commit."""
+        self.told: list[Any] = []
+        """What :mod:`controlplane.domain.events` is to write before the commit."""
 
-    def before_commit(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Have *act* done last, so that the locks it takes are short and always taken in the same order."""
-        self._before_commit.append(act)
+    def before_commit(self, act: Callable[[], Awaitable[None]], *, order: int = 0) -> None:
+        """Have *act* done last, so that the locks it takes are short and always taken in the same order.
+
+        Args:
+            order: Lower ones first. Audit chains are 0, events 1.
+        """
+        self._before_commit.append((order, act))
 
     async def finish(self) -> None:
         """What remains to be done before the commit.
@@ -99,7 +106,7 @@ class WritingTx(Tx):
         Raises:
             Unaudited: If something was changed and nothing said about it.
         """
-        for act in self._before_commit:
+        for _, act in sorted(self._before_commit, key=lambda each: each[0]):
             await act()
         if not self.audited and (silent := self._changed - UNAUDITED):
             raise Unaudited(f"changed without an audit event: {', '.join(sorted(silent))}")
@@ -205,6 +212,8 @@ class Database:
         """
         self.clock = clock
         self._sealing = sealing
+        self.on_told: Callable[[TenantId], Awaitable[None]] | None = None
+        """Done after a commit with events of a tenant. Whoever must not miss any looks for itself as well."""
         self._routes: dict[tuple[str, bytes], TenantId] = {}
         self._engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
@@ -237,6 +246,8 @@ class Database:
             tx = TenantTx(connection, self.clock(), self._sealing, tenant_id)
             yield tx
             await tx.finish()
+        if tx.told and self.on_told is not None:
+            await self.on_told(tenant_id)
 
     @asynccontextmanager
     async def new_tenant(self) -> AsyncIterator[TenantTx]:

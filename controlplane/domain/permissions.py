@@ -31,6 +31,10 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "api-key:create": "Make API keys with no more than one's own permissions.",
         "api-key:revoke": "Revoke API keys.",
         "audit:read": "Read the tenant's audit log.",
+        "event:read": "Read what happened in the tenant, as events.",
+        "event:consume": "Make consumers of events, and say how far they have got.",
+        "webhook:read": "See webhooks, never their secret, and what was sent there.",
+        "webhook:write": "Have events sent to addresses outside, change where, and see secrets when they are made.",
     }
 )
 """What can be done inside a tenant."""
@@ -63,7 +67,9 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "admin": frozenset(PERMISSIONS) - {"tenant:own"},
         "user_admin": frozenset({"tenant:read", "user:read"}),
         "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
-        "auditor": frozenset({*_WORK, "user:read", "join-token:read", "api-key:read", "audit:read"}),
+        "auditor": frozenset(
+            {*_WORK, "user:read", "join-token:read", "api-key:read", "audit:read"} | {"event:read", "webhook:read"}
+        ),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),
     }

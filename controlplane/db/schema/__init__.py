@@ -21,6 +21,14 @@ from controlplane.db.schema.audit import (
 from controlplane.db.schema.base import (
     metadata,
 )
+from controlplane.db.schema.events import (
+    event_consumers,
+    event_heads,
+    events,
+    webhook_deliveries,
+    webhook_progress,
+    webhooks,
+)
 from controlplane.db.schema.keys import data_keys, platform_data_keys
 from controlplane.db.schema.platform import (
     account_tenants,
@@ -71,6 +79,9 @@ __all__ = [
     "chore_leases",
     "cost_entries",
     "data_keys",
+    "event_consumers",
+    "event_heads",
+    "events",
     "join_tokens",
     "metadata",
     "operator_keys",
@@ -93,6 +104,9 @@ __all__ = [
     "sync_losses",
     "tenants",
     "users",
+    "webhook_deliveries",
+    "webhook_progress",
+    "webhooks",
 ]
 
 PARTITIONED: Final = (sessions, runs, checkpoints, cost_entries, sync_batches)

@@ -11,12 +11,14 @@ from controlplane.http.tenant_api.agents import AgentsController
 from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
+from controlplane.http.tenant_api.events import EventsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.projects import ProjectsController
 from controlplane.http.tenant_api.runs import RunsController
 from controlplane.http.tenant_api.runtimes import RuntimesController
 from controlplane.http.tenant_api.sessions import SessionsController
 from controlplane.http.tenant_api.users import UsersController
+from controlplane.http.tenant_api.webhooks import WebhooksController
 from controlplane.http.transaction import TENANT_TX
 
 router = Router(
@@ -33,6 +35,8 @@ router = Router(
         RunsController,
         CheckpointsController,
         AuditEventsController,
+        EventsController,
+        WebhooksController,
     ],
     dependencies=TENANT_TX,
 )
