@@ -39,9 +39,9 @@ DUE: Final = text("""
 
 OLD: Final = text("""
     SELECT DISTINCT tenant_id FROM event_heads h
-    WHERE EXISTS (SELECT FROM events e WHERE e.tenant_id = h.tenant_id AND e.occurred_at < :now - interval '30 days')
+    WHERE EXISTS (SELECT FROM events e WHERE e.tenant_id = h.tenant_id AND e.occurred_at < :before)
        OR EXISTS (SELECT FROM webhook_deliveries d
-                  WHERE d.tenant_id = h.tenant_id AND d.ended_at < :now - interval '30 days')
+                  WHERE d.tenant_id = h.tenant_id AND d.ended_at < :before)
 """)
 
 
@@ -101,7 +101,7 @@ class Courier:
 async def prune(db: Database) -> int:
     """Take away old events and forget old deliveries, and return how many."""
     gone = 0
-    for tenant_id in await _tenants(db, OLD, now=db.clock()):
+    for tenant_id in await _tenants(db, OLD, before=db.clock() - events.KEPT):
         async with db.tenant(tenant_id) as tx:
             gone += await events.prune(tx) + await deliveries.prune(tx)
     return gone

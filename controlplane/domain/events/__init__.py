@@ -6,9 +6,22 @@ and in the order of the commits, so whoever has read up to a number has missed n
 
 from controlplane.domain.events.catalogue import EventType, TypeUnknown, catalogue, check_types
 from controlplane.domain.events.outbox import acted, tell
-from controlplane.domain.events.reading import Event, EventsGone, Payload, Span, after, get, payload, prune, since, span
+from controlplane.domain.events.reading import (
+    KEPT,
+    Event,
+    EventsGone,
+    Payload,
+    Span,
+    after,
+    get,
+    payload,
+    prune,
+    since,
+    span,
+)
 
 __all__ = [
+    "KEPT",
     "Event",
     "EventType",
     "EventsGone",

@@ -1,7 +1,7 @@
 """Deliveries: which event goes to which webhook, and what became of it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -27,8 +27,6 @@ AT_ONCE: Final = 500
 """Events that become deliveries in one transaction."""
 
 MOST_REPLAYED: Final = 1_000
-
-KEPT: Final = timedelta(days=30)
 
 PROGRESS: Final = text("""
     INSERT INTO webhook_progress (tenant_id, through) VALUES (:tenant_id, 0)
@@ -144,9 +142,9 @@ async def test(tx: TenantTx, actor: Actor, webhook_id: UUID) -> Delivery:
     webhook = await _enabled(tx, webhook_id)
     identity = EventId(new_id(tx.now))
     wanted = _Wanted(event_id=identity, event_seq=None, type=TEST, webhook_id=webhook.id)
-    [delivery] = await _queue(tx, [wanted], "test")
+    [queued] = await _queue(tx, [wanted], "test")
     audit.record(tx, actor, "webhook.tested", endpoints.target(webhook_id))
-    return delivery
+    return await get(tx, webhook_id, queued)
 
 
 async def replay(tx: TenantTx, actor: Actor, webhook_id: UUID, delivery_id: UUID) -> Delivery:
@@ -163,9 +161,9 @@ async def replay(tx: TenantTx, actor: Actor, webhook_id: UUID, delivery_id: UUID
     wanted = _Wanted(
         event_id=before.event_id, event_seq=before.event_seq, type=before.type, webhook_id=before.webhook_id
     )
-    [delivery] = await _queue(tx, [wanted], "replay" if before.event_seq else "test")
+    [queued] = await _queue(tx, [wanted], "replay" if before.event_seq else "test")
     audit.record(tx, actor, "webhook.replayed", endpoints.target(webhook_id), deliveries=1)
-    return delivery
+    return await get(tx, webhook_id, queued)
 
 
 async def replay_since(tx: TenantTx, actor: Actor, webhook_id: UUID, start: datetime, end: datetime) -> Replayed:
@@ -188,7 +186,7 @@ async def replay_since(tx: TenantTx, actor: Actor, webhook_id: UUID, start: date
 
 async def prune(tx: TenantTx) -> int:
     """Forget deliveries that ended long ago, and return how many."""
-    return await tx.run(tx.delete(t.webhook_deliveries).where(t.webhook_deliveries.c.ended_at < tx.now - KEPT))
+    return await tx.run(tx.delete(t.webhook_deliveries).where(t.webhook_deliveries.c.ended_at < tx.now - events.KEPT))
 
 
 class _Number(Struct, frozen=True):
@@ -209,17 +207,17 @@ async def _enabled(tx: TenantTx, webhook_id: UUID) -> Webhook:
     return webhook
 
 
-async def _queue(tx: TenantTx, wanted: Sequence[_Wanted], reason: Reason) -> list[Delivery]:
-    if not wanted:
-        return []
+async def _queue(tx: TenantTx, wanted: Sequence[_Wanted], reason: Reason) -> list[UUID]:
+    """Write them down, to be sent as soon as possible, and return their ids."""
     rows = list(_rows(tx, wanted, reason))
-    return await tx.take(Delivery, tx.insert(t.webhook_deliveries).values(rows))
+    if rows:
+        await tx.run(tx.insert(t.webhook_deliveries), rows)
+    return [row["id"] for row in rows]
 
 
 def _rows(tx: TenantTx, wanted: Iterable[_Wanted], reason: Reason) -> Iterable[dict[str, Any]]:
     for each in wanted:
         yield {
-            "tenant_id": tx.tenant_id,
             "id": new_id(tx.now),
             "webhook_id": each.webhook_id,
             "event_id": each.event_id,

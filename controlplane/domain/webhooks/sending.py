@@ -64,7 +64,7 @@ TAKE: Final = text("""
 
 SETTLE: Final = text("""
     UPDATE webhook_deliveries
-    SET state = :state, next_at = :next_at, ended_at = CASE WHEN CAST(:next_at AS timestamptz) IS NULL THEN :now END,
+    SET state = :state, next_at = :next_at, ended_at = CASE WHEN CAST(:next_at AS timestamptz) IS NULL THEN CAST(:now AS timestamptz) END,
         tries = tries || CAST(:tried AS jsonb)
     WHERE tenant_id = :tenant_id AND id = :id AND attempts = :attempt AND state = 'pending'
     RETURNING attempts
@@ -75,7 +75,7 @@ HEALTHY: Final = text("""
 """)
 
 FAILING: Final = text("""
-    UPDATE webhooks SET failing_since = coalesce(failing_since, :now) WHERE tenant_id = :tenant_id AND id = :id
+    UPDATE webhooks SET failing_since = coalesce(failing_since, CAST(:now AS timestamptz)) WHERE tenant_id = :tenant_id AND id = :id
     RETURNING failing_since
 """)
 

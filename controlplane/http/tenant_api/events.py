@@ -208,10 +208,10 @@ class EventsController(Controller):
         """Have events delivered to the consumer again."""
         return _view(await consumers.rewind(tx, actor, consumer, data.after))
 
-    @get("/{event:str}")
-    async def show(self, tx: NamedDependency[TenantTx], event: FromPath[str]) -> Payload:
+    @get("/{message:str}")
+    async def show(self, tx: NamedDependency[TenantTx], message: FromPath[str]) -> Payload:
         """One event."""
-        return events.payload(tx.tenant_id, await events.get(tx, identity("evt", event)))
+        return events.payload(tx.tenant_id, await events.get(tx, identity("evt", message)))
 
 
 def topic(tenant_id: TenantId) -> str:

@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeAlias
 
-from litestar import Controller, Response, delete, get, patch, post
+from litestar import Controller, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from controlplane.db.database import Database, TenantTx
@@ -124,11 +124,11 @@ class WebhooksController(Controller):
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         guard: NamedDependency[Guard],
-    ) -> Response[CreatedWebhook]:
+    ) -> CreatedWebhook:
         """Have events sent to an address. The secret that signs them is in the answer and nowhere else, ever."""
         guard.check(data.url)
         webhook, secret = await endpoints.create(tx, actor, data.url, description=data.description, types=data.types)
-        return Response(CreatedWebhook(secret=secret, **_facts(webhook)))
+        return CreatedWebhook(secret=secret, **_facts(webhook))
 
     @get("/{webhook:str}")
     async def show(self, tx: NamedDependency[TenantTx], webhook: FromPath[str]) -> WebhookView:
@@ -164,11 +164,11 @@ class WebhooksController(Controller):
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         webhook: FromPath[str],
-    ) -> Response[CreatedWebhook]:
+    ) -> CreatedWebhook:
         """Make a new secret. For a while the one before signs as well, so that receivers can change over."""
         overlap = timedelta(seconds=data.overlap_s)
         changed, secret = await endpoints.rotate(tx, actor, identity("whk", webhook), overlap)
-        return Response(CreatedWebhook(secret=secret, **_facts(changed)))
+        return CreatedWebhook(secret=secret, **_facts(changed))
 
     @post("/{webhook:str}/test", status_code=200, opt=rule(Surface.TENANT, "webhook:write"))
     async def test(
@@ -209,11 +209,11 @@ class WebhooksController(Controller):
         tx: NamedDependency[TenantTx],
         paging: NamedDependency[Paging],
         webhook: FromPath[str],
-        state: FromQuery[deliveries.State | None] = None,
+        only: Annotated[deliveries.State | None, QueryParameter(name="state")] = None,
     ) -> Page[DeliveryView]:
         """What was sent there, newest first, and what was answered. Kept for thirty days."""
         rows = await deliveries.listing(
-            tx, identity("whk", webhook), state=state, after=paging.after_id, limit=paging.fetch
+            tx, identity("whk", webhook), state=only, after=paging.after_id, limit=paging.fetch
         )
         return paging.page(rows, lambda delivery: delivery.id, _delivery)
 
