@@ -18,16 +18,15 @@ AGENTS = 12
 
 SESSIONS = text(
     """
-    INSERT INTO sessions (tenant_id, id, runtime_id, project_id, agent, system, epoch, seq, received_at, changed_at,
-        source_status, status, waiting_for, quality, attention, started_at, ended_at, duration_ms, path, steps, retries,
-        input_tokens, output_tokens, error_name, error_line, source_id, updated_at, current_node, logged_input_tokens,
-        logged_output_tokens, detail)
+    INSERT INTO sessions (tenant_id, id, runtime_id, project_id, agent, epoch, seq, received_at, changed_at,
+        status, waiting_for, started_at, input_tokens, output_tokens, told, source_id, detail)
     SELECT CAST(:tenant_id AS uuid), id, CAST(:runtime_id AS uuid), CAST(:project_id AS uuid), 'agent_' || n % CAST(:agents AS int),
-        'engine', 1, n, born, born, status, status, NULL, 'clean', '[]', born, born + interval '12 seconds', 12718,
-        '["intake", "extract_clauses", "risk_review", "report"]', 4, 0, 12762, 629,
-        CASE status WHEN 'failed' THEN 'ToolError' END, CASE status WHEN 'failed' THEN 'the tool said no' END,
-        'session_' || to_char(born AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS') || '_' || noise, born, 'report', 0, 0,
-        '{"visits": {}, "nodes": []}'
+        1, n, born, born, status, NULL, born, 12762, 629, json_build_object('source_status', status,
+            'quality', 'clean', 'ended_at', born + interval '12 seconds', 'duration_ms', 12718,
+            'path', json_build_array('intake', 'extract_clauses', 'risk_review', 'report'), 'steps', 4, 'error',
+            CASE status WHEN 'failed' THEN json_build_object('name', 'ToolError', 'line', 'the tool said no') END,
+            'updated_at', born, 'current_node', 'report'),
+        'session_' || to_char(born AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS') || '_' || noise, '{}'
     FROM (
         SELECT n, born, substr(noise, 1, 8) AS noise,
             (ARRAY['succeeded', 'succeeded', 'succeeded', 'succeeded', 'succeeded', 'succeeded', 'succeeded', 'failed',
@@ -43,12 +42,10 @@ SESSIONS = text(
 
 RUNS = text(
     """
-    INSERT INTO runs (tenant_id, id, runtime_id, project_id, agent, system, epoch, seq, received_at, changed_at,
-        source_status, status, waiting_for, quality, attention, started_at, ended_at, duration_ms, path, steps, retries,
-        input_tokens, output_tokens, error_name, error_line, session_id, source_id, trace, execution)
-    SELECT tenant_id, id, runtime_id, project_id, agent, system, epoch, seq, received_at, changed_at, source_status,
-        status, waiting_for, quality, attention, started_at, ended_at, duration_ms, path, steps, retries, input_tokens,
-        output_tokens, error_name, error_line, id, started_at::text, md5(id::text), ''
+    INSERT INTO runs (tenant_id, id, runtime_id, project_id, agent, epoch, seq, received_at, changed_at, status,
+        waiting_for, started_at, input_tokens, output_tokens, told, session_id, source_id)
+    SELECT tenant_id, id, runtime_id, project_id, agent, epoch, seq, received_at, changed_at, status,
+        waiting_for, started_at, input_tokens, output_tokens, told, id, started_at::text
     FROM sessions WHERE tenant_id = CAST(:tenant_id AS uuid)
     """
 )
@@ -58,7 +55,7 @@ CHECKPOINTS = text(
     INSERT INTO checkpoints (tenant_id, id, runtime_id, project_id, agent, system, epoch, seq, received_at, session_id,
         source_id, type, node, next_node, clean, created_at)
     SELECT tenant_id, CAST(substr(id::text, 1, 24) || substr(md5(id::text || nr), 1, 12) AS uuid), runtime_id,
-        project_id, agent, system, epoch, seq, received_at, id, 'cp_node_start_report_' || nr, 'node_start', 'report',
+        project_id, agent, 'engine', epoch, seq, received_at, id, 'cp_node_start_report_' || nr, 'node_start', 'report',
         NULL, true, started_at + nr * interval '2 seconds'
     FROM sessions, generate_series(1, 3) AS nr WHERE tenant_id = CAST(:tenant_id AS uuid)
     """

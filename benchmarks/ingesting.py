@@ -2,7 +2,8 @@
 
 The server is the real program on a durable database; the agents compress, hash and post as ours does. The limit is one
 COPY after the other on one connection, into every table that a batch writes, with the same columns and indexes but
-without row-level security, in transactions of the same size.
+without row-level security, in transactions of the same size. Of several rounds the quickest counts, on both sides: the
+others were disturbed by whatever else the machine had to do.
 """
 
 import asyncio
@@ -42,10 +43,12 @@ from runtime_agent.wire.records import Record, RunState, SessionState
 from runtime_agent.wire.sync import Ack, Hello, Welcome
 
 AGENTS = 4
+ROUNDS = 3
 BATCHES = 24
-"""Of each agent, measured."""
+"""Of each agent in a round."""
 WARM_UP = 4
 """Batches of each agent before the clock starts."""
+FIRST_OF_ROUND = range(WARM_UP, WARM_UP + ROUNDS * BATCHES, BATCHES)
 HALF = 250
 """Sessions in a batch, and runs: 500 records."""
 TABLES = ("sessions", "runs", "sync_batches")
@@ -155,40 +158,43 @@ async def _timed(http: httpx.AsyncClient, agents: Sequence[_Agent], server: int,
     for agent in agents:
         await agent.hello(http)
     await sending(0, WARM_UP)
-    before = used()
-    ingest_s = await sending(WARM_UP, WARM_UP + BATCHES)
-    cpu = {part: seconds - before[part] for part, seconds in used().items()}
-    resend_s = await sending(WARM_UP, WARM_UP + BATCHES)
-    copy_s = await _copied(admin_url.removesuffix("/postgres") + "/bench")
+    ingest_s, resend_s, cpu = [], [], []
+    for first in FIRST_OF_ROUND:
+        before = used()
+        ingest_s.append(await sending(first, first + BATCHES))
+        cpu.append({part: seconds - before[part] for part, seconds in used().items()})
+        resend_s.append(await sending(first, first + BATCHES))
+    least = min(cpu, key=lambda parts: sum(parts.values()))
     return Measured(
         rows=AGENTS * BATCHES * 2 * HALF,
-        ingest_s=ingest_s,
-        copy_s=copy_s,
-        resend_s=resend_s,
-        cpu_s=sum(cpu.values()),
-        cpu_by_part=cpu,
+        ingest_s=min(ingest_s),
+        copy_s=await _copied(admin_url.removesuffix("/postgres") + "/bench"),
+        resend_s=min(resend_s),
+        cpu_s=sum(least.values()),
+        cpu_by_part=least,
     )
 
 
 async def _copied(url: str) -> float:
-    """Seconds to COPY what was ingested into tables of the same columns and indexes, batch by batch, on one connection."""
+    """Seconds to COPY a round of what was ingested into tables of the same columns and indexes, on one connection."""
     owner = await asyncpg.connect(url)
     for table in TABLES:
         await owner.execute(f"CREATE TABLE copied_{table} (LIKE {table} INCLUDING ALL)")
     rows = {table: await owner.fetch(f"SELECT * FROM {table} ORDER BY received_at, runtime_id, id") for table in TABLES}
 
-    async def copy(first: int, last: int) -> None:
-        for n in range(first, last):
+    async def copy(first: int, last: int) -> float:
+        began = time.monotonic()
+        for n in range(AGENTS * first, AGENTS * last):
             async with owner.transaction():
                 for table, size in zip(TABLES, (HALF, HALF, 1), strict=True):
                     await owner.copy_records_to_table(f"copied_{table}", records=rows[table][n * size : (n + 1) * size])
 
-    await copy(0, AGENTS * WARM_UP)
-    began = time.monotonic()
-    await copy(AGENTS * WARM_UP, AGENTS * (WARM_UP + BATCHES))
-    took = time.monotonic() - began
+        return time.monotonic() - began
+
+    await copy(0, WARM_UP)
+    took = [await copy(first, first + BATCHES) for first in FIRST_OF_ROUND]
     await owner.close()
-    return took
+    return min(took)
 
 
 async def _agents(db: Database, access_tokens: AccessTokens) -> list[_Agent]:
@@ -214,7 +220,7 @@ def _log(number: int) -> list[list[bytes]]:
     roll = random.Random(number)
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(days=20)
     batches = []
-    for _ in range(WARM_UP + BATCHES):
+    for _ in range(WARM_UP + ROUNDS * BATCHES):
         records: list[Record] = []
         for _ in range(HALF):
             at += timedelta(seconds=roll.randrange(1, 60))

@@ -23,7 +23,10 @@ from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import keys
 from controlplane.domain.audit.denials import Denials
+from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
+from controlplane.domain.letters import Letterhead
+from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
 from controlplane.http import (
@@ -32,7 +35,6 @@ from controlplane.http import (
     denials,
     headers,
     health,
-    me,
     openapi,
     principals,
     problems,
@@ -41,15 +43,17 @@ from controlplane.http import (
 from controlplane.http.authorize import Surface
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
+from controlplane.http.me import door as me
 from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
 from controlplane.http.sessions import cookie_for
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.http.tenant_api.events import topic
-from controlplane.kit import limiter, log, presence, wakeups
+from controlplane.kit import limiter, log, mailing, presence, wakeups
 from controlplane.kit.guard import Guard
 from controlplane.kit.ids import TenantId
+from controlplane.kit.mailing import Post
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
 from controlplane.settings import Settings
@@ -75,6 +79,9 @@ AUTHENTICATION = {
 """How each surface learns who calls."""
 
 DEFAULTS = Settings()
+
+FROM = "Engine Cloud <engine-cloud@localhost>"
+"""Whom letters in the folder are from."""
 
 CHECKPOINTS = "audit-checkpoints"
 """Folder in the home into which signed checkpoints leave the database."""
@@ -108,12 +115,15 @@ class Parts:
 
     def __init__(self, db: Database, keyring: Keyring, redis: Redis | None, given: Settings) -> None:
         self.db, self.keyring, self.redis, self.given = db, keyring, redis, given
+        self.letterhead = Letterhead(public_url=given.public_url, pepper=keyring.pepper)
+        self.post = _post(given)
         self.streams = Streams()
         self.denials = Denials(db)
         self.guard = Guard(networks=given.outbound(), loopback=given.outbound_loopback)
         self.courier = Courier(db, self.guard)
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
+        self.key_uses = KeyUses()
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
@@ -126,7 +136,7 @@ class Parts:
     def chores(self) -> Sequence[loop.Chore]:
         folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
         return (
-            *every_chore.chores(self.db, self.presence, self.partitions),
+            *every_chore.chores(self.db, self.presence, self.partitions, self.key_uses, self.post, self.letterhead),
             *every_chore.of_webhooks(self.db, self.courier),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
@@ -142,6 +152,7 @@ class Parts:
             "presence": always(self.presence),
             "wakeups": always(self.wakeups),
             "limiter": always(self.limiter),
+            "letterhead": always(self.letterhead),
             **PAGING,
             **principals.PRINCIPALS,
         }
@@ -155,6 +166,7 @@ class Parts:
             "authentication": AUTHENTICATION,
             "authorizer": Authorizer(),
             "denials": self.denials,
+            "key_uses": self.key_uses,
             "cursor_key": keys.cursor_key(self.keyring),
             "limiter": self.limiter,
             "streams": self.streams,
@@ -167,6 +179,7 @@ class Parts:
             with self.streams.until_signalled():
                 async with _doing(self.db, chores):
                     yield
+                await self.denials.sum_up(at_the_end=True)
         finally:
             await self.courier.close()
             await self.guard.close()
@@ -218,10 +231,19 @@ def _outside(given: Settings) -> dict[str, object]:
     """What the service is to those who call it."""
     return {
         "public_url": given.public_url,
+        "passkey_site": site_of(given.public_url),
         "session_cookie": cookie_for(given.public_url),
         "metrics_token": Secret(given.metrics_token) if given.metrics_token else None,
         "trusted_proxies": given.proxies(),
     }
+
+
+def _post(given: Settings) -> Post:
+    """How letters leave: through the mail server that was named, or into a folder of the home."""
+    sender = given.mail_from or FROM
+    if given.smtp_url:
+        return mailing.through(given.smtp_url, sender)
+    return mailing.IntoFolder(Path(given.home) / "outbox", sender)
 
 
 def _calm_the_collector() -> None:

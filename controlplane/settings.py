@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from controlplane.kit import mailing
 from controlplane.kit.problems import Refusal
 
 PREFIX: Final = "CONTROLPLANE_"
@@ -44,6 +45,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the keyring is: ``file:PATH`` or ``env:NAME``. Empty: ``<home>/secrets/keyring.json``."""
     metrics_token: Annotated[str, Meta(min_length=16)] | None = None
     """Bearer token for ``/metrics``. None: from loopback only."""
+    smtp_url: Annotated[str, Meta(pattern="^smtps?://[^/]")] | None = None
+    """Mail server: ``smtp://USER:PASSWORD@HOST:587`` (STARTTLS) or ``smtps://…``. None: letters land in ``<home>/outbox``."""
+    mail_from: Annotated[str, Meta(pattern="@")] | None = None
+    """Who letters are from: ``Engine Cloud <no-reply@example.com>``. Needed with a mail server."""
     public_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8700"
     """What browsers call, without a path."""
     audit_syslog_url: Annotated[str, Meta(pattern="^(tcp|tls)://[^/:]+(:[0-9]+)?$")] | None = None
@@ -110,11 +115,23 @@ def _checked(given: dict[str, Any]) -> Settings:
             parsed()
         except ValueError:
             raise SettingInvalid(f"{PREFIX}{name}: Expected networks, separated by commas") from None
+    _check_mail(settings)
     return settings
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _check_mail(settings: Settings) -> None:
+    if settings.smtp_url is None:
+        return
+    try:
+        mailing.through(settings.smtp_url, "")
+    except ValueError:
+        raise SettingInvalid(f"{PREFIX}SMTP_URL: Expected smtp://HOST:PORT or smtps://HOST:PORT") from None
+    if settings.mail_from is None:
+        raise SettingInvalid(f"{PREFIX}MAIL_FROM: Expected an address, because {PREFIX}SMTP_URL is set")
 
 
 def _named(complaint: str) -> str:

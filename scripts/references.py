@@ -18,12 +18,16 @@ from controlplane.app import build
 from controlplane.db.database import Database
 from controlplane.domain import keys
 from controlplane.domain.permissions import (
+    ANYWHERE,
     OPERATOR_PERMISSIONS,
     OPERATOR_ROLES,
     OPERATORS_IN_TENANTS,
     PERMISSIONS,
+    RESERVED,
     ROLES,
     RUNTIME_PERMISSIONS,
+    WITHIN_PROJECTS,
+    WITHIN_RUNTIMES,
 )
 from controlplane.http import proof
 from controlplane.http.proof import Lock
@@ -58,7 +62,14 @@ def permissions(locks: list[Lock]) -> str:
             "",
             *_grid(PERMISSIONS, ROLES),
             "",
-            "Nobody hands on a role that holds more than they do.",
+            "Nobody hands on a role that holds more than they do, and nobody takes anything from whoever administers more.",
+            "A tenant may make roles of its own from these permissions, except those marked *built-in only*.",
+            "",
+            "A role can be limited to a project, to runtimes with certain labels, or to both.",
+            "Then it gives only what the column *within* says: in that project or on those runtimes (`runtimes`),",
+            "in that project where no labels limit it (`projects`), or as without a limit (`tenant`); all else not at all.",
+            "",
+            *_reach(),
             "",
             "## Operators",
             "",
@@ -162,10 +173,20 @@ def _grid(meanings: Mapping[str, str], roles: Mapping[str, frozenset[str]]) -> l
     return lines
 
 
+def _reach() -> list[str]:
+    lines = ["| permission | within | |", "|---|---|---|"]
+    for name in PERMISSIONS:
+        within = "runtimes" if name in WITHIN_RUNTIMES else "projects" if name in WITHIN_PROJECTS else ""
+        note = "built-in only" if name in RESERVED else ""
+        lines.append(f"| `{name}` | {within or ('tenant' if name in ANYWHERE else '')} | {note} |")
+    return lines
+
+
 def _takes(lock: Lock) -> str:
     if lock.open_because:
         return f"nothing: {lock.open_because}"
-    return f"`{lock.permission}`" if lock.permission else "being signed in"
+    takes = ", ".join(f"`{name}`" for name in (lock.permission, *lock.also) if name) or "being signed in"
+    return f"{takes}, and a fresh proof of who it is" if lock.fresh else takes
 
 
 def _hint(refusal: type[Refusal]) -> str:

@@ -33,10 +33,11 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(hangs_up_after=None):
+async def receiving(hangs_up_after=None, context=None):
     receiver = Receiver("")
     receiver.hangs_up_after = hangs_up_after
-    server = await asyncio.start_server(receiver._take, "127.0.0.1", 0)
-    receiver.address = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(receiver._take, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    receiver.address = f"tls://localhost:{port}" if context else f"tcp://127.0.0.1:{port}"
     async with server:
         yield receiver

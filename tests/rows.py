@@ -48,8 +48,6 @@ class Rows:
             id=UUID(int=session_id.int >> 80 << 80 | noise),
             session_id=session_id,
             source_id=started_at.isoformat(),
-            trace="",
-            execution="",
         )
         return await self._insert(t.runs, runtime, started_at, row | given)
 
@@ -128,7 +126,7 @@ class Rows:
             "received_at": self._db.clock(),
         }
         async with self._db.tenant(runtime.tenant_id) as tx:
-            await tx.run(tx.insert(table).values(**{**origin, **row}))
+            await tx.run(tx.insert(table).values(**_told_apart(table, {**origin, **row})))
         return row.get("id") or origin["id"]
 
     @staticmethod
@@ -148,6 +146,15 @@ class Rows:
             "retries": 0,
             "input_tokens": 12_762,
             "output_tokens": 629,
-            "error_name": None,
-            "error_line": None,
         }
+
+
+def _told_apart(table: Table, row: dict[str, Any]) -> dict[str, Any]:
+    """What has no column of its own stands in ``told``."""
+    told = {name: _as_json(value) for name, value in row.items() if name not in table.c}
+    columns = {name: value for name, value in row.items() if name in table.c}
+    return {**columns, "told": told} if told else columns
+
+
+def _as_json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

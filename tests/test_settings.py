@@ -44,6 +44,10 @@ def test_the_environment_overrules_the_file(environ, tmp_path):
         ("KEK", "keyring.json"),
         ("METRICS_TOKEN", "short"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,everybody"),
+        ("SMTP_URL", "mail.example:25"),
+        ("SMTP_URL", "smtp://robot:hunter2@mail.example:port"),
+        ("SMTP_URL", "smtp://robot:hunter2@:25"),
+        ("MAIL_FROM", "Engine Cloud"),
     ],
 )
 def test_an_ill_typed_setting_stops_the_start_by_its_name(environ, name, value):
@@ -52,7 +56,7 @@ def test_an_ill_typed_setting_stops_the_start_by_its_name(environ, name, value):
     assert value not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["REDIS_ULR", "BLOB_URL", "SMTP_URL", "MAIL_FROM"])
+@pytest.mark.parametrize("name", ["REDIS_ULR", "BLOB_URL", "SMTP_HOST"])
 def test_a_setting_that_nothing_reads_stops_the_start(environ, name):
     with pytest.raises(SettingInvalid, match=f"CONTROLPLANE_{name}: there is no such setting"):
         settings.read({**environ, f"CONTROLPLANE_{name}": "redis://x"})
@@ -85,3 +89,14 @@ def test_proxies_are_networks_or_single_addresses(environ):
 
     assert list(map(str, given.proxies())) == ["10.0.0.0/8", "192.0.2.7/32"]
     assert settings.read(environ).proxies() == ()
+
+
+def test_a_mail_server_needs_somebody_whom_letters_are_from(environ):
+    server = {"CONTROLPLANE_SMTP_URL": "smtps://robot:hunter2@mail.example"}
+
+    with pytest.raises(SettingInvalid, match="CONTROLPLANE_MAIL_FROM: "):
+        settings.read({**environ, **server})
+    given = settings.read({**environ, **server, "CONTROLPLANE_MAIL_FROM": "Us <us@example.com>"})
+
+    assert given.mail_from == "Us <us@example.com>"
+    assert "hunter2" not in repr(given)

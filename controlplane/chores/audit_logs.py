@@ -4,8 +4,6 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +11,7 @@ import structlog
 from msgspec import Struct
 from sqlalchemy import TextClause, text
 
-from controlplane.db.database import Database, ScopedTx
+from controlplane.db.database import Database
 from controlplane.domain.audit import checkpoints, retention, stored, streams
 from controlplane.domain.audit.verifying import Verdict
 from controlplane.domain.keys import Keyring
@@ -33,21 +31,26 @@ UNSIGNED: Final = text("""
     FROM audit_heads h LEFT JOIN LATERAL (
         SELECT size, made_at FROM audit_checkpoints c WHERE c.tenant_id = h.tenant_id ORDER BY size DESC LIMIT 1
     ) c ON true
-    WHERE c.size IS NULL OR h.seq - c.size >= 1000 OR (h.seq > c.size AND c.made_at <= :now - interval '5 minutes')
+    WHERE c.size IS NULL OR h.seq - c.size >= 1000 OR (h.seq > c.size AND c.made_at <= CAST(:now AS timestamptz) - interval '5 minutes')
     LIMIT 500
 """)
 """Tenants with a thousand events that no checkpoint covers, or with one for five minutes."""
 
 UNVERIFIED: Final = text("""
     SELECT h.tenant_id FROM audit_heads h LEFT JOIN audit_verdicts v ON v.tenant_id = h.tenant_id
-    WHERE v.whole_at IS NULL OR v.whole_at <= :now - interval '1 day'
+    WHERE v.whole_at IS NULL OR v.whole_at <= CAST(:now AS timestamptz) - interval '1 day'
     ORDER BY v.whole_at NULLS FIRST LIMIT 50
 """)
 
 OLD: Final = text("""
-    SELECT DISTINCT c.tenant_id FROM audit_checkpoints c LEFT JOIN audit_retention r ON r.tenant_id = c.tenant_id
-    WHERE c.made_at <= :now - make_interval(days => coalesce(r.days, :default_days)) AND r.held IS NULL
-      AND EXISTS (SELECT FROM audit_events e WHERE e.tenant_id = c.tenant_id AND e.seq <= c.size)
+    SELECT h.tenant_id
+    FROM audit_heads h
+    JOIN LATERAL (
+        SELECT occurred_us FROM audit_events e WHERE e.tenant_id = h.tenant_id ORDER BY seq LIMIT 1
+    ) oldest ON true
+    LEFT JOIN audit_retention r ON r.tenant_id = h.tenant_id
+    WHERE r.held IS NULL
+      AND to_timestamp(oldest.occurred_us / 1e6) <= CAST(:now AS timestamptz) - make_interval(days => coalesce(r.days, :default_days))
     LIMIT 500
 """)
 
@@ -66,7 +69,7 @@ async def sign(db: Database, keyring: Keyring, folder: Path | None) -> int:
     """Sign what no checkpoint covers yet, put the checkpoints into *folder*, and return how many were made."""
     made = 0
     for chain in (None, *await _tenants(db, UNSIGNED)):
-        async with _scope(db, chain) as tx:
+        async with db.scoped(chain) as tx:
             verdict = await checkpoints.make(tx, keyring) if chain or await checkpoints.is_due(tx) else None
         if verdict is not None:
             _tell(chain, verdict)
@@ -101,12 +104,12 @@ async def stream(db: Database, address: str) -> int:
     host, total = socket.gethostname(), 0
     for chain in (None, *await _tenants(db, UNSENT, sink=address)):
         while True:
-            async with _scope(db, chain) as tx:
+            async with db.scoped(chain) as tx:
                 batch = await streams.waiting(tx, address)
             if batch is None:
                 break
             await syslog.send(address, (syslog.encoded(each, host, PROGRAM) for each in batch.messages))
-            async with _scope(db, chain) as tx:
+            async with db.scoped(chain) as tx:
                 await streams.sent(tx, address, batch.through)
             total += len(batch.messages)
     return total
@@ -116,7 +119,7 @@ async def _take_out(db: Database, chain: TenantId | None, folder: Path) -> None:
     """Append to the log's file in *folder* what it does not have of the checkpoints."""
     path = folder / f"{_named(chain)}.notes"
     newest = await asyncio.to_thread(_newest_in, path)
-    async with _scope(db, chain) as tx:
+    async with db.scoped(chain) as tx:
         missing = await checkpoints.listing(tx, behind=newest, limit=1_000)
     if missing:
         await asyncio.to_thread(_append, path, "".join(each.note for each in reversed(missing)))
@@ -154,13 +157,3 @@ async def _tenants(db: Database, which: TextClause, **values: object) -> list[Te
     async with db.operator() as tx:
         now = {"now": tx.now} if ":now" in which.text else {}
         return [row.tenant_id for row in await tx.query(_Tenant, which, **now, **values)]
-
-
-@asynccontextmanager
-async def _scope(db: Database, chain: TenantId | None) -> AsyncIterator[ScopedTx]:
-    if chain is None:
-        async with db.platform() as tx:
-            yield tx
-    else:
-        async with db.tenant(chain) as tenant_tx:
-            yield tenant_tx

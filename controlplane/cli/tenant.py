@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.options import home_option, instant, json_option, show, show_list
+from controlplane.cli.options import forget_factors_option, home_option, instant, json_option, show, show_list
 
 if TYPE_CHECKING:
     from controlplane.db.database import Database
@@ -107,6 +107,34 @@ def resume(tenant: str, home: Path, as_json: bool) -> None:
     from controlplane.domain import tenants
 
     _say(within(home, tenant, lambda tx, _: tenants.resume(tx, shell())), as_json)
+
+
+@tenant.command("sign-in-link")
+@click.argument("tenant")
+@click.argument("email")
+@forget_factors_option
+@home_option
+@json_option
+def sign_in_link(tenant: str, email: str, forget_factors: bool, home: Path, as_json: bool) -> None:
+    """Print a link that signs EMAIL of a tenant in, once, for a day: for somebody who lost theirs."""
+    from controlplane.cli import first_steps
+    from controlplane.cli.home import Home
+    from controlplane.cli.reach import with_database
+    from controlplane.cli.shell import shell, tenant_id
+    from controlplane.domain import audit, people, recovery, sign_ins
+    from controlplane.kit.ids import text_id
+
+    async def work(db: "Database", keyring: "Keyring") -> str:
+        async with db.tenant(await tenant_id(db, tenant)) as tx:
+            user = await people.user_with(tx, email)
+            audit.record(tx, shell(), "sign-in-link.created", ("user", text_id("usr", user.id)))
+        async with db.platform() as platform:
+            if forget_factors:
+                await recovery.forget_factors(platform, shell(), user.account_id)
+            return await sign_ins.make_link(platform, shell(), keyring.pepper, user.account_id)
+
+    link = first_steps.link(Home(home), with_database(home, work))
+    show({"email": email, "sign_in": link}, link, as_json)
 
 
 def _say(tenant: "Tenant", as_json: bool) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from controlplane.db import schema as t
+from controlplane.db.sight import EVERYTHING, Sight
 from controlplane.kit.clock import Clock, wall_clock
 from controlplane.kit.ids import TenantId, new_id
 from controlplane.kit.sealing import Sealing
@@ -40,10 +41,11 @@ UNAUDITED = frozenset(
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
         *(t.audit_streams, t.platform_audit_streams),
         *(t.events, t.event_heads, t.webhook_deliveries, t.webhook_progress),
+        *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
-change that has one."""
+change that has one, or is about to."""
 
 
 class Unaudited(AssertionError):
@@ -52,6 +54,9 @@ class Unaudited(AssertionError):
 
 class Tx:
     """One open transaction, at one instant: everything in it happens at ``now``."""
+
+    sight: Sight = EVERYTHING
+    """What of the runtimes and projects is seen. Statements in SQL take ``sight.runtimes`` as a parameter."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
@@ -68,6 +73,12 @@ class Tx:
             *(statement.selected_columns[name] for name in fields), maintain_column_froms=True
         )
         return _structs(into, await self._connection.execute(narrowed))
+
+    async def rows(self, statement: Select[Any]) -> list[dict[str, Any]]:
+        """Rows of exactly the columns that *statement* names."""
+        found = await self._connection.execute(statement)
+        names = [str(name) for name in found.keys()]  # noqa: SIM118 a method of its own
+        return [dict(zip(names, row, strict=True)) for row in found]
 
     async def query(self, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
         """Rows of a statement in SQL whose columns are exactly the fields of *into*, in that order."""
@@ -132,7 +143,7 @@ class TenantTx(WritingTx):
     """A transaction that sees and writes one tenant's rows.
 
     Twice over: the statements built here name the tenant, and the database adds it to every statement,
-    these and others (row-level security).
+    these and others (row-level security). Where ``sight`` is limited, they name that as well.
     """
 
     def __init__(
@@ -142,16 +153,16 @@ class TenantTx(WritingTx):
         self.tenant_id = tenant_id
 
     def select(self, table: Table) -> Select[Any]:
-        return select(table).where(table.c.tenant_id == self.tenant_id)
+        return select(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def insert(self, table: Table) -> Insert:
         return insert(table).values(tenant_id=self.tenant_id)
 
     def update(self, table: Table) -> Update:
-        return update(table).where(table.c.tenant_id == self.tenant_id)
+        return update(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def delete(self, table: Table) -> Delete:
-        return delete(table).where(table.c.tenant_id == self.tenant_id)
+        return delete(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def on_platform(self) -> "PlatformTx":
         """The platform's tables within this same transaction: for what is committed together or not at all."""
@@ -261,6 +272,16 @@ class Database:
             tx = PlatformTx(connection, self.clock(), self._sealing)
             yield tx
             await tx.finish()
+
+    @asynccontextmanager
+    async def scoped(self, tenant_id: TenantId | None) -> AsyncIterator[ScopedTx]:
+        """A transaction inside a tenant, or for None on the platform: for what both have alike."""
+        if tenant_id is None:
+            async with self.platform() as platform_tx:
+                yield platform_tx
+        else:
+            async with self.tenant(tenant_id) as tx:
+                yield tx
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:

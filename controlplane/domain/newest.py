@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, true
 
@@ -49,13 +50,15 @@ async def page(
 ) -> list[Row]:
     """The first *limit* rows that *search* finds and that have an id smaller than *before*, newest first.
 
-    The fields of *into* are columns of *table*, and besides ``tenant`` and ``project``, the two slugs.
+    The fields of *into* are columns of *table*, ``tenant`` and ``project``, which are the two slugs, and what stands in
+    the column ``told``.
     """
     older = search if before is None else search.and_(table.c.id < before)
     if older.few or isinstance(tx, OperatorTx):
         older = await _by_key(tx, table, older, limit)
     newest_first = tx.select(table).with_only_columns(*_columns(into, table)).order_by(table.c.id.desc())
-    return await tx.all(into, newest_first.where(*older.conditions).limit(limit))
+    rows = await tx.rows(newest_first.where(*older.conditions).limit(limit))
+    return [msgspec.convert({**row.pop("told", {}), **row}, into) for row in rows]
 
 
 async def one(tx: Reading, into: type[Row], table: Table, identity: UUID) -> Row:
@@ -114,7 +117,7 @@ def starts_with(column: ColumnElement[str], prefix: str) -> Condition:
 
 @cache
 def _columns(into: type[Struct], table: Table) -> tuple[ColumnElement[Any], ...]:
-    """The columns that *into* has fields for. The names come from the row's own tenant and from no other."""
+    """What the fields of *into* are made of. The names come from the row's own tenant and from no other."""
     tenant = t.tenants.select().where(t.tenants.c.tenant_id == table.c.tenant_id)
     project = t.projects.select().where(
         t.projects.c.tenant_id == table.c.tenant_id, t.projects.c.id == table.c.project_id
@@ -123,7 +126,12 @@ def _columns(into: type[Struct], table: Table) -> tuple[ColumnElement[Any], ...]
         "tenant": tenant.with_only_columns(t.tenants.c.slug).scalar_subquery().label("tenant"),
         "project": project.with_only_columns(t.projects.c.slug).scalar_subquery().label("project"),
     }
-    return tuple(named[name] if name in named else table.c[name] for name in into.__struct_fields__)
+    own = [
+        named[name] if name in named else table.c[name]
+        for name in into.__struct_fields__
+        if name in {*named, *table.c.keys()}
+    ]
+    return (*own, table.c.told) if len(own) < len(into.__struct_fields__) else tuple(own)
 
 
 async def _by_key(tx: Reading, table: Table, search: Search, limit: int) -> Search:

@@ -24,8 +24,13 @@ MATCHING_AGENTS = 100
 """As many agents can be meant by the start of a name; of more, the rest is left out."""
 
 
+class Failure(Struct, frozen=True, kw_only=True):
+    name: str
+    line: str = ""
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
-    """The columns that a session and a run share."""
+    """What a session and a run have in common; the columns, and what rides along in ``told``."""
 
     id: UUID
     tenant_id: UUID
@@ -33,25 +38,24 @@ class Outcome(Struct, frozen=True, kw_only=True):
     project: str
     runtime_id: UUID
     agent: str
-    system: str
+    system: str = "engine"
     source_id: str
     source_status: str
     """The source's own word."""
     status: Status
     waiting_for: WaitingFor | None
     quality: str
-    attention: list[str]
+    attention: list[str] = []
     started_at: datetime
-    ended_at: datetime | None
-    duration_ms: int | None
+    ended_at: datetime | None = None
+    duration_ms: int | None = None
     changed_at: datetime
-    path: list[str]
-    steps: int
-    retries: int
+    path: list[str] = []
+    steps: int = 0
+    retries: int = 0
     input_tokens: int
     output_tokens: int
-    error_name: str | None
-    error_line: str | None
+    error: Failure | None = None
 
 
 class Filters(Struct, frozen=True, kw_only=True):

@@ -5,13 +5,17 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx, TenantTx
-from controlplane.domain import audit
+from controlplane.domain import assignments, audit, holdings, letters, mails, roles
 from controlplane.domain.audit import Actor
-from controlplane.domain.permissions import OPERATOR_ROLES, ROLES, UnknownRole
+from controlplane.domain.grants import EVERYWHERE, Grant, Limit
+from controlplane.domain.holdings import Holder
+from controlplane.domain.permissions import OPERATOR_ROLES, UnknownRole
+from controlplane.domain.tenants import Tenant
 from controlplane.kit.ids import AccountId, TenantId, UserId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
 
@@ -45,16 +49,24 @@ class Operator(Struct, frozen=True, kw_only=True):
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """A tenant's row about a person."""
+    """A tenant's row about a person. What they hold is in the tenant's assignments."""
 
     id: UserId
     account_id: AccountId
     email_norm: str
     name: str
-    role: str
     status: str
     """``active`` or ``disabled``."""
     created_at: datetime
+
+
+class Entrance(Struct, frozen=True, kw_only=True):
+    """What somebody is in a tenant, as they come in."""
+
+    tenant: Tenant
+    user_id: UserId | None
+    """None: no member, or a deactivated one."""
+    grants: tuple[Grant, ...]
 
 
 class EmailInvalid(Refusal):
@@ -133,14 +145,42 @@ async def credentials(tx: PlatformTx, email: str) -> Credentials | None:
     return await tx.first(Credentials, tx.select(t.accounts).where(t.accounts.c.email_norm == normalized(email)))
 
 
-async def set_password(tx: PlatformTx, actor: Actor, account_id: AccountId, password_hash: str) -> None:
-    """Replace the password and end every way in that there was: browser sessions, the caller's own too, and links."""
-    mine = tx.update(t.accounts).where(t.accounts.c.id == account_id)
-    if not await tx.run(mine.values(password_hash=password_hash)):
+async def credentials_of(tx: PlatformTx, account_id: AccountId) -> Credentials:
+    """
+    Raises:
+        NotFound: If there is no such account.
+    """
+    found = await tx.first(Credentials, tx.select(t.accounts).where(t.accounts.c.id == account_id))
+    if found is None:
         raise NotFound
-    for earlier in (t.browser_sessions, t.sign_in_links):
-        await tx.run(tx.delete(earlier).where(earlier.c.account_id == account_id))
+    return found
+
+
+async def set_password(
+    tx: PlatformTx, actor: Actor, account_id: AccountId, password_hash: str, *, keep: UUID | None = None
+) -> None:
+    """Replace the password and end every way in that there was, browser sessions and links; and write to its owner.
+
+    Args:
+        keep: A session that stays: the one in which somebody changes their own.
+    """
+    earlier = await tx.first(Credentials, tx.select(t.accounts).where(t.accounts.c.id == account_id).with_for_update())
+    if earlier is None:
+        raise NotFound
+    await tx.run(tx.update(t.accounts).where(t.accounts.c.id == account_id).values(password_hash=password_hash))
+    sessions = tx.delete(t.browser_sessions).where(t.browser_sessions.c.account_id == account_id)
+    await tx.run(sessions if keep is None else sessions.where(t.browser_sessions.c.id != keep))
+    for begun in (t.sign_in_links, t.ceremonies):
+        await tx.run(tx.delete(begun).where(begun.c.account_id == account_id))
     audit.record(tx, actor, "account.password-changed", _account(account_id))
+    if earlier.password_hash is not None:
+        await notify(tx, account_id, "The password of your account was changed, and its other sessions were ended.")
+
+
+async def notify(tx: PlatformTx, account_id: AccountId, what: str) -> None:
+    """Write to the account's owner that *what* has happened: a sentence."""
+    account = await get(tx, account_id)
+    await mails.write(tx, "notice", letters.notice(account.email, what))
 
 
 async def make_operator(tx: PlatformTx, actor: Actor, account_id: AccountId, role: str = "admin") -> Operator:
@@ -170,15 +210,18 @@ async def accounts(tx: PlatformTx, ids: list[AccountId]) -> dict[AccountId, Acco
     return {account.id: account for account in found}
 
 
-async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str) -> User:
+async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str, limit: Limit = EVERYWHERE) -> User:
     """Let a person into the tenant of *tx*.
+
+    Args:
+        role: Name or id of a first role. Whether *actor* may hand it on is the caller's question.
+        limit: Where it counts.
 
     Raises:
         UnknownRole: If there is no such role.
         AlreadyMember: If they are in it, or another account with this address is.
     """
-    if role not in ROLES:
-        raise UnknownRole(role)
+    first = await roles.named(tx, role)
     added = await tx.take(
         User,
         tx.insert(t.users)
@@ -187,7 +230,6 @@ async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str) -> U
             account_id=account.id,
             email_norm=normalized(account.email),
             name=account.name,
-            role=role,
             status="active",
             created_at=tx.now,
         )
@@ -197,22 +239,28 @@ async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str) -> U
         raise AlreadyMember
     knock = tx.insert(t.account_tenants).values(account_id=account.id)
     await tx.run(knock.on_conflict_do_nothing(index_elements=["account_id", "tenant_id"]))
-    audit.record(tx, actor, "user.added", ("user", text_id("usr", added[0].id)), role=role)
+    audit.record(tx, actor, "user.added", ("user", text_id("usr", added[0].id)))
+    await assignments.assign(tx, actor, Holder("user", added[0].id), first, limit)
     return added[0]
+
+
+async def enter(tx: TenantTx, account_id: AccountId) -> Entrance | None:
+    """The tenant of *tx*, and what this person is in it; in one statement. None: there is no such tenant."""
+    found = await tx.query(_Entering, ENTER, tenant_id=tx.tenant_id, account_id=account_id)
+    if not found:
+        return None
+    [row] = found
+    return Entrance(
+        tenant=msgspec.json.decode(row.tenant, type=Tenant),
+        user_id=row.user_id,
+        grants=holdings.grants_from(holdings.decoded(row.grants)),
+    )
 
 
 async def member(tx: TenantTx, account_id: AccountId) -> User | None:
     """The tenant's row about this person, if they may enter."""
     mine = tx.select(t.users).where(t.users.c.account_id == account_id, t.users.c.status == "active")
     return await tx.first(User, mine)
-
-
-async def users(tx: TenantTx, *, after: UUID | None, limit: int) -> list[User]:
-    """The tenant's people, newest first, from just before *after* on."""
-    wanted = tx.select(t.users)
-    if after is not None:
-        wanted = wanted.where(t.users.c.id < after)
-    return await tx.all(User, wanted.order_by(t.users.c.id.desc()).limit(limit))
 
 
 async def user(tx: TenantTx, user_id: UUID) -> User:
@@ -226,11 +274,42 @@ async def user(tx: TenantTx, user_id: UUID) -> User:
     return found
 
 
+async def user_with(tx: TenantTx, email: str) -> User:
+    """
+    Raises:
+        NotFound: If nobody with this address is in the tenant.
+    """
+    found = await tx.first(User, tx.select(t.users).where(t.users.c.email_norm == normalized(email)))
+    if found is None:
+        raise NotFound
+    return found
+
+
 async def tenants_of(tx: PlatformTx, account_id: AccountId) -> list[TenantId]:
     """Where a person may knock."""
     mine = tx.select(t.account_tenants).where(t.account_tenants.c.account_id == account_id)
     ordered = mine.order_by(t.account_tenants.c.tenant_id).limit(MOST_TENANTS)
     return [row.tenant_id for row in await tx.all(_Knock, ordered)]
+
+
+ENTER: Final = holdings.with_grants(
+    """
+    SELECT CAST(to_json(t) AS text) AS tenant, h.user_id, CAST(g.grants AS text) AS grants
+    FROM tenants t
+    LEFT JOIN (
+        SELECT tenant_id, id AS user_id, CAST(NULL AS uuid) AS service_account_id FROM users
+        WHERE tenant_id = :tenant_id AND account_id = :account_id AND status = 'active'
+    ) h ON h.tenant_id = t.tenant_id
+    CROSS JOIN LATERAL ({grants}) g
+    WHERE t.tenant_id = :tenant_id
+    """
+)
+
+
+class _Entering(Struct, frozen=True):
+    tenant: str
+    user_id: UserId | None
+    grants: str
 
 
 class _Knock(Struct, frozen=True):

@@ -12,8 +12,8 @@ from controlplane.domain.outcomes import Filters, Outcome
 
 class Run(Outcome, frozen=True, kw_only=True):
     session_id: UUID
-    trace: str
-    execution: str
+    trace: str = ""
+    execution: str = ""
 
 
 async def listing(

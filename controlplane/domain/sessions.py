@@ -12,16 +12,16 @@ from sqlalchemy import func, text, true
 from controlplane.db import schema as t
 from controlplane.domain import newest, outcomes
 from controlplane.domain.newest import Reading
-from controlplane.domain.outcomes import Filters, Outcome, Status, WaitingFor
+from controlplane.domain.outcomes import Failure, Filters, Outcome, Status, WaitingFor
 from controlplane.kit.ids import born_at, first_id
 
 
 class Session(Outcome, frozen=True, kw_only=True):
-    updated_at: datetime | None
-    current_node: str | None
-    logged_input_tokens: int
+    updated_at: datetime | None = None
+    current_node: str | None = None
+    logged_input_tokens: int = 0
     """What a session without a summary logged node by node."""
-    logged_output_tokens: int
+    logged_output_tokens: int = 0
 
 
 class Whole(Session, frozen=True, kw_only=True):
@@ -29,11 +29,6 @@ class Whole(Session, frozen=True, kw_only=True):
 
     detail: dict[str, Any]
     """See :class:`Detail`."""
-
-
-class Failure(Struct, frozen=True, kw_only=True):
-    name: str
-    line: str = ""
 
 
 class Visit(Struct, frozen=True, kw_only=True):

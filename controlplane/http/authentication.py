@@ -5,9 +5,11 @@ from typing import Any, Final
 from litestar.connection import ASGIConnection
 
 from controlplane.db.database import Database
-from controlplane.domain import api_keys, operator_keys, sign_ins
-from controlplane.domain.api_keys import KeyUnknown
+from controlplane.domain import api_keys, credentials, operator_keys, sign_ins
+from controlplane.domain.credentials import KeyUnknown
+from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.permissions import ApiKey, OperatorKey, Person
+from controlplane.http.limits import address
 from controlplane.http.sessions import SessionCookie
 from controlplane.kit import tokens
 
@@ -48,8 +50,12 @@ async def person_or_api_key(connection: Connection) -> Person | ApiKey | None:
     if tenant_id is None:
         raise KeyUnknown
     connection.state[SHOWN_OF] = tenant_id
+    here = address(connection)
     async with db.tenant(tenant_id) as tx:
-        return await api_keys.principal_by(tx, key_hash)
+        key = await credentials.principal_by(tx, key_hash, here)
+        uses: KeyUses = state.key_uses
+        uses.note(tenant_id, key.id, tx.now, here)
+    return key
 
 
 async def person_or_operator_key(connection: Connection) -> Person | OperatorKey | None:

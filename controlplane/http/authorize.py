@@ -17,6 +17,7 @@ from controlplane.domain.permissions import (
     OperatorKey,
     Person,
     Principal,
+    ReauthenticationRequired,
     Runtime,
 )
 from controlplane.domain.tenants import Tenant, TenantSuspended
@@ -56,15 +57,31 @@ class Rule(Struct, frozen=True, kw_only=True):
     surface: Surface | None = None
     permission: str | None = None
     """None: being who one is, is enough; never at the tenant's and the operators' surface."""
+    also: frozenset[str] = frozenset()
+    """Further permissions that it takes as well, for pages that show several kinds of things."""
     open_because: str = ""
     """Not empty: anybody may, without any credential, for this reason."""
+    fresh: bool = False
+    """Whether a person must have proved who they are lately. Programs prove it with every call."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
 
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """All that it takes."""
+        return () if self.permission is None else (self.permission, *sorted(self.also))
 
-def rule(surface: Surface, permission: str | None = None) -> dict[str, Rule]:
-    """``@get("/", opt=rule(Surface.TENANT, "run:read"))``."""
-    return {"rule": Rule(surface=surface, permission=permission)}
+
+def rule(
+    surface: Surface, permission: str | None = None, also: frozenset[str] = frozenset(), *, fresh: bool = False
+) -> dict[str, Rule]:
+    """``@get("/", opt=rule(Surface.TENANT, "run:read"))``.
+
+    Args:
+        fresh: For what is dangerous: a person must have proved who they are in the last five minutes, with the
+            strongest factor that they have.
+    """
+    return {"rule": Rule(surface=surface, permission=permission, also=also, fresh=fresh)}
 
 
 def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
@@ -113,11 +130,17 @@ async def _authorize(connection: Connection, its: Rule) -> None:
     elif isinstance(principal, Runtime):
         connection.state.tenant_id = principal.tenant_id
     connection.scope["user"] = principal
-    authorizer: Authorizer = state.authorizer
-    if its.permission is not None and not authorizer.decide(principal, its.permission).allow:
-        if its.surface is Surface.OPERATOR and isinstance(principal, Person) and principal.operator_role is None:
-            raise NotFound  # that there are operators' pages is nothing a tenant's people need to know
-        raise PermissionDenied(its.permission)
+    _check_permissions(principal, its, state.authorizer)
+    if its.fresh and isinstance(principal, Person) and not principal.is_fresh(state.db.clock()):
+        raise ReauthenticationRequired(principal.ways)
+
+
+def _check_permissions(principal: Principal, its: Rule, authorizer: Authorizer) -> None:
+    for permission in its.permissions:
+        if not authorizer.decide(principal, permission).allow:
+            if its.surface is Surface.OPERATOR and isinstance(principal, Person) and principal.operator_role is None:
+                raise NotFound  # that there are operators' pages is nothing a tenant's people need to know
+            raise PermissionDenied(permission)
 
 
 async def _in_tenant(connection: Connection, principal: Principal, reference: str, surface: Surface) -> Principal:
@@ -129,9 +152,9 @@ async def _in_tenant(connection: Connection, principal: Principal, reference: st
     else:
         assert isinstance(principal, Person)
         principal, tenant = await _entered(connection, principal, reference)
-        if principal.role is None and (surface is not Surface.CONSOLE or principal.operator_role is None):
+        if not principal.is_member and (surface is not Surface.CONSOLE or principal.operator_role is None):
             raise NotFound
-    if tenant.status != "active" and not (isinstance(principal, Person) and principal.role is None):
+    if tenant.status != "active" and not (isinstance(principal, Person) and not principal.is_member):
         raise TenantSuspended
     connection.state.tenant_id = tenant.tenant_id
     return principal
@@ -143,9 +166,10 @@ async def _entered(connection: Connection, person: Person, reference: str) -> tu
     if tenant_id is None:
         raise NotFound
     async with db.tenant(tenant_id) as tx:
-        tenant = await tenants.get(tx)
-        user = await people.member(tx, person.account_id)
-    return replace(person, tenant=tenant, role=user.role if user else None), tenant
+        found = await people.enter(tx, person.account_id)
+    if found is None:
+        raise NotFound
+    return replace(person, tenant=found.tenant, user_id=found.user_id, grants=found.grants), found.tenant
 
 
 def _refuse_unknown_parameters(connection: Connection, its: Rule) -> None:

@@ -142,3 +142,5 @@ def _complete(operation: dict[str, Any], its: Rule) -> None:
     if not its.open_because and its.surface is not None:
         operation["security"] = [{name: []} for name in OPENS[its.surface]]
         operation["x-required-permission"] = its.permission or "none: being signed in is enough"
+        if its.fresh:
+            operation["x-fresh-proof"] = True

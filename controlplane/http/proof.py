@@ -45,6 +45,8 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str
     surface: str | None = None
     permission: str | None = None
+    also: tuple[str, ...] = ()
+    fresh: bool = False
     open_because: str = ""
 
 
@@ -76,6 +78,8 @@ def locks(app: Litestar) -> list[Lock]:
             path=path,
             surface=its.surface,
             permission=its.permission,
+            also=tuple(sorted(its.also)),
+            fresh=its.fresh,
             open_because=its.open_because,
         )
         for path, method, its in rules(app)
@@ -117,7 +121,8 @@ def _problem(path: str, rule: Any) -> str | None:
         return "no tenant in the path"
     if rule.permission is None:
         return None if rule.surface in (Surface.ME, Surface.CONSOLE) else "no permission"
-    return None if rule.permission in KNOWN[rule.surface] else f"no permission is called {rule.permission}"
+    unknown = [name for name in rule.permissions if name not in KNOWN[rule.surface]]
+    return f"no permission is called {unknown[0]}" if unknown else None
 
 
 def _handlers(app: Litestar) -> Iterator[tuple[str, str, BaseRouteHandler, Any]]:

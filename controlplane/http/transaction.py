@@ -10,10 +10,14 @@ from litestar import Request
 from litestar.di import NamedDependency, Provide
 
 from controlplane.db.database import Database, PlatformTx, TenantTx
+from controlplane.domain import sights
+from controlplane.http.authorize import Rule
 
 
 async def _in_the_tenant(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[TenantTx]:
+    its: Rule = request.route_handler.opt["rule"]
     async with db.tenant(request.state.tenant_id) as tx:
+        tx.sight = await sights.sight(tx, request.user, its.permissions)
         yield tx
 
 
@@ -23,6 +27,7 @@ async def _on_the_platform(db: NamedDependency[Database]) -> AsyncIterator[Platf
 
 
 TENANT_TX = {"tx": Provide(_in_the_tenant)}
-"""For routers whose rules bind a request to a tenant: the guard has put its id where this looks."""
+"""For routers whose rules bind a request to a tenant: the guard has put its id where this looks. It sees what whoever
+asks may do with what the rule says."""
 
 PLATFORM_TX = {"tx": Provide(_on_the_platform)}

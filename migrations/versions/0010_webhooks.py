@@ -5,7 +5,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0005"
 
 MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
 

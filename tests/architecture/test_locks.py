@@ -16,14 +16,22 @@ OPEN = {
     "/metrics",
     "/openapi.json",
     "/readyz",
+    "/v1/auth/invitations/accept",
+    "/v1/auth/invitations/show",
     "/v1/auth/link",
+    "/v1/auth/passkey",
+    "/v1/auth/passkey/options",
+    "/v1/auth/password-reset",
+    "/v1/auth/second-factor",
     "/v1/auth/sign-in",
     "/v1/runtime/enroll",
     "/v1/runtime/token",
 }
 """Routes that ask for no credential before they run; the reason stands in each one's rule."""
 
-OPEN_IN_THE_CONSOLE = re.compile(r"/console/(sign-in|welcome|static/.*|\{rest\})")
+OPEN_IN_THE_CONSOLE = re.compile(
+    r"/console/(sign-in|second-factor|forgot|invitation|invitation/accept|welcome|static/.*|\{rest\})"
+)
 
 
 def locked(app):

@@ -102,6 +102,25 @@ async def test_checkpoints_leave_the_database_each_one_once(db, clock, tenant, t
     assert (folder / "platform.notes").exists()
 
 
+async def test_of_old_checkpoints_the_last_of_each_day_is_kept(db, clock, tenant):
+    clock.forward(timedelta(hours=6))
+    for _ in range(3):
+        for _ in range(4):
+            await append(db, tenant)
+            await audit_logs.sign(db, KEYRING, None)
+            clock.forward(timedelta(hours=1))
+        clock.forward(timedelta(hours=20))
+    clock.forward(timedelta(days=6))
+    await append(db, tenant)
+
+    await audit_logs.sign(db, KEYRING, None)
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        kept = [stored.size for stored in await checkpoints.listing(tx, limit=100)]
+    assert kept == [15, 14, 13, 12, 11, 10, 6]
+    assert (await verify(db, tenant)).unbroken
+
+
 async def test_a_whole_log_verifies_with_every_checkpoint(db, clock, tenant):
     for _ in range(3):
         await append(db, tenant, 3)
@@ -190,8 +209,8 @@ async def test_nothing_is_signed_over_damaged_events(db, clock, tenant, superuse
 async def test_damage_stays_known_until_the_whole_log_is_well_again(db, clock, tenant, superuser_here):
     await audit_logs.sign(db, KEYRING, None)
     await superuser_here.execute("UPDATE audit_events SET actor_id = 'acc_y' WHERE seq = 1")
+    clock.forward(timedelta(days=1))
     await audit_logs.verify(db, KEYRING)
-    clock.forward(timedelta(minutes=5))
     await append(db, tenant)
 
     await audit_logs.sign(db, KEYRING, None)

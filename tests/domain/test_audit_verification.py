@@ -96,17 +96,25 @@ def test_every_earlier_checkpoint_is_verified_too(verify):
 
 
 def test_no_byte_can_be_another_unnoticed(verify):
-    dice = random.Random(1)
-    for position in range(len(WHOLE)):
-        changed = bytearray(WHOLE)
+    dice, few, note = random.Random(1), b"".join(LINES[:4]), signed(EVENTS, 4)
+    for position in range(len(few)):
+        changed = bytearray(few)
         changed[position] ^= dice.randrange(1, 256)
 
-        verdict = verify(bytes(changed))
+        verdict = verify(bytes(changed), note)
 
-        seq = WHOLE[:position].count(b"\n") + 1
+        seq = few[:position].count(b"\n") + 1
         assert not verdict.unbroken, position
         assert verdict.damages[0].seq == seq, (position, verdict.damages[0])
         assert verdict.damages[0].kind in ("content", "link", "gap", "fork"), position
+
+
+@given(position=st.integers(0, len(WHOLE) - 1), flip=st.integers(1, 255))
+def test_nor_can_one_of_a_longer_log(verify, position, flip):
+    changed = bytearray(WHOLE)
+    changed[position] ^= flip
+
+    assert verify(bytes(changed)).damages[0].seq == WHOLE[:position].count(b"\n") + 1
 
 
 @given(position=st.integers(0, len(WHOLE) - 1), inserted=st.binary(min_size=1, max_size=3))

@@ -54,6 +54,15 @@ async def test_the_first_few_are_written_one_by_one_and_the_rest_summed_up(db, c
     assert await denials.sum_up() == 0
 
 
+async def test_nothing_counted_is_lost_when_the_process_ends(db, denial, written):
+    denials = Denials(db)
+    for _ in range(ONE_BY_ONE + 2):
+        await denials.note(denial())
+
+    assert await denials.sum_up(at_the_end=True) == 2
+    assert (await written())[-1] == ("acc_1", 2)
+
+
 async def test_callers_are_counted_apart(db, denial, written):
     denials = Denials(db)
     for caller in ("acc_1", "acc_2"):

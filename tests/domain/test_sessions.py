@@ -26,14 +26,14 @@ async def found(db, runtime, **filters):
 
 async def test_a_session_names_its_tenant_and_its_project(db, rows):
     runtime = await join(db)
-    await rows.session(runtime, error_name="ToolError", error_line="the tool said no")
+    await rows.session(runtime, error={"name": "ToolError", "line": "the tool said no"})
 
     async with db.tenant(runtime.tenant_id) as tx:
         [session] = await sessions.listing(tx, Filters())
 
     assert session.tenant.startswith("tenant-")
     assert session.project == "default"
-    assert (session.path, session.error_name) == (["intake", "report"], "ToolError")
+    assert (session.path, session.error.name) == (["intake", "report"], "ToolError")
 
 
 async def test_another_tenants_session_is_not_found(db, rows):

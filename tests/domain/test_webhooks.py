@@ -10,7 +10,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from controlplane.chores.webhooks import Courier
 from controlplane.domain import audit, events, keys
 from controlplane.domain.events import TypeUnknown
-from controlplane.domain.webhooks import deliveries, endpoints, sending
+from controlplane.domain.webhooks import endpoints, sending
 from controlplane.domain.webhooks.endpoints import Changes, TooManyWebhooks
 from controlplane.kit.guard import Guard
 from controlplane.kit.ids import text_id

@@ -31,7 +31,13 @@ _line = msgspec.json.Decoder(Line)
 
 COUNTED = ("steps", "input_tokens", "output_tokens", "logged_input_tokens", "logged_output_tokens")
 
-SESSIONS = f"SELECT agent, source_id AS session, status, waiting_for, {', '.join(COUNTED)} FROM sessions"
+SESSIONS = """
+    SELECT agent, source_id AS session, status, waiting_for, input_tokens, output_tokens,
+        coalesce(CAST(told ->> 'steps' AS bigint), 0) AS steps,
+        coalesce(CAST(told ->> 'logged_input_tokens' AS bigint), 0) AS logged_input_tokens,
+        coalesce(CAST(told ->> 'logged_output_tokens' AS bigint), 0) AS logged_output_tokens
+    FROM sessions
+"""
 RUNS = "SELECT s.agent, s.source_id AS session, r.source_id FROM runs r LEFT JOIN sessions s ON s.id = r.session_id"
 CHECKPOINTS = (
     "SELECT s.agent, s.source_id AS session, c.source_id, c.created_at"

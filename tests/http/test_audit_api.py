@@ -111,7 +111,8 @@ async def test_what_the_api_gives_verifies_with_nothing_else(client, owner, tmp_
     verdict = exports.verify(tmp_path / "e", tmp_path / "c", tmp_path / "k")
 
     assert verdict.unbroken
-    assert verdict.signed_through == checkpoint["size"] == verdict.last_seq == 6
+    assert verdict.signed_through == checkpoint["size"] == verdict.last_seq == 7
+    assert json.loads(lines.splitlines()[-1])["action"] == "audit.exported"
 
 
 async def test_verification_says_how_far_it_is(client, owner, db):

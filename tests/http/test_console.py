@@ -51,7 +51,7 @@ def company(db, make):
             for n, (status, extra) in enumerate(
                 {
                     "succeeded": {},
-                    "failed": {"error_name": "TimeoutError", "error_line": "the model did not answer"},
+                    "failed": {"error": {"name": "TimeoutError", "line": "the model did not answer"}},
                     "waiting": {"waiting_for": "human_approval", "source_status": "pending_human_approval"},
                     "running": {"ended_at": None, "duration_ms": None},
                 }.items()
@@ -279,7 +279,12 @@ async def test_what_runtimes_send_is_text_and_never_markup(client, db, make, acm
     person = await make.person(acme.tenant)
     evil = "<img src=x onerror=alert(1)>"
     identity = await Rows(db).session(
-        acme.runtime, agent=evil, status="failed", error_name=evil, error_line=evil, attention=[evil], current_node=evil
+        acme.runtime,
+        agent=evil,
+        status="failed",
+        error={"name": evil, "line": evil},
+        attention=[evil],
+        current_node=evil,
     )
 
     pages = [

@@ -37,8 +37,6 @@ OUTCOME = {
     "retries": 0,
     "input_tokens": 0,
     "output_tokens": 0,
-    "error_name": None,
-    "error_line": None,
 }
 
 

@@ -108,7 +108,7 @@ async def test_a_session_is_shown_as_the_contract_says(acme, rows, db):
 async def test_one_session_shows_its_nodes_as_well(acme, rows):
     visit = {"node": "report", "outcome": "failure", "latency_ms": 812, "error": {"name": "ToolError", "line": "no"}}
     detail = {"nodes": [visit], "visits": {"report": 1}, "goal": "refund", "started_raw": "2026-01-01T00:00:00"}
-    session_id = await rows.session(acme.runtime, detail=detail, error_name="ToolError", error_line="no")
+    session_id = await rows.session(acme.runtime, detail=detail, error={"name": "ToolError", "line": "no"})
     await rows.cost(acme.runtime, session_id, 42)
 
     session = (await acme.get(f"sessions/{text_id('ses', session_id)}")).json()

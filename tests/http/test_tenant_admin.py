@@ -63,7 +63,7 @@ async def test_a_key_of_no_role_or_no_time_is_refused(call):
     of_no_role = await call("POST", "/api-keys", json={"name": "x", "role": "emperor"})
     for_ever = await call("POST", "/api-keys", json={"name": "x", "expires_in": 10**10})
 
-    assert (of_no_role.status_code, of_no_role.json()["errors"][0]["name"]) == (400, "role")
+    assert (of_no_role.status_code, of_no_role.json()["code"]) == (400, "role-unknown")
     assert for_ever.json()["errors"][0]["name"] == "expires_in"
 
 
@@ -106,7 +106,7 @@ async def test_the_people_of_a_tenant_are_listed(call, make, tenant):
 
     [user] = (await call("GET", "/users")).json()["data"]
 
-    assert (user["email"], user["role"]) == (human.account.email, "auditor")
+    assert (user["email"], user["roles"]) == (human.account.email, ["auditor"])
     assert (await call("GET", f"/users/{user['id']}")).json() == user
 
 

@@ -18,9 +18,6 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
-from controlplane.db.schema.base import (
-    metadata,
-)
 from controlplane.db.schema.events import (
     event_consumers,
     event_heads,
@@ -29,7 +26,20 @@ from controlplane.db.schema.events import (
     webhook_progress,
     webhooks,
 )
-from controlplane.db.schema.keys import data_keys, platform_data_keys
+from controlplane.db.schema.identity import (
+    ceremonies,
+    invitations,
+    mails,
+    passkeys,
+    password_requests,
+    platform_mails,
+    recovery_codes,
+    totps,
+)
+from controlplane.db.schema.keys import (
+    data_keys,
+    platform_data_keys,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -47,6 +57,16 @@ from controlplane.db.schema.projections import (
     runs,
     sessions,
     sync_batches,
+)
+from controlplane.db.schema.roles import (
+    group_members,
+    groups,
+    role_assignments,
+    roles,
+    service_accounts,
+)
+from controlplane.db.schema.shapes import (
+    metadata,
 )
 from controlplane.db.schema.tenants import (
     agents,
@@ -75,6 +95,7 @@ __all__ = [
     "audit_streams",
     "audit_verdicts",
     "browser_sessions",
+    "ceremonies",
     "checkpoints",
     "chore_leases",
     "cost_entries",
@@ -82,20 +103,31 @@ __all__ = [
     "event_consumers",
     "event_heads",
     "events",
+    "group_members",
+    "groups",
+    "invitations",
     "join_tokens",
+    "mails",
     "metadata",
     "operator_keys",
     "operators",
+    "passkeys",
+    "password_requests",
     "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
     "platform_audit_streams",
     "platform_data_keys",
+    "platform_mails",
     "projects",
+    "recovery_codes",
+    "role_assignments",
+    "roles",
     "routes",
     "runs",
     "runtime_reports",
     "runtimes",
+    "service_accounts",
     "sessions",
     "sign_in_links",
     "store",
@@ -103,6 +135,7 @@ __all__ = [
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "totps",
     "users",
     "webhook_deliveries",
     "webhook_progress",

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.schema import SchemaItem
 
-from controlplane.db.schema.base import metadata, tenant_table
+from controlplane.db.schema.shapes import metadata, tenant_table
 from controlplane.db.types import Instant
 
 

@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, PrimaryKeyConstraint, Table, Text, Uuid, text
 from sqlalchemy.schema import SchemaItem
 
-from controlplane.db.schema.base import metadata, tenant_table
+from controlplane.db.schema.shapes import metadata, tenant_table
 from controlplane.db.types import Instant
 
 

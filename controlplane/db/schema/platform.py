@@ -7,12 +7,14 @@ from sqlalchemy import (
     ForeignKey,
     LargeBinary,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     Uuid,
+    text,
 )
 
-from controlplane.db.schema.base import metadata
+from controlplane.db.schema.shapes import metadata
 from controlplane.db.types import Instant
 
 store = Table(
@@ -35,8 +37,9 @@ accounts = Table(
     Column("password_hash", Text),
     Column("status", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("user_handle", LargeBinary, unique=True),
 )
-"""A human, once, however many tenants they work in."""
+"""A human, once, however many tenants they work in. ``user_handle`` is what authenticators know them by: random."""
 
 operators = Table(
     "operators",
@@ -70,7 +73,11 @@ browser_sessions = Table(
     Column("seen_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("client", Text, nullable=False),
+    Column("authenticated_at", Instant, nullable=False, server_default=text("now()")),
+    Column("auth_level", SmallInteger, nullable=False, server_default=text("1")),
+    Column("auth_method", Text, nullable=False, server_default=""),
 )
+"""``authenticated_at`` and ``auth_level`` say when, and by how many factors, the person last proved who they are."""
 
 sign_in_links = Table(
     "sign_in_links",
@@ -79,6 +86,7 @@ sign_in_links = Table(
     Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("purpose", Text, nullable=False, server_default="sign-in"),
 )
 
 routes = Table(

@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.schema import SchemaItem
 
-from controlplane.db.schema.base import projection
+from controlplane.db.schema.shapes import projection
 from controlplane.db.types import Instant
 
 sync_batches = projection(
@@ -31,7 +31,6 @@ def _origin() -> tuple[SchemaItem, ...]:
     return (
         Column("project_id", Uuid, nullable=False),
         Column("agent", Text, nullable=False),
-        Column("system", Text, nullable=False),
         Column("epoch", BigInteger, nullable=False),
         Column("seq", BigInteger, nullable=False),
         Column("received_at", Instant, nullable=False),
@@ -39,25 +38,16 @@ def _origin() -> tuple[SchemaItem, ...]:
 
 
 def _outcome() -> tuple[SchemaItem, ...]:
-    """What sessions and runs have in common. JSON is kept as it came: nothing ever looks into it."""
+    """What sessions and runs have in common: what is searched, sorted or added up, and in ``told`` the rest."""
     return (
         *_origin(),
         Column("changed_at", Instant, nullable=False),
-        Column("source_status", Text, nullable=False),
         Column("status", Text, nullable=False),
         Column("waiting_for", Text),
-        Column("quality", Text, nullable=False),
-        Column("attention", JSON, nullable=False),
         Column("started_at", Instant, nullable=False),
-        Column("ended_at", Instant),
-        Column("duration_ms", BigInteger),
-        Column("path", JSON, nullable=False),
-        Column("steps", BigInteger, nullable=False),
-        Column("retries", BigInteger, nullable=False),
         Column("input_tokens", BigInteger, nullable=False),
         Column("output_tokens", BigInteger, nullable=False),
-        Column("error_name", Text),
-        Column("error_line", Text),
+        Column("told", JSON, nullable=False),
     )
 
 
@@ -65,10 +55,6 @@ sessions = projection(
     "sessions",
     *_outcome(),
     Column("source_id", Text(collation="C"), nullable=False),
-    Column("updated_at", Instant),
-    Column("current_node", Text),
-    Column("logged_input_tokens", BigInteger, nullable=False),
-    Column("logged_output_tokens", BigInteger, nullable=False),
     Column("detail", JSON, nullable=False),
     Index(None, "tenant_id", "status", "id"),
     Index(None, "tenant_id", "runtime_id", "id"),
@@ -82,8 +68,6 @@ runs = projection(
     *_outcome(),
     Column("session_id", Uuid, nullable=False),
     Column("source_id", Text, nullable=False),
-    Column("trace", Text, nullable=False),
-    Column("execution", Text, nullable=False),
     Index(None, "tenant_id", "status", "id"),
     Index(None, "received_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
 )
@@ -95,6 +79,7 @@ by ``source_id`` of sessions it says quickly that no name starts like that."""
 checkpoints = projection(
     "checkpoints",
     *_origin(),
+    Column("system", Text, nullable=False),
     Column("session_id", Uuid, nullable=False),
     Column("source_id", Text, nullable=False),
     Column("type", Text, nullable=False),
@@ -108,6 +93,7 @@ checkpoints = projection(
 cost_entries = projection(
     "cost_entries",
     *_origin(),
+    Column("system", Text, nullable=False),
     Column("session_id", Uuid, nullable=False),
     Column("source_id", Text, nullable=False),
     Column("spent_at", Instant, nullable=False),

@@ -1,8 +1,11 @@
 """What a tenant has: people, keys, projects, runtimes and how far each has synced."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    CheckConstraint,
     Column,
+    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -12,10 +15,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.db.schema.base import metadata, tenant_table
+from controlplane.db.schema.shapes import metadata, tenant_table
 from controlplane.db.types import Instant
 
 tenants = Table(
@@ -36,6 +40,7 @@ projects = tenant_table(
     Column("name", Text, nullable=False),
     Column("environment", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("archived_at", Instant),
     UniqueConstraint("tenant_id", "slug"),
 )
 
@@ -43,29 +48,44 @@ users = tenant_table(
     "users",
     Column("id", Uuid, nullable=False),
     Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
-    Column("email_norm", Text, nullable=False),
+    Column("email_norm", Text(collation="C"), nullable=False),
     Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),
+    Column("name_norm", Text(collation="C"), Computed("lower(name)", persisted=True), nullable=False),
     Column("status", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("tenant_id", "account_id"),
     UniqueConstraint("tenant_id", "email_norm"),
+    Index(None, "tenant_id", "name_norm"),
 )
+"""Their roles are in ``role_assignments``. In the collation "C" a prefix is a range, which an index finds."""
 
 api_keys = tenant_table(
     "api_keys",
     Column("id", Uuid, nullable=False),
     Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),
+    Column("user_id", Uuid),
+    Column("service_account_id", Uuid),
+    Column("scopes", ARRAY(Text)),
+    Column("networks", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("key_hash", LargeBinary, nullable=False),
     Column("hint", Text, nullable=False),
+    Column("rotated_from", Uuid),
     Column("created_by", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("last_used_at", Instant),
+    Column("last_used_from", Text),
     Column("revoked_at", Instant),
+    CheckConstraint("num_nonnulls(user_id, service_account_id) = 1", name="one_owner"),
     UniqueConstraint("tenant_id", "key_hash"),
+    ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(
+        ["tenant_id", "service_account_id"], ["service_accounts.tenant_id", "service_accounts.id"], ondelete="CASCADE"
+    ),
+    Index(None, "tenant_id", "user_id"),
+    Index(None, "tenant_id", "service_account_id"),
 )
+"""A key can do what its owner can, or of that only its ``scopes``; from everywhere, or from ``networks`` only."""
 
 join_tokens = tenant_table(
     "join_tokens",

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Table
+from sqlalchemy import Table, func
 
 from controlplane.db import schema as t
 from controlplane.db.database import ScopedTx, TenantTx
@@ -34,6 +34,9 @@ from controlplane.kit.problems import Refusal
 ORIGIN: Final = "engine-cloud/audit/"
 OFTEN: Final = timedelta(minutes=5)
 MANY: Final = 1_000
+ALL_OF_THEM: Final = timedelta(days=7)
+"""How long every checkpoint is kept; of what is older, the last of each day."""
+
 A_PAGE: Final = 2_000
 MOST: Final = 50_000
 """Events that one checkpoint adds: a transaction is to end some day."""
@@ -196,7 +199,11 @@ async def _sign(tx: ScopedTx, keyring: Keyring, verifier: Verifier) -> None:
     text = Checkpoint(name, verifier.tree.size, verifier.tree.root()).text()
     note = notes.sign(text, name, keys.checkpoint_keys(keyring)[keyring.current])
     row = {"size": verifier.head.seq, "hash": verifier.head.hash, "edge": verifier.tree.edge, "note": note}
-    await tx.run(tx.insert(_checkpoints(tx)).values(**row, made_at=tx.now).on_conflict_do_nothing())
+    table = _checkpoints(tx)
+    await tx.run(tx.insert(table).values(**row, made_at=tx.now).on_conflict_do_nothing())
+    day = func.date_trunc("day", table.c.made_at, "UTC")
+    last_of_days = tx.select(table).with_only_columns(func.max(table.c.size)).group_by(day)
+    await tx.run(tx.delete(table).where(table.c.made_at < tx.now - ALL_OF_THEM, table.c.size.not_in(last_of_days)))
 
 
 async def behind(tx: ScopedTx, seq: int) -> list[Event]:

@@ -39,7 +39,7 @@ class _Window(Struct):
 
 
 class Denials:
-    """Counts per caller. What is counted and not yet written dies with the process."""
+    """Counts per caller. What is counted and not yet written dies with a process that is killed."""
 
     def __init__(self, db: Database, callers: int = CALLERS) -> None:
         self._db, self._callers = db, callers
@@ -64,10 +64,14 @@ class Denials:
         else:
             await self._write(denial)
 
-    async def sum_up(self) -> int:
-        """Write down what was only counted in windows that are over, and return how many attempts that were."""
+    async def sum_up(self, *, at_the_end: bool = False) -> int:
+        """Write down what was only counted in windows that are over, and return how many attempts that were.
+
+        Args:
+            at_the_end: All windows are over, because the process is.
+        """
         now = self._db.clock()
-        over = [key for key, window in self._windows.items() if now - window.began_at >= WINDOW]
+        over = [key for key, window in self._windows.items() if at_the_end or now - window.began_at >= WINDOW]
         return sum([await self._tell(self._windows.pop(key)) for key in over])
 
     async def _tell(self, window: _Window) -> int:
@@ -87,9 +91,5 @@ class Denials:
         return window.untold
 
     async def _write(self, denial: Denial) -> None:
-        if denial.chain is None:
-            async with self._db.platform() as tx:
-                denied(tx, denial.actor, denial.action, denial.target, **denial.facts)
-        else:
-            async with self._db.tenant(denial.chain) as tenant_tx:
-                denied(tenant_tx, denial.actor, denial.action, denial.target, **denial.facts)
+        async with self._db.scoped(denial.chain) as tx:
+            denied(tx, denial.actor, denial.action, denial.target, **denial.facts)

@@ -230,7 +230,7 @@ def verify_line(verifier: Verifier, chain: str, raw: bytes) -> None:
     try:
         found = _LINE.decode(raw)
         claimed, prev_hash = bytes.fromhex(found.hash), bytes.fromhex(found.prev_hash)
-        as_exported = uncheckedly(found) == raw
+        as_exported = uncheckedly(found) == raw and (found.hash, found.prev_hash) == (claimed.hex(), prev_hash.hex())
     except _UNREADABLE:
         verifier.unreadable("the line is no event")
         return

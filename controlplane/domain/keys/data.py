@@ -20,11 +20,11 @@ from controlplane.kit.envelope import NotOpened
 from controlplane.kit.ids import new_id
 from controlplane.kit.sealing import DataKey, Sealing
 
-Purpose: TypeAlias = Literal["audit-personal", "totp-seed", "webhook-secret"]
+Purpose: TypeAlias = Literal["audit-personal", "mail", "totp-seed", "webhook-secret"]
 """What sealed bytes are for. An envelope of one purpose does not open for another."""
 
 KINDS: Final[Mapping[Purpose, str]] = MappingProxyType(
-    {"audit-personal": "personal", "totp-seed": "factor", "webhook-secret": "webhook"}
+    {"audit-personal": "personal", "mail": "mail", "totp-seed": "factor", "webhook-secret": "webhook"}
 )
 """Which kind of data key serves a purpose: what is destroyed, or one day held, apart from the rest."""
 

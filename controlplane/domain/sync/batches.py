@@ -132,9 +132,9 @@ def read(body: bytes, place: Position, now: datetime, skip: int = 0) -> Batch:
     if len(lines) != place.count:
         raise refusals.Truncated(f"{place.count} records announced, {len(lines)} found")
     records: list[Record | Unknown] = []
-    latest = now + AHEAD
+    judge = _Judge(place.protocol, now + AHEAD, with_nul=NUL in text)
     for line in lines[skip:]:
-        found = _one(line, place.protocol, latest)
+        found = judge.record(line)
         if isinstance(found, Bad):
             return Batch(lines, records, found)
         records.append(found)
@@ -163,20 +163,26 @@ def decode(line: bytes) -> Record | Unknown:
         return Unknown(UUID(_ANY.decode(line)["record_id"]))
 
 
-def _one(line: bytes, protocol: int, latest: datetime) -> Record | Unknown | Bad:
-    if len(line) > MAX_RECORD_BYTES:
-        return Bad(refusals.RecordTooLarge, f"{len(line)} bytes, at most {MAX_RECORD_BYTES} are allowed")
-    if NUL in line and _NUL.search(line):
-        return Bad(refusals.RecordInvalid, "a text with a NUL character")
-    try:
-        record = _DECODER.decode(line)
-    except msgspec.ValidationError as error:
-        return _misfit(line, protocol, str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Bad(refusals.RecordMalformed, str(error))
-    if absurd := _absurd(record, latest):
-        return Bad(refusals.RecordAbsurdTime, absurd)
-    return record
+class _Judge:
+    """What the lines of one batch are judged by, one after the other."""
+
+    def __init__(self, protocol: int, latest: datetime, *, with_nul: bool) -> None:
+        self._protocol, self._latest, self._latest_ms, self._with_nul = protocol, latest, milliseconds(latest), with_nul
+
+    def record(self, line: bytes) -> Record | Unknown | Bad:
+        if len(line) > MAX_RECORD_BYTES:
+            return Bad(refusals.RecordTooLarge, f"{len(line)} bytes, at most {MAX_RECORD_BYTES} are allowed")
+        if self._with_nul and _NUL.search(line):
+            return Bad(refusals.RecordInvalid, "a text with a NUL character")
+        try:
+            record = _DECODER.decode(line)
+        except msgspec.ValidationError as error:
+            return _misfit(line, self._protocol, str(error))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return Bad(refusals.RecordMalformed, str(error))
+        if absurd := _absurd(record, self._latest, self._latest_ms):
+            return Bad(refusals.RecordAbsurdTime, absurd)
+        return record
 
 
 def _misfit(line: bytes, protocol: int, why: str) -> Unknown | Bad:
@@ -197,7 +203,7 @@ def _of_a_newer_kind(line: bytes) -> Unknown | None:
         return None
 
 
-def _absurd(record: Record | Unknown, latest: datetime) -> str | None:
+def _absurd(record: Record | Unknown, latest: datetime, latest_ms: int) -> str | None:
     """Which of the times in *record* cannot be, or None."""
     instants, names = _TIMES.get(type(record), ((), ()))
     for field in instants:
@@ -206,7 +212,7 @@ def _absurd(record: Record | Unknown, latest: datetime) -> str | None:
             return f"{field} is {instant.isoformat()}"
     for field in names:
         stamped = stamp_ms(getattr(record, field))
-        if stamped is not None and not _EARLIEST_MS <= stamped <= milliseconds(latest):
+        if stamped is not None and not _EARLIEST_MS <= stamped <= latest_ms:
             return f"the {field} is named after a time that cannot be"
     return None
 

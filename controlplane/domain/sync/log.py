@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain.sync import batches, cursors, refusals
+from controlplane.domain.sync import batches, refusals
 from controlplane.domain.sync.batches import Bad, Position, Unknown
 from controlplane.domain.sync.cursors import Cursor
 from controlplane.domain.sync.identities import Identities
@@ -22,11 +22,16 @@ from runtime_agent.wire import chain
 from runtime_agent.wire.records import Record
 
 KEEP = text("""
+    WITH moved AS (
+        UPDATE sync_cursors SET last_seq = :last_seq, head = :head, moved_at = :received_at
+        WHERE tenant_id = :tenant_id AND runtime_id = :runtime_id
+    )
     INSERT INTO sync_batches (tenant_id, id, runtime_id, epoch, first_seq, skip, last_seq, prev_head, head,
         record_ids, first_record, last_record, body, protocol, received_at)
     VALUES (:tenant_id, :id, :runtime_id, :epoch, :first_seq, :skip, :last_seq, :prev_head, :head,
         :record_ids, :first_record, :last_record, :body, :protocol, :received_at)
 """)
+"""The batch, and the cursor past it: neither without the other."""
 
 
 class PartitionsWanted(Exception):
@@ -88,7 +93,6 @@ async def append(
     last_seq = place.first + accepted - 1
     await _keep(tx, runtime_id, place, stretch, body)
     await rows.write(tx, runtime_id, cursor.project_id, place.epoch)
-    await cursors.move(tx, runtime_id, epoch=place.epoch, last_seq=last_seq, head=head)
     return Kept(acked=last_seq, head=head, added=accepted - skip, bad=batch.bad)
 
 
@@ -115,7 +119,7 @@ class _Stretch(Struct, frozen=True, kw_only=True):
 
 
 async def _keep(tx: TenantTx, runtime_id: RuntimeId, place: Position, stretch: _Stretch, body: bytes) -> None:
-    """The batch as it came: the bytes, which of its lines count, and which records they are."""
+    """The batch as it came: the bytes, which of its lines count, and which records they are. The cursor goes along."""
     identities = [record.record_id.bytes for record in stretch.records]
     await tx.load(
         KEEP,

@@ -10,10 +10,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from controlplane.domain.permissions import AuthenticationRequired
+from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.http import problems
-from controlplane.http.authorize import Surface, open_to_all, rule
-from controlplane.http.console import assets, finding, render, sign_in
+from controlplane.http.authorize import Rule, Surface, open_to_all, rule
+from controlplane.http.console import access, account, assets, confirm, finding, invited, render, sign_in
 from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
@@ -26,6 +26,9 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 ACROSS: Final = "operator:tenant-read"
 """What it takes to look at every tenant at once."""
+
+WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
+"""What pages of work take together: each shows some of everything."""
 
 PAGES: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/live", "session:read", overview.live),
@@ -81,6 +84,8 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
         return problems.refuse(request, refusal)
     if isinstance(refusal, AuthenticationRequired):
         return sign_in.first_sign_in(request)
+    if isinstance(refusal, ReauthenticationRequired):
+        return confirm.first_confirm(request)
     absent_or_foreign = isinstance(refusal, NotFound)
     return render.refusal(refusal, "" if absent_or_foreign else request_id(request.scope))
 
@@ -94,7 +99,11 @@ def broken(request: AnyRequest, error: Exception) -> Response[Any]:
 
 
 def _hung(pages: Sequence[tuple[str, str, Handler]], permission: str | None = None) -> list[HTTPRouteHandler]:
-    return [get(address, opt=rule(Surface.CONSOLE, permission or its_own))(page) for address, its_own, page in pages]
+    return [get(address, opt=_rule(permission or its_own))(page) for address, its_own, page in pages]
+
+
+def _rule(permission: str) -> dict[str, Rule]:
+    return rule(Surface.CONSOLE, permission, also=WORK - {permission} if permission in WORK else frozenset())
 
 
 router = Router(
@@ -104,11 +113,15 @@ router = Router(
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
-        Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS]),
+        Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS, *access.handlers()]),
+        *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS),
         *(
             assets.static,
             sign_in.sign_in_form,
             sign_in.sign_in,
+            sign_in.second_step,
+            sign_in.forgot_form,
+            sign_in.forgot,
             sign_in.welcome_form,
             sign_in.welcome,
             sign_in.sign_out,

@@ -16,7 +16,7 @@ from controlplane.domain.newest import Reading
 from controlplane.http.console import words
 from controlplane.http.console.assets import asset
 from controlplane.http.console.switcher import places_for
-from controlplane.http.console.view import View
+from controlplane.http.console.view import ACCESS_TABS, View
 from controlplane.kit.problems import Refusal
 
 STRICT: Final = {
@@ -43,6 +43,7 @@ ENVIRONMENT.globals.update(
     STATUSES=words.STATUSES,
     RUNTIME_STATES=words.RUNTIME_STATES,
     with_query=words.with_query,
+    ACCESS_TABS=ACCESS_TABS,
     asset=asset,
 )
 
@@ -64,14 +65,18 @@ async def parts(db: Database, view: View, page: Page) -> dict[str, Markup]:
     return _rendered(view, page, await _gathered(db, view, page))
 
 
-async def whole(db: Database, view: View, page: Page) -> Response[str]:
-    """The document, complete without any stream."""
+async def whole(db: Database, view: View, page: Page, problem: Refusal | None = None) -> Response[str]:
+    """The document, complete without any stream.
+
+    Args:
+        problem: Why what was asked for on it has not been done.
+    """
     data = await _gathered(db, view, page)
     rendered = _rendered(view, page, data)
     places = await places_for(db, view)
     stream = f"{page.stream}{'&' if '?' in page.stream else '?'}seen={fingerprint(rendered)}" if page.stream else None
-    own = {"view": view, "data": data, "tenants": places, "stream": stream, "part": rendered}
-    return html(page.template, {**page.context, **own})
+    own = {"view": view, "data": data, "tenants": places, "stream": stream, "part": rendered, "problem": problem}
+    return html(page.template, {**page.context, **own}, problem.status if problem else 200)
 
 
 async def _gathered(db: Database, view: View, page: Page) -> object:
@@ -91,6 +96,21 @@ def _part(name: str, context: Mapping[str, object]) -> Markup:
 def html(template: str, context: Mapping[str, object], status: int = 200) -> Response[str]:
     document = ENVIRONMENT.get_template(template).render(context)
     return Response(document, status_code=status, media_type=MediaType.HTML, headers=STRICT)
+
+
+async def plain(
+    db: Database, view: View, template: str, context: Mapping[str, object], problem: Refusal | None = None
+) -> Response[str]:
+    """A page that does not change by itself, and is not in parts.
+
+    Args:
+        problem: Why what somebody wanted to do on it was not done.
+    """
+    own = {"view": view, "tenants": await places_for(db, view), "stream": None, "problem": problem}
+    answer = html(template, {**context, **own}, problem.status if problem else 200)
+    if problem is not None:
+        answer.headers.update(problem.headers())
+    return answer
 
 
 def refusal(problem: Refusal, request_id: str = "") -> Response[str]:

@@ -2,15 +2,33 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from msgspec import Struct
 
 from controlplane.db.database import Database
+from controlplane.domain import sights
 from controlplane.domain.newest import Reading
 from controlplane.domain.permissions import Person, held_by
 from controlplane.domain.tenants import Tenant
 
 CONSOLE = "/console"
+
+PLACES: Final = [
+    ("overview", "/", "Overview"),
+    ("sessions", "/sessions", "Sessions"),
+    ("runtimes", "/runtimes", "Runtimes"),
+]
+
+ACCESS_TABS: Final = (
+    ("people", "/people", "People", "user:read"),
+    ("roles", "/roles", "Roles", "role:read"),
+    ("groups", "/groups", "Groups", "group:read"),
+    ("service-accounts", "/service-accounts", "Service accounts", "service-account:read"),
+    ("keys", "/keys", "Keys", "api-key:read"),
+    ("projects", "/projects", "Projects", "project:read"),
+)
+"""Key, address, label, and what it takes to see it."""
 
 
 class View(Struct, frozen=True, kw_only=True):
@@ -18,6 +36,18 @@ class View(Struct, frozen=True, kw_only=True):
     tenant: Tenant | None
     """None: an operator looks at every tenant."""
     public_url: str
+    needs: tuple[str, ...] = ()
+    """What the page takes; what is seen is what *person* may do all of it with."""
+
+    def may(self, permission: str) -> bool:
+        """Whether to offer what takes *permission*. Whether it is done, the guard decides."""
+        return permission in held_by(self.person)
+
+    @property
+    def places(self) -> list[tuple[str, str, str]]:
+        """What the menu leads to: key, address below :attr:`base`, label."""
+        tab = next((address for _, address, _, takes in ACCESS_TABS if self.may(takes)), None)
+        return [*PLACES, ("access", tab, "Access")] if tab and self.tenant else PLACES
 
     @property
     def base(self) -> str:
@@ -28,10 +58,6 @@ class View(Struct, frozen=True, kw_only=True):
     def across(self) -> bool:
         """Whether rows of several tenants may stand side by side, so that each has to say whose it is."""
         return self.tenant is None
-
-    def may(self, permission: str) -> bool:
-        """Whether a page that takes *permission* would open."""
-        return permission in held_by(self.person)
 
     def of(self, tenant_slug: str) -> str:
         """What the addresses of one row's things start with: always its tenant's own."""
@@ -45,6 +71,7 @@ class View(Struct, frozen=True, kw_only=True):
                 yield tx
         else:
             async with db.tenant(self.tenant.tenant_id) as own:
+                own.sight = await sights.sight(own, self.person, self.needs)
                 yield own
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
+from controlplane.domain.outcomes import Failure
 from controlplane.kit.ids import text_id
 
 STATUSES: Final = ("running", "waiting", "failed", "lost", "cancelled", "succeeded")
@@ -104,9 +105,9 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
-def unnamed(line: str | None, name: str | None) -> str:
+def why(error: Failure | None) -> str:
     """An error's line without the error's name, which stands before it already."""
-    return (line or "").removeprefix(f"{name}: ") if name else line or ""
+    return error.line.removeprefix(f"{error.name}: ") if error else ""
 
 
 def iso(instant: datetime) -> str:
@@ -141,6 +142,6 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "share": share,
     "size": size,
     "stamp": stamp,
-    "unnamed": unnamed,
+    "why": why,
     "usd": usd,
 }

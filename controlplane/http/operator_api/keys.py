@@ -56,7 +56,7 @@ class KeysController(Controller):
         rows = await operator_keys.listing(tx, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda key: key.id, _view)
 
-    @post("/", status_code=201, opt=rule(Surface.OPERATOR, "operator:key-create"))
+    @post("/", status_code=201, opt=rule(Surface.OPERATOR, "operator:key-create", fresh=True))
     async def create(
         self,
         data: JSONBody[NewOperatorKey],

@@ -63,6 +63,7 @@ class JoinController(Controller):
                     raise KeyInUse
             else:
                 token = await join_tokens.spend(tx, token_hash)
+                await projects.check_open(tx, token.project_id)
                 actor = Actor(kind="join-token", id=text_id("jt", token.id), request_id=request_id(request.scope))
                 runtime = await runtimes.enroll(tx, actor, token.project_id, data, public_key, sealing_key)
                 await cursors.begin(tx, runtime.id)

@@ -1,7 +1,7 @@
 """/v1/tenants/{tenant}/audit-events: who did what, for the tenant's own eyes, and the proof that it is unaltered."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from litestar import Controller, get
 from litestar.di import NamedDependency, Provide
@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from controlplane.db.database import TenantTx
 from controlplane.domain import audit
-from controlplane.domain.audit import Filters, Personal, checkpoints
+from controlplane.domain.audit import Actor, Filters, Personal, checkpoints
 from controlplane.domain.audit.standing import standing
 from controlplane.domain.audit.verifying import Kind
 from controlplane.domain.keys import Keyring
@@ -22,7 +22,10 @@ from controlplane.http.paths import identity
 from controlplane.http.tenant_api.filters import SPAN, Span, word
 from controlplane.kit.ids import text_id
 
-Outcome = Literal["success", "denied"]
+Outcome: TypeAlias = Literal["success", "denied"]
+
+By: TypeAlias = Annotated[str | None, QueryParameter(name="actor")]
+"""Under its own name it would be the one who asks."""
 
 JSON_LINES: Final = "application/jsonl"
 LINES: Final = 5_000
@@ -100,7 +103,7 @@ class VerificationView(Struct, frozen=True, kw_only=True):
 def provide_filters(
     span: NamedDependency[Span],
     action: FromQuery[str | None] = None,
-    actor: FromQuery[str | None] = None,
+    by: By = None,
     target: FromQuery[str | None] = None,
     outcome: FromQuery[Outcome | None] = None,
 ) -> Filters:
@@ -110,7 +113,7 @@ def provide_filters(
     """
     return Filters(
         action=word("action", action),
-        actor=word("actor", actor),
+        actor=word("actor", by),
         target=word("target", target),
         outcome=outcome,
         since=span.since,
@@ -165,10 +168,18 @@ class AuditEventsController(Controller):
 
     @get("/export", media_type=JSON_LINES)
     async def export(
-        self, tx: NamedDependency[TenantTx], after: Annotated[int, QueryParameter(ge=0, le=2**62)] = 0
+        self,
+        tx: NamedDependency[TenantTx],
+        actor: NamedDependency[Actor],
+        after: Annotated[int, QueryParameter(ge=0, le=2**62)] = 0,
     ) -> bytes:
-        """Up to 5,000 events behind number ``after``, oldest first, as lines that can be verified; empty at the end."""
+        """Up to 5,000 events behind number ``after``, oldest first, as lines that can be verified; empty at the end.
+
+        That an export began is an event itself.
+        """
         events = await audit.after(tx, after, LINES)
+        if after == 0:
+            audit.record(tx, actor, "audit.exported", ("tenant", text_id("ten", tx.tenant_id)))
         return b"".join(audit.line(tx.tenant_id, event) + b"\n" for event in events)
 
     @get("/{event:str}")

@@ -12,10 +12,16 @@ from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.events import EventsController
+from controlplane.http.tenant_api.groups import GroupsController
+from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
+from controlplane.http.tenant_api.permissions import PermissionsController
 from controlplane.http.tenant_api.projects import ProjectsController
+from controlplane.http.tenant_api.role_assignments import RoleAssignmentsController
+from controlplane.http.tenant_api.roles import RolesController
 from controlplane.http.tenant_api.runs import RunsController
 from controlplane.http.tenant_api.runtimes import RuntimesController
+from controlplane.http.tenant_api.service_accounts import ServiceAccountsController
 from controlplane.http.tenant_api.sessions import SessionsController
 from controlplane.http.tenant_api.users import UsersController
 from controlplane.http.tenant_api.webhooks import WebhooksController
@@ -27,6 +33,12 @@ router = Router(
         tenant.show,
         ProjectsController,
         UsersController,
+        InvitationsController,
+        GroupsController,
+        RolesController,
+        RoleAssignmentsController,
+        PermissionsController,
+        ServiceAccountsController,
         ApiKeysController,
         JoinTokensController,
         RuntimesController,

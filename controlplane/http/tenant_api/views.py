@@ -7,10 +7,10 @@ from msgspec import Struct
 from controlplane.domain.agents import Agent
 from controlplane.domain.checkpoints import Checkpoint
 from controlplane.domain.fleet import Backlog, Ledger, Loss, Member
-from controlplane.domain.outcomes import Outcome, Status, WaitingFor
+from controlplane.domain.outcomes import Failure, Outcome, Status, WaitingFor
 from controlplane.domain.runs import Run
 from controlplane.domain.runtimes import State
-from controlplane.domain.sessions import Failure, Session, Totals, Visit, Whole, detail
+from controlplane.domain.sessions import Session, Totals, Visit, Whole, detail
 from controlplane.http.instants import Moment, moment
 from controlplane.kit.ids import text_id
 
@@ -276,7 +276,7 @@ def _outcome(row: Outcome) -> dict[str, Any]:
         "steps": row.steps,
         "retries": row.retries,
         "tokens": TokensView(input=row.input_tokens, output=row.output_tokens),
-        "error": None if row.error_name is None else Failure(name=row.error_name, line=row.error_line or ""),
+        "error": row.error,
     }
 
 

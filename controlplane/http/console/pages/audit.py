@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from litestar import Request, Response
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 
@@ -32,6 +32,8 @@ PERIODS: Final = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": ti
 Text: TypeAlias = Annotated[str, Meta(max_length=300)]
 Period: TypeAlias = Literal["24h", "7d", "30d", "all"]
 Outcome: TypeAlias = Literal["success", "denied"]
+By: TypeAlias = Annotated[Text | None, QueryParameter(name="actor")]
+"""Under its own name it would be the one who looks."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -83,13 +85,13 @@ class AuditPage(Struct, frozen=True, kw_only=True):
 
 def provide_asked_of_audit(
     action: FromQuery[Text | None] = None,
-    actor: FromQuery[Text | None] = None,
+    by: By = None,
     target: FromQuery[Text | None] = None,
     outcome: FromQuery[Outcome | None] = None,
     period: FromQuery[Period] = "all",
     before: FromQuery[int | None] = None,
 ) -> Asked:
-    return Asked(action=action, actor=actor, target=target, outcome=outcome, period=period, before=before)
+    return Asked(action=action, actor=by, target=target, outcome=outcome, period=period, before=before)
 
 
 async def page(screen: NamedDependency[Screen], asked_of_audit: NamedDependency[Asked]) -> Response[str]:

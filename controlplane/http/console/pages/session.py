@@ -73,7 +73,7 @@ class SessionPage(Struct, frozen=True, kw_only=True):
     @property
     def attention(self) -> list[str]:
         """Why the source asks for attention, where it says more than the error does."""
-        line = self.session.error_line
+        line = self.session.error.line if self.session.error else ""
         return [reason for reason in self.session.attention if not (line and line in reason)]
 
     @property

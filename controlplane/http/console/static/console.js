@@ -69,7 +69,7 @@ document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
   if (event.key === "/") {
     event.preventDefault();
-    document.getElementById("search").focus();
+    document.getElementById("search")?.focus();
   } else if (event.key === "g") {
     waitingForGo = event.timeStamp;
   } else if (event.timeStamp - waitingForGo < 1500) {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0007"
+revision = "0003"
 down_revision = "0002"
 
 MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
@@ -47,7 +47,8 @@ def upgrade() -> None:
         op.execute(f"GRANT SELECT, INSERT, UPDATE ON {table} TO cp_app")
         op.execute(f"GRANT SELECT ON {table} TO cp_operator")
     op.execute("REVOKE UPDATE ON audit_checkpoints FROM cp_app")
-    op.execute("GRANT SELECT, INSERT ON platform_audit_checkpoints TO cp_app")
+    op.execute("GRANT DELETE ON audit_checkpoints TO cp_app")  # the folder in the home has them all
+    op.execute("GRANT SELECT, INSERT, DELETE ON platform_audit_checkpoints TO cp_app")
     op.execute("GRANT SELECT, INSERT, UPDATE ON platform_audit_streams TO cp_app")
     op.execute("ALTER POLICY tenant ON audit_events TO cp_app, cp_audit_pruner")
     op.execute("GRANT SELECT (tenant_id, seq), DELETE ON audit_events TO cp_audit_pruner")

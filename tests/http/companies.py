@@ -1,0 +1,191 @@
+"""A tenant with one of everything: what the generated test of tenants apart fills addresses and bodies with."""
+
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from controlplane.domain import (
+    api_keys,
+    assignments,
+    audit,
+    consumers,
+    events,
+    groups,
+    invitations,
+    join_tokens,
+    people,
+    projects,
+    roles,
+    service_accounts,
+)
+from controlplane.domain.holdings import Holder
+from controlplane.domain.letters import Letterhead
+from controlplane.domain.webhooks import deliveries, endpoints
+from controlplane.kit.ids import text_id
+from tests.make import SHELL
+from tests.rows import Rows
+from tests.runtimes import join
+
+CANARY = "canary"
+
+serial = iter(range(1, 1_000_000))
+
+
+class Operation(Struct, frozen=True):
+    method: str
+    path: str
+    parameters: list[str]
+    queries: list[str]
+    body: str | None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Company:
+    """A tenant with one of everything."""
+
+    def __init__(self, db, make, tenant, runtime):
+        self.tenant, self.runtime = tenant, runtime
+        self._db, self._make, self._rows = db, make, Rows(db)
+        self._newest_group = None
+        self._newest_webhook = None
+        self.factory: dict[str, Callable[[], Awaitable[str]]] = {
+            "tenant": self._tenant,
+            "agent": self._agent,
+            "actor": self._key,
+            "assignment": self._assignment,
+            "group": self._group,
+            "role": self._role,
+            "service_account": self._service_account,
+            "checkpoint": self._checkpoint,
+            "event": self._event,
+            "consumer": self._consumer,
+            "delivery": self._delivery,
+            "message": self._message,
+            "webhook": self._webhook,
+            "invitation": self._invitation,
+            "key": self._key,
+            "project": self._project,
+            "run": self._run,
+            "runtime": self._runtime,
+            "session": self._session,
+            "target": self._key,
+            "token": self._token,
+            "user": self._user,
+        }
+
+    async def _consumer(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            consumer = await consumers.create(tx, SHELL, f"{CANARY}-{next(serial)}", [], after=None)
+        return consumer.name
+
+    async def _message(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            [event, *_] = await events.after(tx, 0, 1)
+        return text_id("evt", event.id)
+
+    async def _webhook(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            webhook, _ = await endpoints.create(tx, SHELL, f"https://{CANARY}.invalid/", description=CANARY)
+        self._newest_webhook = webhook.id
+        return text_id("whk", webhook.id)
+
+    async def _delivery(self):
+        """Of the webhook that was made last."""
+        if self._newest_webhook is None:
+            await self._webhook()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            delivery = await deliveries.test(tx, SHELL, self._newest_webhook)
+        return text_id("dlv", delivery.id)
+
+    async def url(self, operation: Operation, **others: str) -> str:
+        """The address of an object of this company, except for the segments in *others*."""
+        path = operation.path
+        for name in operation.parameters:
+            path = path.replace(f"{{{name}}}", others.get(name) or await self.factory[name]())
+        return path
+
+    async def _tenant(self):
+        return self.tenant.slug
+
+    async def _agent(self):
+        return text_id("agt", await self._rows.agent(self.runtime, f"{CANARY}-{next(serial)}"))
+
+    async def _session(self):
+        return text_id(
+            "ses", await self._rows.session(self.runtime, agent=CANARY, error={"name": "ToolError", "line": CANARY})
+        )
+
+    async def _run(self):
+        session = await self._rows.session(self.runtime, agent=CANARY)
+        return text_id("run", await self._rows.run(self.runtime, session, agent=CANARY))
+
+    async def _checkpoint(self):
+        session = await self._rows.session(self.runtime, agent=CANARY)
+        return text_id("cp", await self._rows.checkpoint(self.runtime, session, node=CANARY))
+
+    async def _runtime(self):
+        runtime = await join(self._db, self.tenant.tenant_id, self.runtime.project_id)
+        return text_id("rt", runtime.id)
+
+    async def _key(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            key, _ = await api_keys.for_automation(tx, SHELL, bytes(32), CANARY)
+        return text_id("key", key.id)
+
+    async def _event(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            await projects.create(tx, SHELL, f"{CANARY}-{next(serial)}", CANARY, "dev")
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            [event] = await audit.listing(tx, limit=1)
+        return text_id("aud", event.id)
+
+    async def _invitation(self):
+        letterhead = Letterhead(public_url="http://test", pepper=bytes(32))
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            email = f"{CANARY}-{next(serial)}@example.com"
+            made = await invitations.create(tx, SHELL, letterhead, email, "viewer")
+        return text_id("inv", made.id)
+
+    async def _role(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            role = await roles.create(tx, SHELL, f"{CANARY}-{next(serial)}", ["run:read"])
+        return text_id("role", role.id)
+
+    async def _group(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            group = await groups.create(tx, SHELL, f"{CANARY}-{next(serial)}")
+        self._newest_group = group.id
+        return text_id("grp", group.id)
+
+    async def _service_account(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            name, viewer = f"{CANARY}-{next(serial)}", await roles.named(tx, "viewer")
+            account = await service_accounts.with_role(tx, SHELL, name, viewer)
+        return text_id("sa", account.id)
+
+    async def _assignment(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            account = await service_accounts.create(tx, SHELL, f"{CANARY}-{next(serial)}")
+            holder, viewer = Holder("service-account", account.id), await roles.named(tx, "viewer")
+            assignment = await assignments.assign(tx, SHELL, holder, viewer)
+        return text_id("asg", assignment.id)
+
+    async def _token(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            token, _ = await join_tokens.create(tx, SHELL, bytes(32), self.runtime.project_id)
+        return text_id("jt", token.id)
+
+    async def _project(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            project = await projects.create(tx, SHELL, f"{CANARY}-{next(serial)}", CANARY, "dev")
+        return text_id("prj", project.id)
+
+    async def _user(self):
+        account = await self._make.account()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            user = await people.add_user(tx, SHELL, account, "viewer")
+            if self._newest_group is not None:
+                await groups.add_member(tx, SHELL, self._newest_group, user.id)
+        return text_id("usr", user.id)
