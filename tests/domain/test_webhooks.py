@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from controlplane.chores.webhooks import Courier
-from controlplane.domain import audit, events, keys
+from controlplane.domain import audit, events, keys, mails
 from controlplane.domain.events import TypeUnknown
 from controlplane.domain.webhooks import endpoints, sending
 from controlplane.domain.webhooks.endpoints import Changes, TooManyWebhooks
@@ -198,6 +198,20 @@ async def test_after_five_days_in_which_nothing_got_there_it_is_disabled_and_tol
     assert (now.state, now.state_reason[:25]) == ("disabled", "nothing got there since 2")
     assert w.receiver.bodies[-1]["type"] == "webhook.disabled"
     assert (await w.webhook(other)).state == "enabled"
+
+
+async def test_the_owners_are_written_to_when_a_webhook_is_disabled(w, make):
+    owner = await make.person(w.tenant, "owner")
+    await make.person(w.tenant, "viewer")
+    await w.hook()
+    w.receiver.answers(410)
+    await w.happen()
+    await w.deliver()
+
+    async with w.inside() as tx:
+        [mail] = [each for each in await mails.claim(tx) if each.kind == "webhook-disabled"]
+    assert mail.letter.to == owner.account.email
+    assert "(410)" in mail.letter.text()
 
 
 async def test_enabling_again_begins_with_what_happens_from_then_on(w):

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from controlplane.db.schema.base import tenant_table
+from controlplane.db.schema.shapes import tenant_table
 from controlplane.db.types import Instant
 
 events = tenant_table(

@@ -5,7 +5,7 @@ Types are only ever added, and so are optional fields of their data: receivers i
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
@@ -35,18 +35,6 @@ class RuntimeTurned(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class SessionTurned(Struct, frozen=True, kw_only=True):
-    """A session of an agent needs somebody. What it worked on is not told."""
-
-    session: str
-    runtime: str
-    agent: str
-    status: Literal["waiting", "failed"]
-    waiting_for: str | None
-    error: str | None
-    """Name of the error."""
-
-
 class EventType(Struct, frozen=True):
     name: str
     """``noun.verb``."""
@@ -71,26 +59,44 @@ def _act(name: str, says: str, **facts: Any) -> EventType:
 
 
 ALL: Final[Sequence[EventType]] = (
-    _act("api-key.created", "An API key was made.", role=str),
+    _act("api-key.created", "An API key was made.", scopes=list[str] | None),
     _act("api-key.revoked", "An API key was revoked."),
+    _act("api-key.rotated", "An API key was replaced by another."),
+    _act("group.changed", "A group was renamed or described anew."),
+    _act("group.created", "A group was made."),
+    _act("group.deleted", "A group was deleted."),
+    _act("group.member-added", "Somebody was taken into a group."),
+    _act("group.member-removed", "Somebody was taken out of a group."),
+    _act("invitation.accepted", "Somebody who was invited came."),
+    _act("invitation.created", "Somebody was invited."),
+    _act("invitation.revoked", "An invitation was taken back."),
     _act("join-token.created", "A join token was made."),
     _act("join-token.revoked", "A join token was revoked."),
+    _act("project.archived", "A project was put away."),
+    _act("project.changed", "A project was changed."),
     _act("project.created", "A project was made.", environment=str),
+    _act("role.assigned", "A role was given."),
+    _act("role.changed", "A role holds something else than before."),
+    _act("role.created", "A role was made."),
+    _act("role.deleted", "A role was deleted."),
+    _act("role.withdrawn", "A role was taken away."),
     _act("runtime.join-state-conflict", "Two copies of one runtime's identity were seen.", shown=int, expected=int),
     _act("runtime.joined", "A runtime was let in."),
     _act("runtime.left", "A runtime said goodbye.", complete=bool),
     _act("runtime.revoked", "A runtime's access was ended."),
+    _act("service-account.changed", "A service account was changed."),
+    _act("service-account.created", "A service account was made."),
+    _act("service-account.deleted", "A service account was deleted."),
     _act("tenant.resumed", "The tenant is served again."),
     _act("tenant.suspended", "The tenant is not served any more."),
-    _act("user.added", "Somebody became a member.", role=str),
+    _act("user.added", "Somebody became a member."),
+    _act("user.removed", "Somebody is no member any more."),
     _act("webhook.changed", "A webhook was changed.", changed=list[str]),
     _act("webhook.created", "A webhook was made.", host=str),
     _act("webhook.deleted", "A webhook was deleted."),
     _act("webhook.disabled", "Nothing is sent to a webhook any more.", reason=str),
     _act("webhook.secret-rotated", "A webhook has a new secret.", overlap_s=int),
     EventType("runtime.silent", "A runtime has not been heard from.", RuntimeTurned),
-    EventType("session.failed", "A session of an agent failed.", SessionTurned),
-    EventType("session.waiting", "A session of an agent waits for a human, or to be resumed.", SessionTurned),
 )
 
 TEST: Final = "webhook.test"

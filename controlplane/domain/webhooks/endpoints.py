@@ -11,7 +11,7 @@ from sqlalchemy import func, text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit, events, keys
+from controlplane.domain import audit, events, keys, letters, mails
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Context
 from controlplane.kit import signatures
@@ -31,6 +31,16 @@ LONGEST_OVERLAP: Final = timedelta(days=7)
 DROP: Final = text("""
     UPDATE webhook_deliveries SET state = 'dropped', next_at = NULL, ended_at = :now
     WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND state = 'pending'
+""")
+
+OWNERS: Final = text("""
+    SELECT u.email_norm, n.slug FROM users u JOIN tenants n ON n.tenant_id = u.tenant_id
+    WHERE u.tenant_id = :tenant_id AND u.status = 'active' AND u.id IN (
+        SELECT coalesce(a.user_id, m.user_id)
+        FROM role_assignments a
+        LEFT JOIN group_members m ON m.tenant_id = a.tenant_id AND m.group_id = a.group_id
+        WHERE a.tenant_id = :tenant_id AND a.built_in = 'owner')
+    LIMIT 20
 """)
 
 
@@ -195,11 +205,15 @@ async def delete(tx: TenantTx, actor: Actor, webhook_id: UUID) -> None:
 
 
 async def disable(tx: TenantTx, actor: Actor, webhook_id: UUID, reason: str) -> bool:
-    """Send nothing there any more, and return whether that is new."""
+    """Send nothing there any more and write so to the tenant's owners; return whether that is new."""
     living = t.webhooks.c.id == webhook_id, t.webhooks.c.state == "enabled"
     turned = {"state": "disabled", "state_reason": reason, "version": t.webhooks.c.version + 1}
-    if not await tx.run(tx.update(t.webhooks).where(*living).values(**turned)):
+    disabled = await tx.take(Webhook, tx.update(t.webhooks).where(*living).values(**turned))
+    if not disabled:
         return False
+    for owner in await tx.query(_Owner, OWNERS, tenant_id=tx.tenant_id):
+        letter = letters.webhook_disabled(owner.email_norm, disabled[0].host, reason, owner.slug)
+        await mails.write(tx, "webhook-disabled", letter)
     await tx.load(DROP, webhook_id=webhook_id, now=tx.now)
     audit.record(tx, actor, "webhook.disabled", target(webhook_id), reason=reason)
     return True
@@ -224,6 +238,11 @@ async def secrets_of(tx: TenantTx, webhook_ids: Sequence[UUID]) -> Mapping[UUID,
 
 def target(webhook_id: UUID) -> audit.Target:
     return "webhook", text_id("whk", webhook_id)
+
+
+class _Owner(Struct, frozen=True):
+    email_norm: str
+    slug: str
 
 
 class _Secret(Struct, frozen=True, kw_only=True):

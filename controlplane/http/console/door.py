@@ -14,7 +14,7 @@ from controlplane.domain.permissions import AuthenticationRequired, Reauthentica
 from controlplane.http import problems
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
 from controlplane.http.console import access, account, assets, confirm, finding, invited, render, sign_in
-from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions
+from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions, webhooks
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
 from controlplane.http.console.view import CONSOLE, home_of
@@ -113,7 +113,9 @@ router = Router(
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
-        Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS, *access.handlers()]),
+        Router(
+            "/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS, *access.handlers(), *webhooks.HANDLERS]
+        ),
         *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS),
         *(
             assets.static,

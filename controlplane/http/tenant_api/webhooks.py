@@ -117,7 +117,7 @@ class WebhooksController(Controller):
         rows = await endpoints.listing(tx, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda webhook: webhook.id, _view)
 
-    @post("/", status_code=201, opt=rule(Surface.TENANT, "webhook:write"))
+    @post("/", status_code=201, opt=rule(Surface.TENANT, "webhook:write", fresh=True))
     async def create(
         self,
         data: JSONBody[NewWebhook],
@@ -135,7 +135,7 @@ class WebhooksController(Controller):
         """One webhook, without its secret."""
         return _view(await endpoints.get(tx, identity("whk", webhook)))
 
-    @patch("/{webhook:str}", opt=rule(Surface.TENANT, "webhook:write"))
+    @patch("/{webhook:str}", opt=rule(Surface.TENANT, "webhook:write", fresh=True))
     async def change(
         self,
         data: JSONBody[WebhookChanges],
@@ -157,7 +157,7 @@ class WebhooksController(Controller):
         """Delete a webhook, and what is known of its deliveries."""
         await endpoints.delete(tx, actor, identity("whk", webhook))
 
-    @post("/{webhook:str}/rotate", status_code=200, opt=rule(Surface.TENANT, "webhook:write"))
+    @post("/{webhook:str}/rotate", status_code=200, opt=rule(Surface.TENANT, "webhook:write", fresh=True))
     async def rotate(
         self,
         data: JSONBody[SecretRotation],
