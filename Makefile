@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check lint faults bench conformance lock
+.PHONY: help venv run test check lint faults sabotage bench conformance lock
 
 help: ## what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: $(READY) ## format, lint, types, import contracts
 
 faults: $(READY) ## kill -9 of everything, 200 times, a quarter of an hour; KILLS=500 SEED=7 as you like
 	@$(BIN)/python -m tests.faults --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
+
+sabotage: $(READY) ## break the code in a dozen ways, one at a time, and see that some test notices; ONLY="a word" of its name
+	@$(BIN)/python -m scripts.sabotages $(if $(ONLY),"$(ONLY)")
 
 bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs one
 	@$(BIN)/python -m benchmarks $(ONLY)

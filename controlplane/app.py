@@ -21,7 +21,7 @@ from controlplane.chores import loop
 from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import keys
+from controlplane.domain import keys, tombstones
 from controlplane.domain.audit.denials import Denials
 from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
@@ -40,6 +40,7 @@ from controlplane.http import (
     problems,
     proof,
 )
+from controlplane.http.allowance import Allowances
 from controlplane.http.authorize import Surface
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
@@ -117,6 +118,7 @@ class Parts:
         self.db, self.keyring, self.redis, self.given = db, keyring, redis, given
         self.letterhead = Letterhead(public_url=given.public_url, pepper=keyring.pepper)
         self.post = _post(given)
+        self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
         self.denials = Denials(db)
         self.guard = Guard(networks=given.outbound(), loopback=given.outbound_loopback)
@@ -138,6 +140,7 @@ class Parts:
         return (
             *every_chore.chores(self.db, self.presence, self.partitions, self.key_uses, self.post, self.letterhead),
             *every_chore.of_webhooks(self.db, self.courier),
+            *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
 
@@ -164,6 +167,7 @@ class Parts:
             "keyring": self.keyring,
             "access_tokens": self.access_tokens,
             "authentication": AUTHENTICATION,
+            "allowances": Allowances(self.db, self.limiter),
             "authorizer": Authorizer(),
             "denials": self.denials,
             "key_uses": self.key_uses,
@@ -235,6 +239,7 @@ def _outside(given: Settings) -> dict[str, object]:
         "session_cookie": cookie_for(given.public_url),
         "metrics_token": Secret(given.metrics_token) if given.metrics_token else None,
         "trusted_proxies": given.proxies(),
+        "deletion_grace": given.grace(),
     }
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from controlplane.domain.plans import DEFAULT_PLAN, Plan
 from controlplane.kit import mailing
 from controlplane.kit.problems import Refusal
 
@@ -19,6 +21,7 @@ PREFIX: Final = "CONTROLPLANE_"
 FILE: Final = "controlplane.toml"
 
 PostgresUrl = Annotated[str, Meta(pattern="^postgresql://")]
+PlanName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,38}$")]
 
 
 class SettingInvalid(Refusal):
@@ -60,6 +63,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trusted_proxies: str = ""
     """Networks, ``10.0.0.0/8,192.0.2.7``, whose ``X-Forwarded-For`` says where calls come from. Empty: nobody's does."""
 
+    deletion_grace_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 2_592_000
+    """Seconds between a tenant's deletion and its purge, in which it can be undeleted."""
+    plans: dict[PlanName, Plan] = msgspec.field(default_factory=lambda: {DEFAULT_PLAN: Plan()})
+    """What tenants may use, by the name of the plan: tables ``[plans.NAME]`` in the file, in the environment JSON."""
+    default_plan: str = DEFAULT_PLAN
+    """The plan of tenants that have no other."""
+
+    def grace(self) -> timedelta:
+        """:attr:`deletion_grace_s`."""
+        return timedelta(seconds=self.deletion_grace_s)
+
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """:attr:`trusted_proxies`, parsed."""
         return _networks(self.trusted_proxies)
@@ -81,6 +95,8 @@ def read(environ: Mapping[str, str]) -> Settings:
     given: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)
     }
+    if "plans" in given:
+        given["plans"] = _from_json(f"{PREFIX}PLANS", given["plans"])
     home = Path(given.get("home") or usual_home(environ))
     settings = _checked({**_from_file(home / FILE), **given})
     return replace(settings, home=str(home), kek=settings.kek or f"file:{home / 'secrets' / 'keyring.json'}")
@@ -110,6 +126,8 @@ def _checked(given: dict[str, Any]) -> Settings:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingInvalid(_named(str(error))) from None
+    if settings.default_plan not in settings.plans:
+        raise SettingInvalid(f"{PREFIX}DEFAULT_PLAN: Expected one of the plans: {', '.join(sorted(settings.plans))}")
     for name, parsed in (("TRUSTED_PROXIES", settings.proxies), ("OUTBOUND_NETWORKS", settings.outbound)):
         try:
             parsed()
@@ -134,9 +152,18 @@ def _check_mail(settings: Settings) -> None:
         raise SettingInvalid(f"{PREFIX}MAIL_FROM: Expected an address, because {PREFIX}SMTP_URL is set")
 
 
+def _from_json(name: str, value: str) -> Any:
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        raise SettingInvalid(f"{name}: Expected JSON") from None
+
+
 def _named(complaint: str) -> str:
     """msgspec's complaint with the setting's own name in it: ``CONTROLPLANE_KEK: Expected …``."""
     unknown = re.search(r"unknown field `(\w+)`", complaint)
+    if unknown and "$.plans" in complaint:
+        return f"{PREFIX}PLANS: there is no limit {unknown[1]}"
     if unknown:
         return f"{PREFIX}{unknown[1].upper()}: there is no such setting"
     what, _, place = complaint.partition(" - at `$.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.chores import audit_logs, webhooks
+from controlplane.chores import audit_logs, lifecycle, webhooks
 from controlplane.chores.loop import Chore
 from controlplane.chores.send_mails import send_mails
 from controlplane.chores.webhooks import Courier
@@ -29,7 +29,7 @@ AT_ONCE = 5000
 def chores(
     db: Database, presence: Presence, partitions: Partitions, uses: KeyUses, post: Post, letterhead: Letterhead
 ) -> Sequence[Chore]:
-    """Everything this process sees to."""
+    """What this process sees to at any time."""
     listening_since = db.clock()
 
     async def keep_reports() -> int:
@@ -89,3 +89,23 @@ def of_audit_logs(
         return always
     stream = partial(audit_logs.stream, db, syslog)
     return (*always, Chore(name="stream-audit-logs", every=timedelta(seconds=5), run=stream))
+
+
+def of_lifecycles(db: Database, keyring: Keyring, folder: Path | None) -> Sequence[Chore]:
+    """What becomes of tenants: their archives, their end, and what they have of what they may have.
+
+    Args:
+        folder: Where certificates of purges are kept beside the database; None: nowhere.
+    """
+
+    async def keep_tombstones() -> int:
+        return await lifecycle.keep_tombstones(db, folder) if folder else 0
+
+    purge, write = partial(lifecycle.purge_tenants, db, keyring, folder), partial(lifecycle.write_exports, db)
+    return (
+        Chore(name="expire-exports", every=timedelta(hours=1), run=partial(lifecycle.expire_exports, db)),
+        Chore(name="keep-tombstones", every=timedelta(minutes=10), run=keep_tombstones, everywhere=True),
+        Chore(name="purge-tenants", every=timedelta(minutes=1), run=purge),
+        Chore(name="recount-quotas", every=timedelta(days=1), run=partial(lifecycle.recount, db)),
+        Chore(name="write-exports", every=timedelta(seconds=5), run=write, longest=timedelta(hours=1)),
+    )

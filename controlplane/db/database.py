@@ -19,8 +19,10 @@ from controlplane.kit.sealing import Sealing
 
 Row = TypeVar("Row", bound=Struct)
 
-ENTER_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
+ENTERING = "set_config('app.tenant_id', :tenant_id, true)"
 """True: until the end of the transaction. Anything longer would wait in the pool for the next tenant."""
+
+ENTER_TENANT = text(f"SELECT {ENTERING}")
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
 
@@ -42,6 +44,7 @@ UNAUDITED = frozenset(
         *(t.audit_streams, t.platform_audit_streams),
         *(t.events, t.event_heads, t.webhook_deliveries, t.webhook_progress),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
+        *(t.exports, t.export_parts, t.purge_steps),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
@@ -86,6 +89,12 @@ class Tx:
 
     async def scalar(self, statement: Select[Any]) -> Any:
         return await self._connection.scalar(statement)
+
+    async def stream(self, statement: TextClause, at_once: int, **values: object) -> AsyncIterator[Sequence[Any]]:
+        """The only column of *statement*, *at_once* rows at a time and no more of them in memory."""
+        async with self._connection.stream_scalars(statement, values) as found:
+            async for rows in found.partitions(at_once):
+                yield rows
 
 
 class WritingTx(Tx):
@@ -196,6 +205,14 @@ class PlatformTx(WritingTx):
         return delete(_platform(table))
 
 
+class SnapshotTx(Tx):
+    """Sees one tenant as it is at one instant, however long it looks, and changes nothing."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime, tenant_id: TenantId) -> None:
+        super().__init__(connection, now)
+        self.tenant_id = tenant_id
+
+
 ScopedTx: TypeAlias = TenantTx | PlatformTx
 """A transaction that writes, and whose rows belong to one tenant or to the platform."""
 
@@ -260,6 +277,16 @@ class Database:
         if tx.told and self.on_told is not None:
             await self.on_told(tenant_id)
 
+    async def glance(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
+        """Rows of one statement inside a tenant, without a transaction around it: one way to the database and back.
+
+        Args:
+            statement: Made by :func:`inside`, which enters the tenant itself.
+        """
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return _structs(into, await connection.execute(statement, {"tenant_id": str(tenant_id), **values}))
+
     @asynccontextmanager
     async def new_tenant(self) -> AsyncIterator[TenantTx]:
         """A transaction inside a tenant that does not exist yet."""
@@ -284,6 +311,15 @@ class Database:
                 yield tx
 
     @asynccontextmanager
+    async def snapshot(self, tenant_id: TenantId) -> AsyncIterator[SnapshotTx]:
+        """A transaction that goes on seeing the tenant as it is now."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.begin():
+                await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
+                yield SnapshotTx(connection, self.clock(), tenant_id)
+
+    @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:
         async with self._engine.connect() as connection:
             await connection.execution_options(postgresql_readonly=True)
@@ -293,6 +329,21 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def inside(columns: str, statement: str) -> TextClause:
+    """*statement* as one that :meth:`Database.glance` takes: where it stands, the tenant is ``entered.tenant_id``.
+
+    What is selected from depends on the row that has entered, and OFFSET 0 keeps it a query of its own: it runs
+    after, or not at all. Out of order it would fail, as any statement without a tenant does.
+
+    Args:
+        columns: What *statement* yields, in the order of the Struct's fields.
+    """
+    return text(
+        f"SELECT {columns} FROM (SELECT CAST({ENTERING} AS uuid) AS tenant_id OFFSET 0) entered "  # noqa: S608 constants
+        f"CROSS JOIN LATERAL ({statement} OFFSET 0) found"
+    )
 
 
 def asyncpg_url(url: str) -> str:

@@ -17,6 +17,9 @@ from controlplane.kit.problems import Refusal
 PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "tenant:read": "See the tenant's name, state and settings.",
+        "tenant:write": "Change the tenant's name and settings.",
+        "tenant:export": "Take away everything that the tenant has.",
+        "tenant:delete": "Delete the tenant, and take its deletion back.",
         "tenant:own": "Be an owner: hold and hand on everything.",
         "project:read": "See projects and their environments.",
         "project:write": "Make, change and archive projects.",
@@ -56,7 +59,8 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 OPERATOR_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "operator:tenant-read": "See every tenant and what its runtimes report.",
-        "operator:tenant-write": "Create, suspend and resume tenants.",
+        "operator:tenant-write": "Create, suspend and resume tenants, and set what they may use.",
+        "operator:tenant-delete": "Delete tenants, and take a deletion back.",
         "operator:operator-read": "See who operates the service.",
         "operator:key-read": "See operator keys, never their secret.",
         "operator:key-create": "Make operator keys.",
@@ -98,7 +102,7 @@ Role: TypeAlias = Literal["owner", "admin", "user_admin", "developer", "auditor"
 ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "owner": frozenset(PERMISSIONS),
-        "admin": frozenset(PERMISSIONS) - {"tenant:own"},
+        "admin": frozenset(PERMISSIONS) - {"tenant:own", "tenant:delete", "tenant:export"},
         "user_admin": frozenset(
             {"tenant:read", "project:read", "user:read", "user:write"}
             | {"group:read", "group:write", "role:read", "role:assign"}

@@ -20,7 +20,7 @@ from controlplane.domain.permissions import (
     ReauthenticationRequired,
     Runtime,
 )
-from controlplane.domain.tenants import Tenant, TenantSuspended
+from controlplane.domain.tenants import Tenant
 from controlplane.http.problems import Invalid
 from controlplane.http.sessions import refuse_foreign_pages
 from controlplane.kit.problems import NotFound, Refusal
@@ -59,6 +59,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     """None: being who one is, is enough; never at the tenant's and the operators' surface."""
     also: frozenset[str] = frozenset()
     """Further permissions that it takes as well, for pages that show several kinds of things."""
+    unserved: bool = False
+    """Also while the tenant is suspended or waits for its deletion: to see why, to export, to take it back."""
     open_because: str = ""
     """Not empty: anybody may, without any credential, for this reason."""
     fresh: bool = False
@@ -73,7 +75,12 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 def rule(
-    surface: Surface, permission: str | None = None, also: frozenset[str] = frozenset(), *, fresh: bool = False
+    surface: Surface,
+    permission: str | None = None,
+    also: frozenset[str] = frozenset(),
+    *,
+    fresh: bool = False,
+    unserved: bool = False,
 ) -> dict[str, Rule]:
     """``@get("/", opt=rule(Surface.TENANT, "run:read"))``.
 
@@ -81,7 +88,7 @@ def rule(
         fresh: For what is dangerous: a person must have proved who they are in the last five minutes, with the
             strongest factor that they have.
     """
-    return {"rule": Rule(surface=surface, permission=permission, also=also, fresh=fresh)}
+    return {"rule": Rule(surface=surface, permission=permission, also=also, fresh=fresh, unserved=unserved)}
 
 
 def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
@@ -126,7 +133,10 @@ async def _authorize(connection: Connection, its: Rule) -> None:
     connection.scope["user"] = principal
     reference = connection.path_params.get(TENANT_PARAMETER)
     if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
-        principal = await _in_tenant(connection, principal, reference, its.surface)
+        principal, tenant = await _in_tenant(connection, principal, reference, its.surface)
+        await _check_served(connection, its, principal, tenant)
+        if its.surface is Surface.TENANT:
+            await state.allowances.spend(connection, principal, tenant.tenant_id)
     elif isinstance(principal, Runtime):
         connection.state.tenant_id = principal.tenant_id
     connection.scope["user"] = principal
@@ -143,7 +153,9 @@ def _check_permissions(principal: Principal, its: Rule, authorizer: Authorizer) 
             raise PermissionDenied(permission)
 
 
-async def _in_tenant(connection: Connection, principal: Principal, reference: str, surface: Surface) -> Principal:
+async def _in_tenant(
+    connection: Connection, principal: Principal, reference: str, surface: Surface
+) -> tuple[Principal, Tenant]:
     """*principal* bound to the tenant in the path. A foreign one is answered like an absent one."""
     if isinstance(principal, ApiKey):
         if not principal.tenant.is_named(reference):
@@ -154,10 +166,24 @@ async def _in_tenant(connection: Connection, principal: Principal, reference: st
         principal, tenant = await _entered(connection, principal, reference)
         if not principal.is_member and (surface is not Surface.CONSOLE or principal.operator_role is None):
             raise NotFound
-    if tenant.status != "active" and not (isinstance(principal, Person) and not principal.is_member):
-        raise TenantSuspended
     connection.state.tenant_id = tenant.tenant_id
-    return principal
+    return principal, tenant
+
+
+async def _check_served(connection: Connection, its: Rule, principal: Principal, tenant: Tenant) -> None:
+    """Operators look into any tenant that still has something; its own people into one that is served.
+
+    Raises:
+        Refusal: 403 with why it is not, 404 once it is gone.
+    """
+    if tenant.status == "active":
+        return
+    if tenant.status not in tenants.GONE:
+        is_operator = isinstance(principal, Person) and not principal.is_member
+        if is_operator or its.unserved:
+            return
+    async with connection.app.state.db.tenant(tenant.tenant_id) as tx:
+        raise tenants.not_served(await tenants.get(tx))
 
 
 async def _entered(connection: Connection, person: Person, reference: str) -> tuple[Person, Tenant]:
@@ -165,8 +191,7 @@ async def _entered(connection: Connection, person: Person, reference: str) -> tu
     tenant_id = await tenants.find(db, reference)
     if tenant_id is None:
         raise NotFound
-    async with db.tenant(tenant_id) as tx:
-        found = await people.enter(tx, person.account_id)
+    found = await people.enter(db, tenant_id, person.account_id)
     if found is None:
         raise NotFound
     return replace(person, tenant=found.tenant, user_id=found.user_id, grants=found.grants), found.tenant

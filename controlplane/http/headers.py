@@ -18,6 +18,9 @@ CAREFUL = {
 }
 """Set where the handler has not set its own; the console's pages bring a Content-Security-Policy of theirs."""
 
+OF_THE_RATE_LIMIT = "rate_limit_headers"
+"""Where in a request's state the headers wait that tell how many more may come."""
+
 PRIVATE = {"Cache-Control": "no-store"}
 
 
@@ -37,5 +40,7 @@ async def complete(message: Message, scope: Scope) -> None:
     headers["Request-Id"] = request_id(scope)
     if dict(scope).get("method") == "OPTIONS" and "allow" in headers:  # Litestar names one handler's methods only
         headers["Allow"] = scope["litestar_app"].state.methods[scope["path_template"]]
+    for name, value in scope["state"].get(OF_THE_RATE_LIMIT, {}).items():
+        headers[name] = value
     for name, value in {**CAREFUL, **PRIVATE}.items():
         headers.setdefault(name, value)

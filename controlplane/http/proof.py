@@ -47,6 +47,7 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     permission: str | None = None
     also: tuple[str, ...] = ()
     fresh: bool = False
+    unserved: bool = False
     open_because: str = ""
 
 
@@ -80,6 +81,7 @@ def locks(app: Litestar) -> list[Lock]:
             permission=its.permission,
             also=tuple(sorted(its.also)),
             fresh=its.fresh,
+            unserved=its.unserved,
             open_because=its.open_because,
         )
         for path, method, its in rules(app)

@@ -25,6 +25,7 @@ CheckpointId = NewType("CheckpointId", UUID)
 EventId = NewType("EventId", UUID)
 WebhookId = NewType("WebhookId", UUID)
 DeliveryId = NewType("DeliveryId", UUID)
+ExportId = NewType("ExportId", UUID)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}

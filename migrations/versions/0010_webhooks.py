@@ -5,7 +5,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0010"
-down_revision = "0005"
+down_revision = "0006"
 
 MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
 
@@ -17,6 +17,9 @@ GRANTS = {
     "webhook_progress": "SELECT, INSERT, UPDATE",
     "webhook_deliveries": "SELECT, INSERT, UPDATE, DELETE",
 }
+
+UNTIL_THE_PURGE = ("event_heads", "webhook_progress")
+"""What goes when its tenant is purged, and not before."""
 
 SEALED = "webhooks"
 """The one of which those who look across tenants see not everything."""
@@ -39,3 +42,6 @@ def upgrade() -> None:
         op.execute(f"GRANT {granted} ON {table} TO cp_app")
         columns = f" ({READABLE})" if table == SEALED else ""
         op.execute(f"GRANT SELECT{columns} ON {table} TO cp_operator")
+    for table in UNTIL_THE_PURGE:
+        op.execute(f"CREATE TRIGGER purged_only AFTER DELETE ON {table} EXECUTE FUNCTION refuse_unless_purging()")
+        op.execute(f"GRANT DELETE ON {table} TO cp_app")

@@ -13,7 +13,7 @@ MAY_LOOK_ACROSS_TENANTS = (
 DEFINES_IT = "controlplane/db/database.py"
 
 SETTINGS = (
-    "SELECT set_config('app.tenant_id', :tenant_id, true)",
+    "set_config('app.tenant_id', :tenant_id, true)",
     '"SET LOCAL ROLE cp_operator"',
     'text("SET LOCAL ROLE cp_audit_pruner"), text("SET LOCAL ROLE NONE")',
 )

@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
+from controlplane.db import schema as t
 from controlplane.domain import (
     api_keys,
     assignments,
     audit,
     consumers,
     events,
+    exports,
     groups,
     invitations,
     join_tokens,
@@ -27,6 +29,7 @@ from tests.rows import Rows
 from tests.runtimes import join
 
 CANARY = "canary"
+PREFIX = "/v1/tenants/{tenant}"
 
 serial = iter(range(1, 1_000_000))
 
@@ -40,6 +43,11 @@ class Operation(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def ends_it(self) -> int:
+        """Deleting the tenant comes last but one, and taking that back last."""
+        return {f"DELETE {PREFIX}": 1, f"POST {PREFIX}/undelete": 2}.get(str(self), 0)
 
 
 class Company:
@@ -55,6 +63,7 @@ class Company:
             "agent": self._agent,
             "actor": self._key,
             "assignment": self._assignment,
+            "export": self._export,
             "group": self._group,
             "role": self._role,
             "service_account": self._service_account,
@@ -171,6 +180,16 @@ class Company:
             holder, viewer = Holder("service-account", account.id), await roles.named(tx, "viewer")
             assignment = await assignments.assign(tx, SHELL, holder, viewer)
         return text_id("asg", assignment.id)
+
+    async def _export(self):
+        """Ready to be fetched."""
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            export = await exports.request(tx, SHELL)
+            part = {"export_id": export.id, "number": 0, "body": CANARY.encode()}
+            await tx.run(tx.insert(t.export_parts).values(**part))
+            ready = {"state": "ready", "size_bytes": len(CANARY), "requested_by": CANARY}
+            await tx.run(tx.update(t.exports).where(t.exports.c.id == export.id).values(**ready))
+        return text_id("exp", export.id)
 
     async def _token(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:

@@ -61,7 +61,7 @@ async def test_the_secret_is_shown_once_and_the_rest_again(api, receiver):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://hooks.example.com/", "https://169.254.169.254/latest", "https://10.0.0.1/", "https://a:b@example.com/"],
+    ["https://169.254.169.254/latest", "https://10.0.0.1/", "https://a:b@example.com/"],
 )
 async def test_an_address_that_must_not_be_called_is_refused_at_once(api, url, receiver):
     made = (await api("POST", "/webhooks", json={"url": receiver.url})).json()

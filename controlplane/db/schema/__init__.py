@@ -40,6 +40,15 @@ from controlplane.db.schema.keys import (
     data_keys,
     platform_data_keys,
 )
+from controlplane.db.schema.lifecycle import (
+    export_parts,
+    exports,
+    limit_overrides,
+    plan_limits,
+    purge_steps,
+    tombstones,
+    usage_counters,
+)
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -84,6 +93,7 @@ from controlplane.db.schema.tenants import (
 __all__ = [
     "PARTITIONED",
     "PLATFORM",
+    "TENANTS",
     "account_tenants",
     "accounts",
     "agents",
@@ -103,16 +113,20 @@ __all__ = [
     "event_consumers",
     "event_heads",
     "events",
+    "export_parts",
+    "exports",
     "group_members",
     "groups",
     "invitations",
     "join_tokens",
+    "limit_overrides",
     "mails",
     "metadata",
     "operator_keys",
     "operators",
     "passkeys",
     "password_requests",
+    "plan_limits",
     "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
@@ -120,6 +134,7 @@ __all__ = [
     "platform_data_keys",
     "platform_mails",
     "projects",
+    "purge_steps",
     "recovery_codes",
     "role_assignments",
     "roles",
@@ -135,7 +150,9 @@ __all__ = [
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "tombstones",
     "totps",
+    "usage_counters",
     "users",
     "webhook_deliveries",
     "webhook_progress",
@@ -148,3 +165,6 @@ PLATFORM: Final = frozenset(
     table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants)
 )
 """The tables that a ``PlatformTx`` may name. The two with a tenant route to it and hold nothing else."""
+
+TENANTS: Final = tuple(table for table in metadata.sorted_tables if table.name not in PLATFORM)
+"""The tables that hold what tenants have, in an order in which rows can be written; the other way round they go."""

@@ -30,8 +30,15 @@ tenants = Table(
     Column("name", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("status_reason", Text, nullable=False),
+    Column("status_message", Text, nullable=False, server_default=""),
+    Column("status_before", Text, nullable=False, server_default=""),
+    Column("status_by", Text, nullable=False, server_default=""),
+    Column("status_since", Instant),
+    Column("purge_at", Instant),
+    Column("plan", Text),
     Column("created_at", Instant, nullable=False),
 )
+"""``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan."""
 
 projects = tenant_table(
     "projects",

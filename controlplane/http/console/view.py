@@ -14,11 +14,27 @@ from controlplane.domain.tenants import Tenant
 
 CONSOLE = "/console"
 
-PLACES: Final = [
-    ("overview", "/", "Overview"),
-    ("sessions", "/sessions", "Sessions"),
-    ("runtimes", "/runtimes", "Runtimes"),
-]
+
+class Place(Struct, frozen=True):
+    """An entry of the menu."""
+
+    name: str
+    address: str
+    """Below :attr:`View.base`."""
+    label: str
+    key: str
+    """Pressed after ``g``, it leads there."""
+
+
+PLACES: Final = (
+    Place("overview", "/", "Overview", "o"),
+    Place("sessions", "/sessions", "Sessions", "s"),
+    Place("runtimes", "/runtimes", "Runtimes", "r"),
+)
+TENANTS: Final = Place("tenants", "/tenants", "Tenants", "t")
+AUDIT: Final = Place("audit", "/audit", "Audit", "a")
+WEBHOOKS: Final = Place("webhooks", "/webhooks", "Webhooks", "w")
+SETTINGS: Final = Place("settings", "/settings", "Settings", "t")
 
 ACCESS_TABS: Final = (
     ("people", "/people", "People", "user:read"),
@@ -44,10 +60,14 @@ class View(Struct, frozen=True, kw_only=True):
         return permission in held_by(self.person)
 
     @property
-    def places(self) -> list[tuple[str, str, str]]:
-        """What the menu leads to: key, address below :attr:`base`, label."""
+    def places(self) -> list[Place]:
+        """What the menu leads to; what somebody may not see is not in it."""
+        if self.tenant is None:
+            return [*PLACES, TENANTS] if self.person.operator_role else [*PLACES]
         tab = next((address for _, address, _, takes in ACCESS_TABS if self.may(takes)), None)
-        return [*PLACES, ("access", tab, "Access")] if tab and self.tenant else PLACES
+        access = [Place("access", tab, "Access", "p")] if tab else []
+        own = [*([AUDIT] if self.may("audit:read") else ()), *([WEBHOOKS] if self.may("webhook:read") else ())]
+        return [*PLACES, *access, *own, SETTINGS]
 
     @property
     def base(self) -> str:

@@ -72,8 +72,7 @@ async def _memberships(db: Database, account_id: AccountId) -> list[Membership]:
         knocking_at = await people.tenants_of(tx, account_id)
     found = []
     for tenant_id in knocking_at:
-        async with db.tenant(tenant_id) as tenant_tx:
-            entrance = await people.enter(tenant_tx, account_id)
+        entrance = await people.enter(db, tenant_id, account_id)
         if entrance is not None and entrance.user_id is not None:
             found.append(
                 Membership(

@@ -12,6 +12,7 @@ from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.events import EventsController
+from controlplane.http.tenant_api.exports import ExportsController
 from controlplane.http.tenant_api.groups import GroupsController
 from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
@@ -30,7 +31,8 @@ from controlplane.http.transaction import TENANT_TX
 router = Router(
     "/v1/tenants/{tenant:str}",
     route_handlers=[
-        tenant.show,
+        *tenant.HANDLERS,
+        ExportsController,
         ProjectsController,
         UsersController,
         InvitationsController,
