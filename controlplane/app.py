@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from controlplane import settings
 from controlplane.chores import all as every_chore
 from controlplane.chores import loop
+from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import keys, tombstones
@@ -59,8 +60,10 @@ from controlplane.http.scim import door as scim
 from controlplane.http.sessions import cookie_for
 from controlplane.http.sso.desk import DESK, Operators, SignOn
 from controlplane.http.tenant_api import door as tenant_api
+from controlplane.http.tenant_api.events import topic
 from controlplane.kit import limiter, log, mailing, presence, wakeups
 from controlplane.kit.guard import Guard
+from controlplane.kit.ids import TenantId
 from controlplane.kit.mailing import Post
 from controlplane.kit.openid.discovery import Providers
 from controlplane.kit.problems import Refusal
@@ -135,6 +138,7 @@ class Parts:
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
         self.denials = Denials(db)
+        self.courier = Courier(db, self.guard)
         self.access_tokens = AccessTokens.under(keyring)
         self.partitions = Partitions(db)
         self.key_uses = KeyUses()
@@ -142,6 +146,11 @@ class Parts:
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
+        db.on_told = self.tell
+
+    async def tell(self, tenant_id: TenantId) -> None:
+        """Wake who waits for events of a tenant."""
+        await self.wakeups.nudge(topic(tenant_id))
 
     def chores(self) -> Sequence[loop.Chore]:
         uses = (self.key_uses, self.scim_uses, self.scim_syncs)
@@ -149,6 +158,7 @@ class Parts:
         return (
             *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
             *every_chore.of_sign_on(self.db, self.sign_on.records),
+            *every_chore.of_webhooks(self.db, self.courier),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
@@ -157,6 +167,7 @@ class Parts:
         """What handlers ask for by name."""
         return {
             "db": always(self.db),
+            "guard": always(self.guard),
             "keyring": always(self.keyring),
             "access_tokens": always(self.access_tokens),
             "partitions": always(self.partitions),
@@ -199,6 +210,7 @@ class Parts:
                     yield
                 await self.denials.sum_up(at_the_end=True)
         finally:
+            await self.courier.close()
             await self.guard.close()
             if self.redis is not None:
                 await self.redis.aclose()

@@ -57,14 +57,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What browsers call, without a path."""
     audit_syslog_url: Annotated[str, Meta(pattern="^(tcp|tls)://[^/:]+(:[0-9]+)?$")] | None = None
     """Where every audit event is sent as well, RFC 5424: ``tls://host:6514``, ``tcp://host:601``. None: nowhere."""
+    outbound_networks: str = ""
+    """Networks, ``10.1.0.0/16``, that tenants' addresses may lead to besides the public internet. Empty: none."""
+    outbound_loopback: bool = False
+    """Whether tenants' addresses may lead to this very machine, over plain http too: for tests and development."""
     trusted_proxies: str = ""
     """Networks, ``10.0.0.0/8,192.0.2.7``, whose ``X-Forwarded-For`` says where calls come from. Empty: nobody's does."""
     dns_servers: str = ""
     """Resolvers that are asked for domains' records: ``192.0.2.53,192.0.2.54:5353``. Empty: those of this machine."""
-    outbound_networks: str = ""
-    """Networks, ``10.20.0.0/16``, in which identity providers may be: without them, only the public internet is called."""
-    outbound_loopback: bool = False
-    """Whether this very machine may be called too, over plain http: for tests and development."""
     operator_sso_issuer: Annotated[str, Meta(pattern="^https?://[^ ?#]+$")] | None = None
     """The identity provider of those who operate the service. Needs the two settings below."""
     operator_sso_client_id: Annotated[str, Meta(min_length=1)] | None = None
@@ -160,6 +160,10 @@ def _checked(given: dict[str, Any]) -> Settings:
     return settings
 
 
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
 def _check_mail(settings: Settings) -> None:
     if settings.smtp_url is None:
         return
@@ -180,10 +184,6 @@ def _check_operator_sso(settings: Settings) -> None:
     missing = [name for name, value in together.items() if value is None]
     if missing and len(missing) < len(together):
         raise SettingInvalid(f"{PREFIX}OPERATOR_SSO_{missing[0]}: Expected, because others of its kind are set")
-
-
-def _networks(listed: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(part.strip()) for part in listed.split(",") if part.strip())
 
 
 def _from_json(name: str, value: str) -> Any:

@@ -17,6 +17,7 @@ from controlplane import settings
 from controlplane.app import build
 from controlplane.db.database import Database
 from controlplane.domain import keys
+from controlplane.domain.events import catalogue
 from controlplane.domain.permissions import (
     ANYWHERE,
     OPERATOR_PERMISSIONS,
@@ -43,11 +44,40 @@ def pages() -> dict[str, str]:
     app = build(Database("postgresql://nobody@127.0.0.1/none"), keys.new())
     found = proof.locks(app)
     return {
+        "events.md": events_page(),
         "permissions.json": msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n",
         "permissions.md": permissions(found),
         "refusals.md": refusals(),
         "settings.md": settings_page(),
     }
+
+
+def events_page() -> str:
+    """Every type of event and what it holds."""
+    return "\n".join(
+        [
+            "# Events",
+            "",
+            "For whoever receives webhooks or reads the events feed.",
+            "Made by `python -m scripts.references` from `controlplane/domain/events/catalogue.py`.",
+            "",
+            "Each event is sent and shown as `{id, type, timestamp, tenant, sequence, data}`.",
+            "`id` is the same whenever it is sent; `sequence` counts a tenant's events without gaps.",
+            "Types and optional fields are only ever added: ignore what you do not know.",
+            "The JSON Schema of each type is at `GET /v1/tenants/{tenant}/events/types`.",
+            "",
+            "| type | what happened | `data` |",
+            "|---|---|---|",
+            *(
+                f"| `{each.name}` | {each.says} | {', '.join(f'`{name}`' for name in each.data.__struct_fields__)} |"
+                for each in catalogue().values()
+            ),
+            "",
+            "`actor` and `object` are `{kind, id}`: who did it, and to what.",
+            "`webhook.test` is what a test delivers; it is no event and stands in no feed.",
+            "",
+        ]
+    )
 
 
 def permissions(locks: list[Lock]) -> str:

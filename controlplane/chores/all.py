@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.chores import audit_logs, lifecycle
+from controlplane.chores import audit_logs, lifecycle, webhooks
 from controlplane.chores.check_domains import check_domains
 from controlplane.chores.loop import Chore
 from controlplane.chores.send_mails import send_mails
+from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import ceremonies, idempotency, key_uses, reports, sign_ins
@@ -69,6 +70,14 @@ def chores(
         Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
         Chore(name="send-mails", every=timedelta(seconds=5), run=send_letters),
         Chore(name="make-partitions", every=timedelta(hours=1), run=partitions.make_ahead),
+    )
+
+
+def of_webhooks(db: Database, courier: Courier) -> Sequence[Chore]:
+    """What brings events to those who wait for them."""
+    return (
+        Chore(name="deliver-webhooks", every=timedelta(seconds=1), run=courier.run, everywhere=True),
+        Chore(name="prune-events", every=timedelta(hours=1), run=partial(webhooks.prune, db)),
     )
 
 

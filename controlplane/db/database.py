@@ -45,6 +45,7 @@ UNAUDITED = frozenset(
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
         *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
+        *(t.events, t.event_heads, t.webhook_deliveries, t.webhook_progress),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
         *(t.sso_flows, t.session_entries, t.logout_tokens),
         *(t.exports, t.export_parts, t.purge_steps),
@@ -108,11 +109,13 @@ class WritingTx(Tx):
         super().__init__(connection, now)
         self.sealing = sealing
         """What :mod:`controlplane.domain.keys` seals with; None where nobody gave the database master keys."""
-        self._before_commit: list[Callable[[], Awaitable[None]]] = []
+        self._before_commit: list[tuple[int, Callable[[], Awaitable[None]]]] = []
         self._changed: set[str] = set()
         self.audited = False
         self.events: list[Any] = []
         """What :mod:`controlplane.domain.audit` is to write before the commit."""
+        self.told: list[Any] = []
+        """What :mod:`controlplane.domain.events` is to write before the commit."""
 
     async def alone(self, name: str) -> None:
         """Wait until no other transaction is alone under *name*, and be it until this one ends."""
@@ -124,19 +127,23 @@ class WritingTx(Tx):
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[None]:
-        """A part that can fail alone: what it did is undone, its audit events too, and the rest goes on."""
-        events, audited = len(self.events), self.audited
+        """A part that can fail alone: what it did is undone, its events too, and the rest goes on."""
+        events, told, audited = len(self.events), len(self.told), self.audited
         try:
             async with self._connection.begin_nested():
                 yield
         except BaseException:
-            del self.events[events:]
+            del self.events[events:], self.told[told:]
             self.audited = audited
             raise
 
-    def before_commit(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Have *act* done last, so that the locks it takes are short and always taken in the same order."""
-        self._before_commit.append(act)
+    def before_commit(self, act: Callable[[], Awaitable[None]], *, order: int = 0) -> None:
+        """Have *act* done last, so that the locks it takes are short and always taken in the same order.
+
+        Args:
+            order: Lower ones first. Audit chains are 0, events 1.
+        """
+        self._before_commit.append((order, act))
 
     async def finish(self) -> None:
         """What remains to be done before the commit.
@@ -144,7 +151,7 @@ class WritingTx(Tx):
         Raises:
             Unaudited: If something was changed and nothing said about it.
         """
-        for act in self._before_commit:
+        for _, act in sorted(self._before_commit, key=lambda each: each[0]):
             await act()
         if not self.audited and (silent := self._changed - UNAUDITED):
             raise Unaudited(f"changed without an audit event: {', '.join(sorted(silent))}")
@@ -258,6 +265,8 @@ class Database:
         """
         self.clock = clock
         self._sealing = sealing
+        self.on_told: Callable[[TenantId], Awaitable[None]] | None = None
+        """Done after a commit with events of a tenant. Whoever must not miss any looks for itself as well."""
         self._routes: dict[tuple[str, bytes], TenantId] = {}
         self._engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
@@ -290,6 +299,8 @@ class Database:
             tx = TenantTx(connection, self.clock(), self._sealing, tenant_id)
             yield tx
             await tx.finish()
+        if tx.told and self.on_told is not None:
+            await self.on_told(tenant_id)
 
     async def glance(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
         """Rows of one statement inside a tenant, without a transaction around it: one way to the database and back.

@@ -43,6 +43,12 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "domains": "are proved again, to the installation that is to trust them",
         "sso_connections": "are set up again: their secrets are sealed for this installation, and its addresses registered",
         "sso_identities": "are of connections",
+        "events": "tell of the acts in audit_events, to those who listen here",
+        "event_heads": "count this installation's events",
+        "event_consumers": "stand at this installation's events",
+        "webhooks": "send from this installation, with secrets that stay in it",
+        "webhook_deliveries": "were sent from this installation",
+        "webhook_progress": "stands at this installation's events",
         "exports": "are about earlier archives",
         "export_parts": "are earlier archives",
     }

@@ -93,5 +93,16 @@ def notice(to: str, what: str) -> Letter:
     )
 
 
+def webhook_disabled(to: str, host: str, reason: str, tenant: str) -> Letter:
+    return Letter(
+        to=to,
+        subject=f"A webhook of {tenant} was disabled",
+        paragraphs=[
+            f"Events of {tenant} are not sent to {host} any more: {reason}.",
+            "Nothing is lost: they are kept for thirty days, and can be replayed once the webhook is enabled again.",
+        ],
+    )
+
+
 def _minutes(lifetime: timedelta) -> int:
     return int(lifetime.total_seconds() // 60)

@@ -55,6 +55,10 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "sso:read": "See connections to identity providers, never their secret.",
         "sso:manage": "Set up, enforce and delete connections to identity providers: decide who comes in as whom.",
         "audit:read": "Read the tenant's audit log.",
+        "event:read": "Read what happened in the tenant, as events.",
+        "event:consume": "Make consumers of events, and say how far they have got.",
+        "webhook:read": "See webhooks, never their secret, and what was sent there.",
+        "webhook:write": "Have events sent to addresses outside, change where, and see secrets when they are made.",
     }
 )
 """What can be done inside a tenant."""
@@ -123,6 +127,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "auditor": frozenset(
             {*_WORK, "user:read", "group:read", "role:read", "service-account:read", "domain:read", "sso:read"}
             | {"invitation:read", "join-token:read", "api-key:read", "scim-token:read", "audit:read"}
+            | {"event:read", "webhook:read"}
         ),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),

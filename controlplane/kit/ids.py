@@ -25,6 +25,9 @@ AgentId = NewType("AgentId", UUID)
 SessionId = NewType("SessionId", UUID)
 RunId = NewType("RunId", UUID)
 CheckpointId = NewType("CheckpointId", UUID)
+EventId = NewType("EventId", UUID)
+WebhookId = NewType("WebhookId", UUID)
+DeliveryId = NewType("DeliveryId", UUID)
 ExportId = NewType("ExportId", UUID)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32

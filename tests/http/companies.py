@@ -9,7 +9,9 @@ from controlplane.domain import (
     api_keys,
     assignments,
     audit,
+    consumers,
     domains,
+    events,
     exports,
     groups,
     invitations,
@@ -23,6 +25,7 @@ from controlplane.domain.holdings import Holder
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.sso import connections
 from controlplane.domain.sso.connections import NewConnection
+from controlplane.domain.webhooks import deliveries, endpoints
 from controlplane.kit.ids import text_id
 from controlplane.kit.secret import Secret
 from tests.make import SHELL
@@ -59,6 +62,7 @@ class Company:
         self.tenant, self.runtime = tenant, runtime
         self._db, self._make, self._rows = db, make, Rows(db)
         self._newest_group = None
+        self._newest_webhook = None
         self.factory: dict[str, Callable[[], Awaitable[str]]] = {
             "tenant": self._tenant,
             "agent": self._agent,
@@ -72,6 +76,10 @@ class Company:
             "connection": self._connection,
             "domain": self._domain,
             "event": self._event,
+            "consumer": self._consumer,
+            "delivery": self._delivery,
+            "message": self._message,
+            "webhook": self._webhook,
             "invitation": self._invitation,
             "key": self._key,
             "project": self._project,
@@ -82,6 +90,30 @@ class Company:
             "token": self._token,
             "user": self._user,
         }
+
+    async def _consumer(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            consumer = await consumers.create(tx, SHELL, f"{CANARY}-{next(serial)}", [], after=None)
+        return consumer.name
+
+    async def _message(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            [event, *_] = await events.after(tx, 0, 1)
+        return text_id("evt", event.id)
+
+    async def _webhook(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            webhook, _ = await endpoints.create(tx, SHELL, f"https://{CANARY}.invalid/", description=CANARY)
+        self._newest_webhook = webhook.id
+        return text_id("whk", webhook.id)
+
+    async def _delivery(self):
+        """Of the webhook that was made last."""
+        if self._newest_webhook is None:
+            await self._webhook()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            delivery = await deliveries.test(tx, SHELL, self._newest_webhook)
+        return text_id("dlv", delivery.id)
 
     async def url(self, operation: Operation, **others: str) -> str:
         """The address of an object of this company, except for the segments in *others*."""

@@ -25,7 +25,14 @@ TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLAT
 
 BODIES = {
     "Batch": {"ids": ["x"]},
+    "Acknowledgement": {"through": 0},
     "NewApiKey": {"name": "x"},
+    "NewConsumer": {},
+    "NewWebhook": {"url": "https://hooks.example.com/in"},
+    "ReplayOfATime": {"since": "2026-01-01T00:00:00.000Z"},
+    "Rewind": {"after": 0},
+    "SecretRotation": {},
+    "WebhookChanges": {"description": "x"},
     "NewGroup": {"name": "x"},
     "NewInvitation": {"email": "x@example.com", "role": "viewer"},
     "NewInvitations": {"invitations": [{"email": "x@example.com", "role": "viewer"}]},
@@ -60,6 +67,7 @@ NEEDED = {"NewRoleAssignment": {"service_account": "service_account"}}
 
 UNIQUE = {
     "NewDomain": ("name", "x{}.example"),
+    "NewConsumer": ("name", "x{}"),
     "NewGroup": ("name", "x{}"),
     "NewInvitation": ("email", "x{}@example.com"),
     "NewProject": ("slug", "x{}"),
@@ -100,6 +108,8 @@ HARMLESS = {
     "action",
     "outcome",
     "after",
+    "types",
+    "wait",
 }
 """Cursors of another tenant are in test_pages."""
 

@@ -18,6 +18,14 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
+from controlplane.db.schema.events import (
+    event_consumers,
+    event_heads,
+    events,
+    webhook_deliveries,
+    webhook_progress,
+    webhooks,
+)
 from controlplane.db.schema.idempotency import (
     idempotency_records,
     platform_idempotency_records,
@@ -120,6 +128,9 @@ __all__ = [
     "cost_entries",
     "data_keys",
     "domains",
+    "event_consumers",
+    "event_heads",
+    "events",
     "export_parts",
     "exports",
     "group_members",
@@ -171,6 +182,9 @@ __all__ = [
     "totps",
     "usage_counters",
     "users",
+    "webhook_deliveries",
+    "webhook_progress",
+    "webhooks",
 ]
 
 PARTITIONED: Final = (sessions, runs, checkpoints, cost_entries, sync_batches)

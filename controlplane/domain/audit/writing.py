@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.db.database import PlatformTx, ScopedTx, TenantTx, WritingTx
-from controlplane.domain import keys
+from controlplane.domain import events, keys
 from controlplane.domain.audit.events import EPOCH, START, Actor, Event, Personal, Target, around_seq
 from controlplane.domain.keys import Context
 from controlplane.kit.ids import new_id, text_id
@@ -65,12 +65,15 @@ class _Noted(Struct, frozen=True):
 def record(tx: WritingTx, actor: Actor, action: str, target: Target, **facts: object) -> None:
     """Have *action* written into the chain of the tenant of *tx*, or of the platform, when *tx* commits.
 
-    What operators do in a tenant is written into the platform's chain as well.
+    What operators do in a tenant is written into the platform's chain as well. What the tenant may hear of by
+    webhook or feed is told with the same commit.
 
     Args:
         facts: JSON without fractions; what an auditor needs and nothing personal.
     """
     _note(tx, actor, action, target, "success", facts)
+    if isinstance(tx, TenantTx):
+        events.acted(tx, action, (actor.kind, actor.id), target, facts, actor.request_id)
 
 
 def denied(tx: WritingTx, actor: Actor, action: str, target: Target, **facts: object) -> None:

@@ -20,7 +20,7 @@ from controlplane.kit.envelope import NotOpened
 from controlplane.kit.ids import new_id
 from controlplane.kit.sealing import DataKey, Sealing
 
-Purpose: TypeAlias = Literal["audit-personal", "id-token", "mail", "sso-secret", "totp-seed"]
+Purpose: TypeAlias = Literal["audit-personal", "id-token", "mail", "sso-secret", "totp-seed", "webhook-secret"]
 """What sealed bytes are for. An envelope of one purpose does not open for another."""
 
 KINDS: Final[Mapping[Purpose, str]] = MappingProxyType(
@@ -30,6 +30,7 @@ KINDS: Final[Mapping[Purpose, str]] = MappingProxyType(
         "mail": "mail",
         "sso-secret": "sso",
         "totp-seed": "factor",
+        "webhook-secret": "webhook",
     }
 )
 """Which kind of data key serves a purpose: what is destroyed, or one day held, apart from the rest."""

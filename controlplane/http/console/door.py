@@ -35,7 +35,17 @@ from controlplane.http.console import (
     sign_on_page,
     single_sign_on,
 )
-from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions, settings, tenants
+from controlplane.http.console.pages import (
+    audit,
+    overview,
+    runtime,
+    runtimes,
+    session,
+    sessions,
+    settings,
+    tenants,
+    webhooks,
+)
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
 from controlplane.http.console.view import CONSOLE, home_of
@@ -149,6 +159,7 @@ router = Router(
                 *_hung([*PAGES, *ONE]),
                 *ACTS,
                 *access.handlers(),
+                *webhooks.HANDLERS,
                 get("/settings", opt=rule(Surface.CONSOLE, "tenant:read", unserved=True))(settings.page),
                 Router("/settings", route_handlers=acts.ABOUT_ONES_OWN, dependencies=acts.IN_THE_TENANT),
                 Router("/single-sign-on", route_handlers=sign_on_page.HANDLERS),

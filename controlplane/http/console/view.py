@@ -32,6 +32,7 @@ PLACES: Final = (
 )
 TENANTS: Final = Place("tenants", "/tenants", "Tenants", "t")
 AUDIT: Final = Place("audit", "/audit", "Audit", "a")
+WEBHOOKS: Final = Place("webhooks", "/webhooks", "Webhooks", "w")
 SETTINGS: Final = Place("settings", "/settings", "Settings", "t")
 
 ACCESS_TABS: Final = (
@@ -65,7 +66,8 @@ class View(Struct, frozen=True, kw_only=True):
             return [*PLACES, TENANTS] if self.person.operator_role else [*PLACES]
         tab = next((address for _, address, _, takes in ACCESS_TABS if self.may(takes)), None)
         access = [Place("access", tab, "Access", "p")] if tab else []
-        return [*PLACES, *access, *([AUDIT] if self.may("audit:read") else ()), SETTINGS]
+        own = [*([AUDIT] if self.may("audit:read") else ()), *([WEBHOOKS] if self.may("webhook:read") else ())]
+        return [*PLACES, *access, *own, SETTINGS]
 
     @property
     def base(self) -> str:

@@ -12,6 +12,7 @@ from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.domains import DomainsController
+from controlplane.http.tenant_api.events import EventsController
 from controlplane.http.tenant_api.exports import ExportsController
 from controlplane.http.tenant_api.groups import GroupsController
 from controlplane.http.tenant_api.invitations import InvitationsController
@@ -27,6 +28,7 @@ from controlplane.http.tenant_api.service_accounts import ServiceAccountsControl
 from controlplane.http.tenant_api.sessions import SessionsController
 from controlplane.http.tenant_api.sso_connections import SsoConnectionsController
 from controlplane.http.tenant_api.users import UsersController
+from controlplane.http.tenant_api.webhooks import WebhooksController
 from controlplane.http.transaction import TENANT_TX
 
 router = Router(
@@ -53,6 +55,8 @@ router = Router(
         AuditEventsController,
         DomainsController,
         SsoConnectionsController,
+        EventsController,
+        WebhooksController,
     ],
     dependencies=TENANT_TX,
 )
