@@ -263,22 +263,24 @@ async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str, limi
         )
         .on_conflict_do_nothing(),
     )
-    if not added:
-        added = await _claim(tx, account)
-    if not added:
-        raise AlreadyMember
-    knock = tx.insert(t.account_tenants).values(account_id=account.id)
-    await tx.run(knock.on_conflict_do_nothing(index_elements=["account_id", "tenant_id"]))
-    audit.record(tx, actor, "user.added", ("user", text_id("usr", added[0].id)))
+    if added:
+        await _knocks(tx, account)
+        audit.record(tx, actor, "user.added", ("user", text_id("usr", added[0].id)))
+    else:
+        await quotas.release(tx, "users")  # whoever was announced has been counted
+        added = [await claim(tx, actor, account)]
     await assignments.assign(tx, actor, Holder("user", added[0].id), first, limit)
     return added[0]
 
 
-async def _claim(tx: TenantTx, account: Account) -> list[User]:
-    """What the directory has announced for the address of *account* becomes theirs: once, and while it is active.
+async def claim(tx: TenantTx, actor: Actor, account: Account) -> User:
+    """Whom the directory has announced for the address of *account* is them from now on: once, and while active.
 
-    Never by name, never from what the directory itself says of an account, and never where somebody is tied to it:
-    whoever keeps a tenant's directory gets hold of nobody's account.
+    Whoever calls this knows that the address is theirs. Never by name, never from what the directory itself says of an
+    account, and never where somebody is tied to it: whoever keeps a tenant's directory gets hold of nobody's account.
+
+    Raises:
+        AlreadyMember: If nobody is announced for it, or they are in the tenant.
     """
     its = t.users.c
     waiting = tx.update(t.users).where(
@@ -286,8 +288,19 @@ async def _claim(tx: TenantTx, account: Account) -> list[User]:
     )
     theirs = tx.select(t.users).where(its.account_id == account.id)
     if await tx.first(User, theirs) is not None:
-        return []
-    return await tx.take(User, waiting.values(account_id=account.id))
+        raise AlreadyMember
+    claimed = await tx.take(User, waiting.values(account_id=account.id))
+    if not claimed:
+        raise AlreadyMember
+    await _knocks(tx, account)
+    audit.record(tx, actor, "user.came-in", ("user", text_id("usr", claimed[0].id)))
+    return claimed[0]
+
+
+async def _knocks(tx: TenantTx, account: Account) -> None:
+    """Note at the account that this tenant may be asked."""
+    knock = tx.insert(t.account_tenants).values(account_id=account.id)
+    await tx.run(knock.on_conflict_do_nothing(index_elements=["account_id", "tenant_id"]))
 
 
 async def enter(db: Database, tenant_id: TenantId, account_id: AccountId) -> Entrance | None:

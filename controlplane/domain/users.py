@@ -8,7 +8,7 @@ from sqlalchemy import func, or_
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import api_keys, audit
+from controlplane.domain import api_keys, audit, quotas
 from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder, an_owner_stays
 from controlplane.domain.people import ManagedElsewhere, User, normalized, user
@@ -86,6 +86,7 @@ async def remove(tx: TenantTx, actor: Actor, user_id: UUID) -> None:
     keys = await api_keys.forget_all_of(tx, Holder("user", going.id))
     async with an_owner_stays(tx):
         await tx.run(tx.delete(t.users).where(t.users.c.id == going.id))
+    await quotas.release(tx, "users")
     if going.account_id is not None:
         await tx.run(tx.delete(t.account_tenants).where(t.account_tenants.c.account_id == going.account_id))
     audit.record(tx, actor, "user.removed", _target(going.id), api_keys=keys)

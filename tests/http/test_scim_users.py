@@ -6,7 +6,7 @@ import pytest
 from msgspec import Struct
 from sqlalchemy import text
 
-from controlplane.domain import api_keys, people, users
+from controlplane.domain import api_keys, people, quotas, users
 from controlplane.domain.api_keys import Wanted
 from controlplane.domain.directory.refusals import DirectoryChanged, DirectoryInvalid, DirectoryTaken
 from controlplane.domain.holdings import Holder
@@ -262,6 +262,20 @@ async def test_who_was_here_before_is_found_and_can_be_taken_over_by_the_directo
     assert found["emails"] == [{"value": human.account.email, "type": "work", "primary": True}]
     assert answer.json()["externalId"] == "00u9"
     assert answer.json()["userName"] == human.account.email
+
+
+async def test_a_directory_over_the_tenants_quota_is_told_so(db, tenant, directory):
+    async with db.tenant(tenant.tenant_id) as tx:
+        await quotas.agree(tx, SHELL, None, {"users": 1})
+    ada = await directory.user()
+
+    full = await directory.call("POST", "/Users", {"schemas": [USER], "userName": "bob@example.com"})
+    await directory.call("DELETE", f"/Users/{ada['id']}")
+
+    assert full.status_code == 403, full.text
+    assert full.json()["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
+    assert full.json()["detail"].startswith(quotas.QuotaExceeded.title)
+    await directory.user("bob@example.com")
 
 
 async def test_every_change_stands_in_the_audit_log_with_the_token_as_its_actor(client, make, tenant, directory):

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import api_keys, audit, users
+from controlplane.domain import api_keys, audit, quotas, users
 from controlplane.domain.audit import Actor
 from controlplane.domain.directory import models, patches
 from controlplane.domain.directory.models import USER, WholeUser
@@ -59,8 +59,10 @@ async def announce(tx: TenantTx, actor: Actor, body: object) -> Entry:
     Raises:
         DirectoryInvalid: If *body* is no user.
         DirectoryTaken: If somebody has the userName or the address.
+        QuotaExceeded: If the tenant has as many people as it may have.
     """
     user = models.read(WholeUser, body, Context.RESOURCE_CREATION_REQUEST)
+    await quotas.take(tx, "users")
     row = {"id": new_id(tx.now), "created_at": tx.now, "status": "active", **_columns(user)}
     added = await tx.take(Entry, tx.insert(t.users).values(**row).on_conflict_do_nothing())
     if not added:

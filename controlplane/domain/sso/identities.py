@@ -81,19 +81,30 @@ async def arrived(tx: TenantTx, actor: Actor, connection: Connection, who: Ident
 
 
 async def admit(tx: TenantTx, actor: Actor, connection: Connection, who: Identity, account: Account) -> AccountId:
-    """Give somebody new their place in the tenant, with the connection's role.
+    """Give somebody new their place in the tenant: the one that the directory has announced for them, or else one with
+    the connection's role.
 
     Raises:
         NotLetIn: If nobody new comes in this way, or *account* is not in use.
     """
-    if connection.default_role is None or account.status != "active":
+    if account.status != "active":
+        raise NotLetIn("nobody new comes in this way")
+    announced = t.users.c.account_id.is_(None) & (t.users.c.email_norm == people.normalized(account.email))
+    if await tx.first(User, tx.select(t.users).where(announced)) is not None:
+        return await _admitted(tx, actor, connection, who, await people.claim(tx, actor, account))
+    if connection.default_role is None:
         raise NotLetIn("nobody new comes in this way")
     if (await roles.named(tx, connection.default_role)).permissions & TOO_MUCH:
         raise NotLetIn("the role holds too much by now")
     user = await people.add_user(tx, actor, account, connection.default_role)
+    return await _admitted(tx, actor, connection, who, user)
+
+
+async def _admitted(tx: TenantTx, actor: Actor, connection: Connection, who: Identity, user: User) -> AccountId:
     await _connect(tx, actor, connection, who.sub, user, how="new")
     audit.record(tx, actor, "sso.signed-in", _user(user.id), connection=target(connection.id)[1])
-    return account.id
+    assert user.account_id is not None, "whoever was admitted has come in"
+    return user.account_id
 
 
 async def link(tx: TenantTx, actor: Actor, connection: Connection, who: Identity, account_id: AccountId) -> None:
@@ -157,12 +168,14 @@ async def _by_address(tx: TenantTx, actor: Actor, connection: Connection, who: I
     user = await tx.first(User, tx.select(t.users).where(t.users.c.email_norm == people.normalized(who.address)))
     if user is not None and user.status != "active":
         raise NotLetIn("disabled")
-    if user is None or user.account_id is None:  # unknown, or announced by a directory
+    if user is None:
         if connection.default_role is None:
             raise NotLetIn("nobody new comes in this way")
         return None
     if any(grant.permissions & TOO_MUCH for grant in await holdings.of(tx, Holder("user", user.id))):
         raise LinkFirst("holds too much to be named by an address")
+    if user.account_id is None:  # the directory has announced them
+        return None
     if await is_linked(tx, connection, user.account_id):
         raise LinkFirst("somebody else had this address before")
     await _connect(tx, actor, connection, who.sub, user, how="address")
