@@ -113,3 +113,20 @@ def test_programs_that_the_account_cannot_reach_are_copied(home, tmp_path, monke
     assert programs.reachable(hidden, account, home / "programs") == copy
     assert [place.name for place in (home / "programs").iterdir()] == ["18.4"]
     assert programs.reachable(hidden, None, home / "programs") == hidden
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL under another account")
+def test_copies_of_programs_that_a_umask_closed_are_open(home, tmp_path):
+    found = pwd.getpwnam("nobody")
+    account = Account(found.pw_name, found.pw_uid, found.pw_gid)
+    program = tmp_path / "package/installed/bin/postgres"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 18.4'\n")
+    for place in (program, *program.parents[:3]):
+        place.chmod(0o700)
+    home.mkdir()
+    home.chmod(0o711)
+
+    copy = programs.reachable(programs.Programs(program.parents[1], "18.4"), account, home / "programs")
+
+    assert run(account, [copy.home / "bin/postgres", "--version"]).returncode == 0

@@ -1,7 +1,7 @@
 """What a record becomes in its table: one Struct for a row, written as JSON.
 
-What is searched, sorted or added up is a column. The rest of what was told rides along in one: a column more costs an
-ingest about as much as a fifth of a row's indexes.
+What is searched, sorted or added up is a column. The rest of what was told rides along in one: PostgreSQL reads about a
+microsecond for each.
 """
 
 from collections.abc import Callable, Sequence
