@@ -8,10 +8,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from controlplane.domain.audit import Actor
 from controlplane.domain.grants import EVERYWHERE, Grant, Limit
 from controlplane.domain.tenants import Tenant
-from controlplane.kit.ids import AccountId, KeyId, RuntimeId, ScimTokenId, ServiceAccountId, TenantId, UserId, text_id
+from controlplane.kit.ids import AccountId, KeyId, RuntimeId, ScimTokenId, ServiceAccountId, TenantId, UserId
 from controlplane.kit.problems import Refusal
 
 PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -152,7 +151,6 @@ OPERATORS_IN_TENANTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 """What an operator holds inside a tenant of which they are no member. Never a way to make credentials for its API."""
-
 
 Way: TypeAlias = Literal["password", "totp", "passkey", "sso"]
 """How somebody can prove who they are."""
@@ -352,21 +350,6 @@ def check_takeable(principal: Principal, grants: Iterable[Grant]) -> None:
     """
     for grant in grants:
         check_grantable(principal, grant.permissions & ADMINISTRATION, grant.limit, role=grant.role)
-
-
-def actor_of(principal: Principal, request_id: str) -> Actor:
-    """How *principal* stands in the audit log."""
-    if isinstance(principal, Person):
-        acts_as_operator = principal.operator_role is not None and not principal.is_member
-        kind = "operator" if acts_as_operator else "account"
-        return Actor(kind=kind, id=text_id("acc", principal.account_id), request_id=request_id)  # type: ignore[arg-type]
-    if isinstance(principal, ApiKey):
-        return Actor(kind="api-key", id=text_id("key", principal.id), request_id=request_id)
-    if isinstance(principal, OperatorKey):
-        return Actor(kind="operator-key", id=text_id("key", principal.id), request_id=request_id)
-    if isinstance(principal, Directory):
-        return Actor(kind="scim-token", id=text_id("scm", principal.id), request_id=request_id)
-    return Actor(kind="runtime", id=text_id("rt", principal.id), request_id=request_id)
 
 
 def _counts(grant: Grant, permission: str) -> bool:

@@ -8,9 +8,10 @@ from litestar import Request
 from litestar.types import Scope
 from msgspec.structs import replace
 
+from controlplane.domain.actors import actor_of
 from controlplane.domain.audit.denials import Denial, Denials
 from controlplane.domain.audit.events import Actor
-from controlplane.domain.permissions import ApiKey, AuthenticationRequired, Principal, Runtime, actor_of
+from controlplane.domain.permissions import ApiKey, AuthenticationRequired, Principal, Runtime
 from controlplane.domain.sign_ins import SignInRefused
 from controlplane.http import limits
 from controlplane.http.authentication import SHOWN_OF

@@ -17,8 +17,8 @@ from litestar.response.base import ASGIResponse
 
 from controlplane.db.database import WritingTx
 from controlplane.domain import idempotency
+from controlplane.domain.actors import actor_of
 from controlplane.domain.idempotency import Answer, Claim
-from controlplane.domain.permissions import actor_of
 from controlplane.http import answers, manners
 from controlplane.http.authorize import TENANT_PARAMETER
 from controlplane.http.manners import AnyRequest

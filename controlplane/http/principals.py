@@ -6,8 +6,9 @@ from litestar import Request
 from litestar.di import Provide
 from msgspec.structs import replace
 
+from controlplane.domain.actors import actor_of
 from controlplane.domain.audit import Actor, Personal
-from controlplane.domain.permissions import Person, Principal, actor_of
+from controlplane.domain.permissions import Person, Principal
 from controlplane.http import limits
 from controlplane.http.headers import request_id
 

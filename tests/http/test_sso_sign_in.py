@@ -5,9 +5,7 @@ from datetime import timedelta
 import pytest
 
 from controlplane.db import schema as t
-from controlplane.domain import holdings, people
-from controlplane.domain.directory import people as directory
-from controlplane.domain.directory.models import USER
+from controlplane.domain import people
 from controlplane.domain.sso import connections, identities
 from controlplane.domain.sso.connections import Change
 from tests import provider as providers

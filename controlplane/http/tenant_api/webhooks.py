@@ -22,7 +22,7 @@ from controlplane.kit.guard import LONGEST_URL, Guard
 from controlplane.kit.ids import text_id
 
 Address: TypeAlias = Annotated[str, Meta(min_length=8, max_length=LONGEST_URL)]
-Description: TypeAlias = Annotated[str, Meta(max_length=200, pattern="^[^\\x00]*$")]
+Description: TypeAlias = Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000]*$")]
 Instant: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
 
