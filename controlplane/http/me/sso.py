@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from litestar import Request, Response, get, post
+from litestar import MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, URLEncodedBody
 from litestar.response import Redirect
@@ -127,7 +127,7 @@ async def callback(
 )
 async def backchannel_logout(
     data: URLEncodedBody[LogoutRequest], desk: NamedDependency[Desk], connection: FromPath[str]
-) -> None:
+) -> Response[bytes]:
     """End the sessions that an identity provider says have ended (OpenID Connect Back-Channel Logout 1.0)."""
     trusted = await desk.of_connection(SsoId(identity("sso", connection)))
     assert trusted.connection is not None, "it was found by its id"
@@ -139,6 +139,7 @@ async def backchannel_logout(
     except Refusal as refusal:
         await desk.write_down("sso.logout-refused", trusted, f"{refusal.code} {refusal.detail}".strip())
         raise LogoutRefused(refusal.detail or refusal.title) from refusal
+    return Response(b"", status_code=200, media_type=MediaType.TEXT)
 
 
 class LogoutRefused(Refusal):
