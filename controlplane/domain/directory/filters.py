@@ -139,6 +139,8 @@ class _User(_Visitor):
         """Whoever has the value has it somewhere in what the directory said, or has nothing from a directory."""
         if node.attr_path.attr.casefold() == "groups":
             raise DirectoryInvalid(BY_VALUE, "invalidFilter")
+        if node.attr_path.attr.casefold() == "password":
+            raise DirectoryInvalid("nobody is found by a password", "invalidFilter")
         return _said(node) or ANYTHING
 
     def visit_value_path(self, node: ValuePath) -> Condition:
