@@ -14,6 +14,7 @@ from controlplane.domain import (
     people,
     projects,
     roles,
+    scim_tokens,
     service_accounts,
 )
 from controlplane.domain.holdings import Holder
@@ -53,6 +54,7 @@ class Company:
             "assignment": self._assignment,
             "group": self._group,
             "role": self._role,
+            "scim_token": self._scim_token,
             "service_account": self._service_account,
             "checkpoint": self._checkpoint,
             "event": self._event,
@@ -115,6 +117,11 @@ class Company:
             email = f"{CANARY}-{next(serial)}@example.com"
             made = await invitations.create(tx, SHELL, letterhead, email, "viewer")
         return text_id("inv", made.id)
+
+    async def _scim_token(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            token, _ = await scim_tokens.create(tx, SHELL, bytes(32), CANARY)
+        return text_id("scm", token.id)
 
     async def _role(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
