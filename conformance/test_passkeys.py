@@ -50,7 +50,7 @@ def test_a_passkey_is_made_signs_in_and_is_proof_enough_to_remove_it(page: Page,
     expect(page.locator(".lines b", has_text="Workbench")).to_be_visible()
 
     page.get_by_label("Account:").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     page.get_by_role("button", name="Sign in with a passkey").click()
     page.wait_for_url("**/console/")
     page.goto(account)

@@ -21,7 +21,7 @@ from controlplane.chores import all as every_chore
 from controlplane.chores import loop
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import keys
+from controlplane.domain import keys, tombstones
 from controlplane.domain.audit.denials import Denials
 from controlplane.domain.directory.lists import Bookmarks
 from controlplane.domain.key_uses import KEEP_SCIM, KEEP_SYNCED, KeyUses
@@ -34,14 +34,20 @@ from controlplane.http import (
     authentication,
     authorize,
     denials,
+    edge,
     headers,
     health,
+    idempotency,
     openapi,
     principals,
     problems,
     proof,
+    routes,
 )
+from controlplane.http.allowance import Allowances
+from controlplane.http.answers import Answer
 from controlplane.http.authorize import Surface
+from controlplane.http.bodies import StrictRequest
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
 from controlplane.http.me import door as me
@@ -51,11 +57,15 @@ from controlplane.http.runtime_api import door as runtime_api
 from controlplane.http.scim import answers as scim_answers
 from controlplane.http.scim import door as scim
 from controlplane.http.sessions import cookie_for
+from controlplane.http.sso.desk import DESK, Operators, SignOn
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.kit import limiter, log, mailing, presence, wakeups
+from controlplane.kit.guard import Guard
 from controlplane.kit.mailing import Post
+from controlplane.kit.openid.discovery import Providers
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
+from controlplane.kit.txt_records import TxtRecords
 from controlplane.settings import Settings
 
 ROUTERS: Sequence[ControllerRouterHandler] = [
@@ -109,7 +119,8 @@ def from_environment() -> Litestar:
 
 def documented() -> dict[str, object]:
     """The OpenAPI document of this release. Asks no database."""
-    return openapi.document(build(Database("postgresql://nobody@127.0.0.1/none"), keys.new()))
+    given = Settings(public_url="https://localhost")
+    return openapi.document(build(Database("postgresql://nobody@127.0.0.1/none"), keys.new(), given))
 
 
 class Parts:
@@ -119,6 +130,9 @@ class Parts:
         self.db, self.keyring, self.redis, self.given = db, keyring, redis, given
         self.letterhead = Letterhead(public_url=given.public_url, pepper=keyring.pepper)
         self.post = _post(given)
+        self.guard = Guard(networks=given.callable_networks(), loopback=given.outbound_loopback)
+        self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
+        self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
         self.denials = Denials(db)
         self.access_tokens = AccessTokens.under(keyring)
@@ -134,6 +148,8 @@ class Parts:
         folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
         return (
             *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
+            *every_chore.of_sign_on(self.db, self.sign_on.records),
+            *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
 
@@ -148,6 +164,8 @@ class Parts:
             "wakeups": always(self.wakeups),
             "limiter": always(self.limiter),
             "letterhead": always(self.letterhead),
+            "sign_on": always(self.sign_on),
+            **DESK,
             **PAGING,
             **principals.PRINCIPALS,
         }
@@ -159,6 +177,7 @@ class Parts:
             "keyring": self.keyring,
             "access_tokens": self.access_tokens,
             "authentication": AUTHENTICATION,
+            "allowances": Allowances(self.db, self.limiter),
             "authorizer": Authorizer(),
             "denials": self.denials,
             "key_uses": self.key_uses,
@@ -180,6 +199,7 @@ class Parts:
                     yield
                 await self.denials.sum_up(at_the_end=True)
         finally:
+            await self.guard.close()
             if self.redis is not None:
                 await self.redis.aclose()
             await self.db.close()
@@ -207,9 +227,12 @@ def build(
         dependencies=parts.dependencies(),
         exception_handlers={
             Refusal: problems.refuse,
+            idempotency.Replay: idempotency.replayed,
             HTTPException: _malformed,
             Exception: problems.broken,
         },
+        request_class=StrictRequest,
+        response_class=Answer,
         after_exception=[denials.write_down, scim_answers.write_down],
         before_send=[headers.complete],
         request_max_body_size=MAX_BODY_BYTES,
@@ -220,6 +243,8 @@ def build(
         debug=False,
     )
     proof.prove(app)
+    routes.settle(app)
+    app.asgi_handler = edge.around(app.asgi_handler)
     app.state.methods = proof.methods(app)
     return app
 
@@ -239,7 +264,21 @@ def _outside(given: Settings) -> dict[str, object]:
         "session_cookie": cookie_for(given.public_url),
         "metrics_token": Secret(given.metrics_token) if given.metrics_token else None,
         "trusted_proxies": given.proxies(),
+        "deletion_grace": given.grace(),
     }
+
+
+def _sign_on(given: Settings, providers: Providers) -> SignOn:
+    """Single sign-on; the platform's own provider where all three settings name one."""
+    operators = None
+    if given.operator_sso_issuer and given.operator_sso_client_id and given.operator_sso_client_secret:
+        operators = Operators(
+            issuer=given.operator_sso_issuer,
+            client_id=given.operator_sso_client_id,
+            client_secret=Secret(given.operator_sso_client_secret),
+        )
+    records = TxtRecords(given.resolvers())
+    return SignOn(providers=providers, records=records, public_url=given.public_url, operators=operators)
 
 
 def _post(given: Settings) -> Post:

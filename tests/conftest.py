@@ -22,7 +22,9 @@ from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
 from controlplane.embedded import Services
 from controlplane.settings import Settings
+from tests import documented
 from tests.make import Make
+from tests.names import NameServer, serving
 
 settings.register_profile(
     "house", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -142,8 +144,20 @@ def make(db: Database) -> Make:
 
 
 @pytest.fixture
-async def app(db: Database) -> AsyncIterator[Litestar]:
-    app = build(db, KEYRING, Settings(public_url="http://test"), with_chores=False)
+async def names() -> AsyncIterator[NameServer]:
+    """The only DNS that the app asks for domains' records."""
+    async with serving() as server:
+        yield server
+
+
+@pytest.fixture
+async def app(db: Database, names: NameServer) -> AsyncIterator[Litestar]:
+    app = build(
+        db,
+        KEYRING,
+        Settings(public_url="http://test", dns_servers=names.place, outbound_loopback=True),
+        with_chores=False,
+    )
     async with app.lifespan():
         yield app
 
@@ -152,7 +166,8 @@ async def app(db: Database) -> AsyncIterator[Litestar]:
 async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     """The app over HTTP, in this event loop: asyncpg connections do not cross loops."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    hooks = {"response": [documented.check]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=hooks) as client:
         yield client
 
 

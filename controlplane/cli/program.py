@@ -5,6 +5,7 @@ import sys
 import click
 import msgspec
 
+from controlplane.cli import leaving
 from controlplane.cli.api_key import api_key
 from controlplane.cli.audit import audit
 from controlplane.cli.db import db
@@ -34,6 +35,9 @@ class InOrder(click.Group):
 def program() -> None:
     """The control plane: what no single runtime can hold, for all of them."""
 
+
+for command in leaving.COMMANDS:
+    tenant.add_command(command)
 
 for command in (up, serve, db, operator, tenant, api_key, join_token, audit, openapi, doctor):
     program.add_command(command)

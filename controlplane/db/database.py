@@ -19,17 +19,22 @@ from controlplane.kit.sealing import Sealing
 
 Row = TypeVar("Row", bound=Struct)
 
-ENTER_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
+ENTERING = "set_config('app.tenant_id', :tenant_id, true)"
 """True: until the end of the transaction. Anything longer would wait in the pool for the next tenant."""
+
+ENTER_TENANT = text(f"SELECT {ENTERING}")
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
 
+BE_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+TRY_TO_BE_ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+"""Until the end of the transaction. Two names may share a number: then one waits for nothing, and no more than that."""
 BECOME_PRUNER, BE_ONESELF = text("SET LOCAL ROLE cp_audit_pruner"), text("SET LOCAL ROLE NONE")
 
 ROUTES_REMEMBERED = 20_000
 """Whose a credential or a runtime is never changes, and whether it still opens anything is asked in the tenant itself."""
 
-REASSIGNED = frozenset({"slug"})
+REASSIGNED = frozenset({"slug", "domain"})
 """Kinds of routes that can lead somewhere else one day."""
 
 UNAUDITED = frozenset(
@@ -41,6 +46,9 @@ UNAUDITED = frozenset(
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
         *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
+        *(t.sso_flows, t.session_entries, t.logout_tokens),
+        *(t.exports, t.export_parts, t.purge_steps),
+        *(t.idempotency_records, t.platform_idempotency_records),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
@@ -86,6 +94,12 @@ class Tx:
     async def scalar(self, statement: Select[Any]) -> Any:
         return await self._connection.scalar(statement)
 
+    async def stream(self, statement: TextClause, at_once: int, **values: object) -> AsyncIterator[Sequence[Any]]:
+        """The only column of *statement*, *at_once* rows at a time and no more of them in memory."""
+        async with self._connection.stream_scalars(statement, values) as found:
+            async for rows in found.partitions(at_once):
+                yield rows
+
 
 class WritingTx(Tx):
     """A transaction that may change something, and then says so in the audit log."""
@@ -99,6 +113,26 @@ class WritingTx(Tx):
         self.audited = False
         self.events: list[Any] = []
         """What :mod:`controlplane.domain.audit` is to write before the commit."""
+
+    async def alone(self, name: str) -> None:
+        """Wait until no other transaction is alone under *name*, and be it until this one ends."""
+        await self._connection.execute(BE_ALONE, {"name": name})
+
+    async def try_alone(self, name: str) -> bool:
+        """As :meth:`alone`, but without waiting: False where another transaction is."""
+        return bool(await self._connection.scalar(TRY_TO_BE_ALONE, {"name": name}))
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """A part that can fail alone: what it did is undone, its audit events too, and the rest goes on."""
+        events, audited = len(self.events), self.audited
+        try:
+            async with self._connection.begin_nested():
+                yield
+        except BaseException:
+            del self.events[events:]
+            self.audited = audited
+            raise
 
     def before_commit(self, act: Callable[[], Awaitable[None]]) -> None:
         """Have *act* done last, so that the locks it takes are short and always taken in the same order."""
@@ -189,6 +223,14 @@ class PlatformTx(WritingTx):
         return delete(_platform(table))
 
 
+class SnapshotTx(Tx):
+    """Sees one tenant as it is at one instant, however long it looks, and changes nothing."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime, tenant_id: TenantId) -> None:
+        super().__init__(connection, now)
+        self.tenant_id = tenant_id
+
+
 ScopedTx: TypeAlias = TenantTx | PlatformTx
 """A transaction that writes, and whose rows belong to one tenant or to the platform."""
 
@@ -249,6 +291,16 @@ class Database:
             yield tx
             await tx.finish()
 
+    async def glance(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
+        """Rows of one statement inside a tenant, without a transaction around it: one way to the database and back.
+
+        Args:
+            statement: Made by :func:`inside`, which enters the tenant itself.
+        """
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return _structs(into, await connection.execute(statement, {"tenant_id": str(tenant_id), **values}))
+
     @asynccontextmanager
     async def new_tenant(self) -> AsyncIterator[TenantTx]:
         """A transaction inside a tenant that does not exist yet."""
@@ -273,6 +325,15 @@ class Database:
                 yield tx
 
     @asynccontextmanager
+    async def snapshot(self, tenant_id: TenantId) -> AsyncIterator[SnapshotTx]:
+        """A transaction that goes on seeing the tenant as it is now."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.begin():
+                await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
+                yield SnapshotTx(connection, self.clock(), tenant_id)
+
+    @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:
         async with self._engine.connect() as connection:
             await connection.execution_options(postgresql_readonly=True)
@@ -282,6 +343,21 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def inside(columns: str, statement: str) -> TextClause:
+    """*statement* as one that :meth:`Database.glance` takes: where it stands, the tenant is ``entered.tenant_id``.
+
+    What is selected from depends on the row that has entered, and OFFSET 0 keeps it a query of its own: it runs
+    after, or not at all. Out of order it would fail, as any statement without a tenant does.
+
+    Args:
+        columns: What *statement* yields, in the order of the Struct's fields.
+    """
+    return text(
+        f"SELECT {columns} FROM (SELECT CAST({ENTERING} AS uuid) AS tenant_id OFFSET 0) entered "  # noqa: S608 constants
+        f"CROSS JOIN LATERAL ({statement} OFFSET 0) found"
+    )
 
 
 def asyncpg_url(url: str) -> str:

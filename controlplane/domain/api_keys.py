@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit, holdings, roles, service_accounts
+from controlplane.domain import audit, holdings, quotas, roles, service_accounts
 from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder
 from controlplane.domain.permissions import PERMISSIONS
@@ -125,9 +125,11 @@ async def create(tx: TenantTx, actor: Actor, pepper: bytes, wanted: Wanted) -> t
     Raises:
         NotFound: If there is no such owner.
         LifetimeInvalid, ScopeUnfit, NetworkUnfit: If there can be no such key.
+        QuotaExceeded: If the tenant has as many keys as it may have.
     """
     check_lifetime(wanted.lifetime)
     await _check_owner(tx, wanted)
+    await quotas.take(tx, "api_keys")
     owner = wanted.owner
     row = {
         "name": wanted.name,
@@ -224,6 +226,7 @@ async def revoke(tx: TenantTx, actor: Actor, key_id: UUID) -> None:
     key = await get(tx, key_id)
     if key.revoked_at is None:
         await tx.run(tx.update(t.api_keys).where(t.api_keys.c.id == key_id).values(revoked_at=tx.now))
+        await quotas.release(tx, "api_keys")
         audit.record(tx, actor, "api-key.revoked", _target(key.id))
 
 

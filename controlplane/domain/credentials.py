@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from controlplane.db.database import TenantTx
+from controlplane.db.database import inside
 from controlplane.domain import holdings
 from controlplane.domain.permissions import ApiKey
 from controlplane.domain.tenants import Tenant
@@ -44,23 +44,38 @@ class AddressRefused(Refusal):
     hint = "Use it from one of its networks, or ask for a key that has yours."
 
 
-async def principal_by(tx: TenantTx, key_hash: bytes, address: str) -> ApiKey:
-    """Whose key this is, and what it can do now.
+class Found(Struct, frozen=True, kw_only=True):
+    """A key as it is kept, with its owner and what they hold."""
+
+    id: KeyId
+    user_id: UserId | None
+    service_account_id: ServiceAccountId | None
+    scopes: list[str] | None
+    networks: list[str]
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    owner_status: str
+    tenant: str
+    grants: str
+
+
+def principal(found: Sequence[Found], now: datetime, address: str) -> ApiKey:
+    """Who uses the key, and what they may do now.
 
     Args:
+        found: What :data:`WHOSE` says of the key's hash.
         address: Where it is used from.
 
     Raises:
         KeyUnknown, KeyExpired, KeyRevoked, OwnerDisabled: If it opens nothing.
         AddressRefused: If it may not be used from there.
     """
-    found = await tx.query(_Found, WHOSE, key_hash=key_hash, tenant_id=tx.tenant_id)
     if not found:
         raise KeyUnknown
     [key] = found
     if key.revoked_at is not None:
         raise KeyRevoked
-    if key.expires_at is not None and key.expires_at <= tx.now:
+    if key.expires_at is not None and key.expires_at <= now:
         raise KeyExpired
     if key.owner_status != "active":
         raise OwnerDisabled
@@ -75,8 +90,9 @@ async def principal_by(tx: TenantTx, key_hash: bytes, address: str) -> ApiKey:
     )
 
 
-WHOSE: Final = holdings.with_grants(
-    """
+WHOSE: Final = inside(
+    ", ".join(Found.__struct_fields__),
+    holdings.with_grants("""
     SELECT h.id, h.user_id, h.service_account_id, h.scopes, h.networks, h.expires_at, h.revoked_at,
         coalesce(u.status, s.status) AS owner_status, CAST(to_json(t) AS text) AS tenant,
         CAST(g.grants AS text) AS grants
@@ -85,22 +101,10 @@ WHOSE: Final = holdings.with_grants(
     LEFT JOIN users u ON u.tenant_id = h.tenant_id AND u.id = h.user_id
     LEFT JOIN service_accounts s ON s.tenant_id = h.tenant_id AND s.id = h.service_account_id
     CROSS JOIN LATERAL ({grants}) g
-    WHERE h.tenant_id = :tenant_id AND h.key_hash = :key_hash
-    """
+    WHERE h.tenant_id = entered.tenant_id AND h.key_hash = :key_hash
+    """),
 )
-
-
-class _Found(Struct, frozen=True, kw_only=True):
-    id: KeyId
-    user_id: UserId | None
-    service_account_id: ServiceAccountId | None
-    scopes: list[str] | None
-    networks: list[str]
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    owner_status: str
-    tenant: str
-    grants: str
+"""For :meth:`Database.glance`: asked at every request, so it is one statement and no transaction."""
 
 
 def _is_within(address: str, networks: Sequence[str]) -> bool:

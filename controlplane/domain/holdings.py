@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
@@ -64,18 +64,20 @@ GRANTS: Final = """
 """All that ``h`` holds, a row with ``tenant_id``, ``user_id`` and ``service_account_id``."""
 
 
-def with_grants(statement: str) -> TextClause:
+def with_grants(statement: str) -> str:
     """*statement*, whose ``{grants}`` is everything that its row ``h`` holds, as JSON."""
-    return text(statement.replace("{grants}", GRANTS))
+    return statement.replace("{grants}", GRANTS)
 
 
-OF_ONE: Final = with_grants(
-    """
+OF_ONE: Final = text(
+    with_grants(
+        """
     SELECT CAST(g.grants AS text) AS grants
     FROM (SELECT CAST(:tenant_id AS uuid) AS tenant_id, CAST(:user_id AS uuid) AS user_id,
         CAST(:service_account_id AS uuid) AS service_account_id) h
     CROSS JOIN LATERAL ({grants}) g
     """
+    )
 )
 
 OF_A_GROUP: Final = text("""

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from controlplane.db import schema as t
-from controlplane.db.database import PlatformTx, TenantTx
-from controlplane.domain import assignments, audit, holdings, letters, mails, roles
+from controlplane.db.database import Database, PlatformTx, TenantTx, inside
+from controlplane.domain import assignments, audit, holdings, letters, mails, quotas, roles
 from controlplane.domain.audit import Actor
 from controlplane.domain.grants import EVERYWHERE, Grant, Limit
 from controlplane.domain.holdings import Holder
@@ -98,11 +98,18 @@ def normalized(email: str) -> str:
 
 
 async def create_account(
-    tx: PlatformTx, actor: Actor, email: str, *, name: str = "", password_hash: str | None = None
+    tx: PlatformTx,
+    actor: Actor,
+    email: str,
+    *,
+    name: str = "",
+    password_hash: str | None = None,
+    account_id: UUID | None = None,
 ) -> Account:
     """
     Args:
         password_hash: From :func:`controlplane.domain.passwords.hashed`; None: signs in by link only.
+        account_id: The id to have if nobody has it; None: a new one.
 
     Raises:
         EmailInvalid, EmailTaken: If there can be no account with this address.
@@ -113,7 +120,7 @@ async def create_account(
         Account,
         tx.insert(t.accounts)
         .values(
-            id=new_id(tx.now),
+            id=await _free(tx, account_id) or new_id(tx.now),
             email=email.strip(),
             email_norm=normalized(email),
             name=name or email.strip().partition("@")[0],
@@ -144,9 +151,18 @@ async def get(tx: PlatformTx, account_id: AccountId) -> Account:
     return account
 
 
-async def account_for(tx: PlatformTx, actor: Actor, email: str, *, name: str = "") -> Account:
-    """The account with this address, made if there is none yet."""
-    return await by_email(tx, email) or await create_account(tx, actor, email, name=name)
+async def account_for(
+    tx: PlatformTx, actor: Actor, email: str, *, name: str = "", account_id: UUID | None = None
+) -> Account:
+    """The account with this address, made if there is none yet, with *account_id* if nobody has that."""
+    return await by_email(tx, email) or await create_account(tx, actor, email, name=name, account_id=account_id)
+
+
+async def _free(tx: PlatformTx, account_id: UUID | None) -> UUID | None:
+    """*account_id*, unless somebody has it."""
+    if account_id is None or await tx.first(Account, tx.select(t.accounts).where(t.accounts.c.id == account_id)):
+        return None
+    return account_id
 
 
 async def credentials(tx: PlatformTx, email: str) -> Credentials | None:
@@ -230,8 +246,10 @@ async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str, limi
     Raises:
         UnknownRole: If there is no such role.
         AlreadyMember: If they are in it, or another account with this address is.
+        QuotaExceeded: If the tenant has as many people as it may have.
     """
     first = await roles.named(tx, role)
+    await quotas.take(tx, "users")
     added = await tx.take(
         User,
         tx.insert(t.users)
@@ -272,9 +290,9 @@ async def _claim(tx: TenantTx, account: Account) -> list[User]:
     return await tx.take(User, waiting.values(account_id=account.id))
 
 
-async def enter(tx: TenantTx, account_id: AccountId) -> Entrance | None:
-    """The tenant of *tx*, and what this person is in it; in one statement. None: there is no such tenant."""
-    found = await tx.query(_Entering, ENTER, tenant_id=tx.tenant_id, account_id=account_id)
+async def enter(db: Database, tenant_id: TenantId, account_id: AccountId) -> Entrance | None:
+    """A tenant, and what this person is in it; in one statement, without a transaction. None: there is no such tenant."""
+    found = await db.glance(tenant_id, _Entering, ENTER, account_id=account_id)
     if not found:
         return None
     [row] = found
@@ -321,17 +339,18 @@ async def tenants_of(tx: PlatformTx, account_id: AccountId) -> list[TenantId]:
     return [row.tenant_id for row in await tx.all(_Knock, ordered)]
 
 
-ENTER: Final = holdings.with_grants(
-    """
+ENTER: Final = inside(
+    "tenant, user_id, grants",
+    holdings.with_grants("""
     SELECT CAST(to_json(t) AS text) AS tenant, h.user_id, CAST(g.grants AS text) AS grants
     FROM tenants t
     LEFT JOIN (
         SELECT tenant_id, id AS user_id, CAST(NULL AS uuid) AS service_account_id FROM users
-        WHERE tenant_id = :tenant_id AND account_id = :account_id AND status = 'active'
+        WHERE tenant_id = entered.tenant_id AND account_id = :account_id AND status = 'active'
     ) h ON h.tenant_id = t.tenant_id
     CROSS JOIN LATERAL ({grants}) g
-    WHERE t.tenant_id = :tenant_id
-    """
+    WHERE t.tenant_id = entered.tenant_id
+    """),
 )
 
 

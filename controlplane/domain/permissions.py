@@ -17,6 +17,9 @@ from controlplane.kit.problems import Refusal
 PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "tenant:read": "See the tenant's name, state and settings.",
+        "tenant:write": "Change the tenant's name and settings.",
+        "tenant:export": "Take away everything that the tenant has.",
+        "tenant:delete": "Delete the tenant, and take its deletion back.",
         "tenant:own": "Be an owner: hold and hand on everything.",
         "project:read": "See projects and their environments.",
         "project:write": "Make, change and archive projects.",
@@ -47,6 +50,10 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "scim-token:read": "See the tokens that directories come in with, never their secret.",
         "scim-token:create": "Connect a directory: it can deactivate everybody but the last owner, and fill its groups.",
         "scim-token:revoke": "Shut a directory out.",
+        "domain:read": "See the tenant's mail domains and whether they are verified.",
+        "domain:manage": "Claim, verify and delete mail domains.",
+        "sso:read": "See connections to identity providers, never their secret.",
+        "sso:manage": "Set up, enforce and delete connections to identity providers: decide who comes in as whom.",
         "audit:read": "Read the tenant's audit log.",
     }
 )
@@ -55,7 +62,8 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 OPERATOR_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "operator:tenant-read": "See every tenant and what its runtimes report.",
-        "operator:tenant-write": "Create, suspend and resume tenants.",
+        "operator:tenant-write": "Create, suspend and resume tenants, and set what they may use.",
+        "operator:tenant-delete": "Delete tenants, and take a deletion back.",
         "operator:operator-read": "See who operates the service.",
         "operator:key-read": "See operator keys, never their secret.",
         "operator:key-create": "Make operator keys.",
@@ -105,7 +113,7 @@ Role: TypeAlias = Literal["owner", "admin", "user_admin", "developer", "auditor"
 ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "owner": frozenset(PERMISSIONS),
-        "admin": frozenset(PERMISSIONS) - {"tenant:own", "scim-token:create"},
+        "admin": frozenset(PERMISSIONS) - {"tenant:own", "tenant:delete", "tenant:export", "scim-token:create"},
         "user_admin": frozenset(
             {"tenant:read", "project:read", "user:read", "user:write"}
             | {"group:read", "group:write", "role:read", "role:assign"}
@@ -113,7 +121,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
         "auditor": frozenset(
-            {*_WORK, "user:read", "group:read", "role:read", "service-account:read"}
+            {*_WORK, "user:read", "group:read", "role:read", "service-account:read", "domain:read", "sso:read"}
             | {"invitation:read", "join-token:read", "api-key:read", "scim-token:read", "audit:read"}
         ),
         "billing": frozenset({"tenant:read", "project:read"}),
@@ -141,8 +149,12 @@ OPERATORS_IN_TENANTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """What an operator holds inside a tenant of which they are no member. Never a way to make credentials for its API."""
 
 
-Way: TypeAlias = Literal["password", "totp", "passkey"]
+Way: TypeAlias = Literal["password", "totp", "passkey", "sso"]
 """How somebody can prove who they are."""
+
+Scope: TypeAlias = Literal["account", "tenants", "operators"]
+"""To whom a session's person has proved who they are: to us; to providers of tenants, which answer for these tenants
+and nothing else; to the platform's own provider, which answers for who operates it."""
 
 SECOND_FACTORS: Final[frozenset[Way]] = frozenset({"totp", "passkey"})
 
@@ -163,6 +175,9 @@ class Person(Struct, frozen=True, kw_only=True):
     """By how many factors."""
     ways: frozenset[Way] = frozenset()
     """How they can prove it again."""
+    scope: Scope = "account"
+    entries: frozenset[UUID] = frozenset()
+    """The tenants that their providers, or a broken glass, have let this session into."""
     operator_role: str | None = None
     tenant: Tenant | None = None
     user_id: UserId | None = None
@@ -177,6 +192,10 @@ class Person(Struct, frozen=True, kw_only=True):
     def roles(self) -> str:
         """The names of what they hold in *tenant*, for people to read."""
         return ", ".join(dict.fromkeys(grant.role for grant in self.grants)) or "no role"
+
+    def sees(self, tenant_id: UUID) -> bool:
+        """Whether this session may know that its person belongs there."""
+        return self.scope == "account" or tenant_id in self.entries
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether they proved who they are lately, and by the strongest factor that they have."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit
+from controlplane.domain import audit, quotas
 from controlplane.domain.audit import Actor
 from controlplane.kit.ids import ProjectId, new_id, parse_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
@@ -60,9 +60,11 @@ async def create(tx: TenantTx, actor: Actor, slug: str, name: str, environment: 
     Raises:
         ProjectSlugInvalid, ProjectNameInvalid: If it cannot be called that.
         ProjectSlugTaken: If the tenant has one with this slug.
+        QuotaExceeded: If it has as many projects as it may have.
     """
     if not SLUG.fullmatch(slug):
         raise ProjectSlugInvalid
+    await quotas.take(tx, "projects")
     added = await tx.take(
         Project,
         tx.insert(t.projects)

@@ -11,7 +11,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx
 from controlplane.domain import audit
 from controlplane.domain.audit import Actor
-from controlplane.domain.permissions import Person, Way
+from controlplane.domain.permissions import Person, Scope, Way
 from controlplane.kit import tokens
 from controlplane.kit.ids import AccountId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
@@ -31,6 +31,10 @@ class Proof(Struct, frozen=True, kw_only=True):
     """``password``, ``password and code``, ``link``, ``passkey``: for the list of sessions."""
     level: int = 1
     """By how many factors; 2 for a passkey, whose authenticator has asked for a second one itself."""
+    scope: Scope = "account"
+    """To whom; what a provider vouches for never becomes a proof for the account itself."""
+    at: datetime | None = None
+    """When, where somebody else has seen it; None: just now."""
 
 
 PASSWORD: Final = Proof(method="password")
@@ -64,7 +68,8 @@ class LinkUsedUp(Refusal):
 
 
 WHO = text("""
-    SELECT s.id, a.id, a.name, a.email, o.role, s.seen_at, s.authenticated_at, s.auth_level,
+    SELECT s.id, a.id, a.name, a.email, o.role, s.seen_at, s.authenticated_at, s.auth_level, s.scope,
+        ARRAY(SELECT e.tenant_id FROM session_entries e WHERE e.session_id = s.id) AS entries,
         a.password_hash IS NOT NULL AS password,
         EXISTS (SELECT FROM totps t WHERE t.account_id = a.id AND t.confirmed_at IS NOT NULL) AS totp,
         EXISTS (SELECT FROM passkeys p WHERE p.account_id = a.id) AS passkey
@@ -96,9 +101,10 @@ async def begin(
             seen_at=tx.now,
             expires_at=tx.now + LONGEST,
             client=client[:200],
-            authenticated_at=tx.now,
+            authenticated_at=proof.at or tx.now,
             auth_level=proof.level,
             auth_method=proof.method,
+            scope=proof.scope,
         )
     )
     audit.record(tx, actor, "session.began", _account(account_id), method=proof.method)
@@ -109,13 +115,14 @@ async def renew(tx: PlatformTx, actor: Actor, pepper: bytes, session_id: UUID, p
     """Note that the person of a session has proved once more who they are; its token from now on is the one returned.
 
     Raises:
-        NotFound: If the session has ended meanwhile.
+        NotFound: If the session has ended meanwhile, or is of another scope than the proof.
     """
     token = tokens.link_secret()
-    mine = tx.update(t.browser_sessions).where(t.browser_sessions.c.id == session_id)
+    its = t.browser_sessions.c
+    mine = tx.update(t.browser_sessions).where(its.id == session_id, its.scope == proof.scope)
     proved = mine.values(
         token_hash=tokens.fingerprint(pepper, token),
-        authenticated_at=tx.now,
+        authenticated_at=proof.at or tx.now,
         auth_level=proof.level,
         auth_method=proof.method,
     )
@@ -123,6 +130,29 @@ async def renew(tx: PlatformTx, actor: Actor, pepper: bytes, session_id: UUID, p
         raise NotFound
     audit.record(tx, actor, "session.confirmed", ("account", actor.id), method=proof.method)
     return token
+
+
+async def turn(tx: PlatformTx, actor: Actor, pepper: bytes, session_id: UUID) -> str:
+    """Give a session a new token, as whenever it opens more than before; nothing is proved by it.
+
+    Raises:
+        NotFound: If the session has ended meanwhile.
+    """
+    token = tokens.link_secret()
+    mine = tx.update(t.browser_sessions).where(t.browser_sessions.c.id == session_id)
+    if not await tx.run(mine.values(token_hash=tokens.fingerprint(pepper, token))):
+        raise NotFound
+    audit.record(tx, actor, "session.turned", ("account", actor.id))
+    return token
+
+
+async def session_id_of(tx: PlatformTx, pepper: bytes, token: str) -> UUID:
+    """The session that has *token*."""
+    mine = tx.select(t.browser_sessions).where(t.browser_sessions.c.token_hash == tokens.fingerprint(pepper, token))
+    found = await tx.first(_Id, mine)
+    if found is None:
+        raise NotFound
+    return found.id
 
 
 async def person_by(tx: PlatformTx, pepper: bytes, token: str) -> Person | None:
@@ -143,7 +173,9 @@ async def person_by(tx: PlatformTx, pepper: bytes, token: str) -> Person | None:
         authenticated_at=session.authenticated_at,
         auth_level=session.auth_level,
         ways=session.ways,
-        operator_role=session.operator_role,
+        operator_role=session.operator_role if session.scope != "tenants" else None,
+        scope=session.scope,
+        entries=frozenset(session.entries),
     )
 
 
@@ -249,14 +281,22 @@ class _SignedIn(Struct, frozen=True):
     seen_at: datetime
     authenticated_at: datetime
     auth_level: int
+    scope: Scope
+    entries: list[UUID]
     password: bool
     totp: bool
     passkey: bool
 
     @property
     def ways(self) -> frozenset[Way]:
+        if self.scope != "account":
+            return frozenset({"sso"})
         had: dict[Way, bool] = {"password": self.password, "totp": self.totp, "passkey": self.passkey}
         return frozenset(way for way, there in had.items() if there)
+
+
+class _Id(Struct, frozen=True):
+    id: UUID
 
 
 class _Link(Struct, frozen=True):

@@ -52,10 +52,11 @@ async def person_or_api_key(connection: Connection) -> Person | ApiKey | None:
         raise KeyUnknown
     connection.state[SHOWN_OF] = tenant_id
     here = address(connection)
-    async with db.tenant(tenant_id) as tx:
-        key = await credentials.principal_by(tx, key_hash, here)
-        uses: KeyUses = state.key_uses
-        uses.note(tenant_id, key.id, tx.now, here)
+    now = db.clock()
+    found = await db.glance(tenant_id, credentials.Found, credentials.WHOSE, key_hash=key_hash)
+    key = credentials.principal(found, now, here)
+    uses: KeyUses = state.key_uses
+    uses.note(tenant_id, key.id, now, here)
     return key
 
 

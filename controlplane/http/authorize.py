@@ -10,7 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from controlplane.domain import people, tenants
+from controlplane.domain.people import Entrance
 from controlplane.domain.permissions import (
+    OPERATOR_PERMISSIONS,
     ApiKey,
     AuthenticationRequired,
     Authorizer,
@@ -21,10 +23,10 @@ from controlplane.domain.permissions import (
     ReauthenticationRequired,
     Runtime,
 )
-from controlplane.domain.tenants import Tenant, TenantSuspended
+from controlplane.domain.tenants import Tenant
+from controlplane.http import negotiation
 from controlplane.http.problems import Invalid
 from controlplane.http.sessions import refuse_foreign_pages
-from controlplane.kit.ids import TenantId
 from controlplane.kit.problems import NotFound, Refusal
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
@@ -63,10 +65,16 @@ class Rule(Struct, frozen=True, kw_only=True):
     """None: being who one is, is enough; never at the tenant's and the operators' surface."""
     also: frozenset[str] = frozenset()
     """Further permissions that it takes as well, for pages that show several kinds of things."""
+    unserved: bool = False
+    """Also while the tenant is suspended or waits for its deletion: to see why, to export, to take it back."""
     open_because: str = ""
     """Not empty: anybody may, without any credential, for this reason."""
+    vouched: bool = False
+    """Outside tenants: whether a session that only a provider has vouched for will do."""
     fresh: bool = False
     """Whether a person must have proved who they are lately. Programs prove it with every call."""
+    any_query: bool = False
+    """Whether query parameters that nobody asked for are let be: where others write the address."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
 
@@ -77,20 +85,29 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 def rule(
-    surface: Surface, permission: str | None = None, also: frozenset[str] = frozenset(), *, fresh: bool = False
+    surface: Surface,
+    permission: str | None = None,
+    also: frozenset[str] = frozenset(),
+    *,
+    fresh: bool = False,
+    unserved: bool = False,
+    vouched: bool = False,
 ) -> dict[str, Rule]:
     """``@get("/", opt=rule(Surface.TENANT, "run:read"))``.
 
     Args:
+        vouched: For what concerns the session alone. What belongs to the account takes a proof that was given to us:
+            a tenant's provider must not reach it.
         fresh: For what is dangerous: a person must have proved who they are in the last five minutes, with the
             strongest factor that they have.
     """
-    return {"rule": Rule(surface=surface, permission=permission, also=also, fresh=fresh)}
+    its = Rule(surface=surface, permission=permission, also=also, fresh=fresh, unserved=unserved, vouched=vouched)
+    return {"rule": its}
 
 
-def open_to_all(because: str, surface: Surface | None = None) -> dict[str, Rule]:
+def open_to_all(because: str, surface: Surface | None = None, *, any_query: bool = False) -> dict[str, Rule]:
     """``@get("/livez", opt=open_to_all("says nothing"))``."""
-    return {"rule": Rule(surface=surface, open_because=because)}
+    return {"rule": Rule(surface=surface, open_because=because, any_query=any_query)}
 
 
 class PermissionDenied(Refusal):
@@ -105,6 +122,27 @@ class PermissionDenied(Refusal):
         return {"permission": self.permission}
 
 
+class AccountProofRequired(Refusal):
+    """A tenant's provider has vouched for this session: for that tenant, and for nothing else."""
+
+    code, status, title = "account-proof-required", 403, "Single sign-on does not open this"
+    hint = "Sign in with what belongs to your account itself: its password or a passkey."
+
+
+class SsoRequired(Refusal):
+    """Told to members only: to others the tenant is absent."""
+
+    code, status, title = "sso-required", 403, "This tenant is entered by single sign-on"
+    hint = "Sign in by the tenant's identity provider."
+
+    def __init__(self, tenant: str, *, may_break_glass: bool) -> None:
+        super().__init__()
+        self.tenant, self.may_break_glass = tenant, may_break_glass
+
+    def facts(self) -> dict[str, object]:
+        return {"tenant": self.tenant, "may_break_glass": self.may_break_glass}
+
+
 async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
     """The guard of the whole app. It is the only writer of ``connection.state.tenant_id``.
 
@@ -116,6 +154,7 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
         refuse_foreign_pages(connection)
     if not its.open_because:
         await _authorize(connection, its)
+    negotiation.check(connection)
     _refuse_unknown_parameters(connection, its)
 
 
@@ -130,9 +169,17 @@ async def _authorize(connection: Connection, its: Rule) -> None:
     connection.scope["user"] = principal
     reference = connection.path_params.get(TENANT_PARAMETER)
     if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
-        principal = await _in_tenant(connection, principal, reference, its.surface)
-    elif isinstance(principal, Runtime | Directory):
-        connection.state.tenant_id = _of_the_credential(principal)
+        principal, tenant = await _in_tenant(connection, principal, reference, its.surface)
+        await _check_served(connection, its, principal, tenant)
+        if its.surface is Surface.TENANT:
+            await state.allowances.spend(connection, principal, tenant.tenant_id)
+    elif isinstance(principal, Runtime):
+        connection.state.tenant_id = principal.tenant_id
+    elif isinstance(principal, Directory):
+        await _check_served(connection, its, principal, principal.tenant)
+        connection.state.tenant_id = principal.tenant.tenant_id
+    else:
+        _check_reach(principal, its)
     connection.scope["user"] = principal
     _check_permissions(principal, its, state.authorizer)
     if its.fresh and isinstance(principal, Person) and not principal.is_fresh(state.db.clock()):
@@ -147,16 +194,9 @@ def _check_permissions(principal: Principal, its: Rule, authorizer: Authorizer) 
             raise PermissionDenied(permission)
 
 
-def _of_the_credential(principal: Runtime | Directory) -> TenantId:
-    """The tenant that no address names."""
-    if isinstance(principal, Runtime):
-        return principal.tenant_id
-    if principal.tenant.status != "active":
-        raise TenantSuspended
-    return principal.tenant.tenant_id
-
-
-async def _in_tenant(connection: Connection, principal: Principal, reference: str, surface: Surface) -> Principal:
+async def _in_tenant(
+    connection: Connection, principal: Principal, reference: str, surface: Surface
+) -> tuple[Principal, Tenant]:
     """*principal* bound to the tenant in the path. A foreign one is answered like an absent one."""
     if isinstance(principal, ApiKey):
         if not principal.tenant.is_named(reference):
@@ -167,10 +207,35 @@ async def _in_tenant(connection: Connection, principal: Principal, reference: st
         principal, tenant = await _entered(connection, principal, reference)
         if not principal.is_member and (surface is not Surface.CONSOLE or principal.operator_role is None):
             raise NotFound
-    if tenant.status != "active" and not (isinstance(principal, Person) and not principal.is_member):
-        raise TenantSuspended
     connection.state.tenant_id = tenant.tenant_id
-    return principal
+    return principal, tenant
+
+
+async def _check_served(connection: Connection, its: Rule, principal: Principal, tenant: Tenant) -> None:
+    """Operators look into any tenant that still has something; its own people into one that is served.
+
+    Raises:
+        Refusal: 403 with why it is not, 404 once it is gone.
+    """
+    if tenant.status == "active":
+        return
+    if tenant.status not in tenants.GONE:
+        is_operator = isinstance(principal, Person) and not principal.is_member
+        if is_operator or its.unserved:
+            return
+    async with connection.app.state.db.tenant(tenant.tenant_id) as tx:
+        raise tenants.not_served(await tenants.get(tx))
+
+
+def _check_reach(principal: Principal, its: Rule) -> None:
+    """Outside every tenant: what belongs to an account takes a proof that was given to us.
+
+    Raises:
+        AccountProofRequired: If only a provider has vouched for this session.
+    """
+    vouched_only = isinstance(principal, Person) and principal.scope != "account"
+    if vouched_only and not its.vouched and its.permission not in OPERATOR_PERMISSIONS:
+        raise AccountProofRequired
 
 
 async def _entered(connection: Connection, person: Person, reference: str) -> tuple[Person, Tenant]:
@@ -178,11 +243,28 @@ async def _entered(connection: Connection, person: Person, reference: str) -> tu
     tenant_id = await tenants.find(db, reference)
     if tenant_id is None:
         raise NotFound
-    async with db.tenant(tenant_id) as tx:
-        found = await people.enter(tx, person.account_id)
+    found = await people.enter(db, tenant_id, person.account_id)
     if found is None:
         raise NotFound
+    if not _is_let_in(person, found):
+        return replace(person, tenant=found.tenant), found.tenant
     return replace(person, tenant=found.tenant, user_id=found.user_id, grants=found.grants), found.tenant
+
+
+def _is_let_in(person: Person, found: Entrance) -> bool:
+    """Whether this session may come in as the member that its person is.
+
+    Raises:
+        SsoRequired: If they have to come by the tenant's provider.
+    """
+    if found.user_id is None or found.tenant.tenant_id in person.entries:
+        return found.user_id is not None
+    if person.scope != "account":
+        return False  # who vouched for them, did it for another tenant
+    if found.tenant.sso_enforced:
+        owns = any("tenant:own" in grant.permissions for grant in found.grants)
+        raise SsoRequired(found.tenant.slug, may_break_glass=owns)
+    return True
 
 
 def _refuse_unknown_parameters(connection: Connection, its: Rule) -> None:

@@ -21,6 +21,8 @@ View = TypeVar("View")
 
 DEFAULT_LIMIT: Final = 50
 MOST: Final = 200
+MOST_CURSOR: Final = 200
+"""Characters of a cursor: those we hand out have at most 80."""
 
 Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, description=f"Rows on a page; more than {MOST} is {MOST}.")]
 

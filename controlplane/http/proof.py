@@ -49,6 +49,7 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     permission: str | None = None
     also: tuple[str, ...] = ()
     fresh: bool = False
+    unserved: bool = False
     open_because: str = ""
 
 
@@ -65,7 +66,7 @@ def prove(app: Litestar) -> None:
             continue
         if problem := _problem(path, handler.opt.get("rule")):
             wrong.append(f"{path} ({handler}): {problem}")
-        elif handler.opt["rule"].surface not in (Surface.CONSOLE, Surface.SCIM) and model is not None:
+        elif _is_strict(handler.opt["rule"]) and model is not None:
             names = frozenset(parameter.field_alias for parameter in model.expected_query_params)
             handler.opt["rule"] = replace(handler.opt["rule"], query=names)
     if wrong:
@@ -82,6 +83,7 @@ def locks(app: Litestar) -> list[Lock]:
             permission=its.permission,
             also=tuple(sorted(its.also)),
             fresh=its.fresh,
+            unserved=its.unserved,
             open_because=its.open_because,
         )
         for path, method, its in rules(app)
@@ -109,6 +111,11 @@ def rules(app: Litestar) -> Iterator[tuple[str, str, Rule]]:
         its = handler.opt["rule"]
         if its is not OPTIONS:
             yield path, method, its
+
+
+def _is_strict(rule: Rule) -> bool:
+    """Whether parameters that the handler does not know are refused."""
+    return rule.surface not in (Surface.CONSOLE, Surface.SCIM) and not rule.any_query
 
 
 def _problem(path: str, rule: Any) -> str | None:

@@ -11,18 +11,22 @@ from litestar.di import NamedDependency, Provide
 
 from controlplane.db.database import Database, PlatformTx, TenantTx
 from controlplane.domain import sights
+from controlplane.http import preconditions
 from controlplane.http.authorize import Rule
+from controlplane.http.idempotency import done_once
 
 
 async def _in_the_tenant(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[TenantTx]:
     its: Rule = request.route_handler.opt["rule"]
-    async with db.tenant(request.state.tenant_id) as tx:
+    async with db.tenant(request.state.tenant_id) as tx, done_once(request, tx):
         tx.sight = await sights.sight(tx, request.user, its.permissions)
+        await preconditions.check(request, tx)
         yield tx
 
 
-async def _on_the_platform(db: NamedDependency[Database]) -> AsyncIterator[PlatformTx]:
-    async with db.platform() as tx:
+async def _on_the_platform(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[PlatformTx]:
+    async with db.platform() as tx, done_once(request, tx):
+        await preconditions.check(request, tx)
         yield tx
 
 

@@ -15,6 +15,8 @@ RoleId = NewType("RoleId", UUID)
 ServiceAccountId = NewType("ServiceAccountId", UUID)
 KeyId = NewType("KeyId", UUID)
 ScimTokenId = NewType("ScimTokenId", UUID)
+DomainId = NewType("DomainId", UUID)
+SsoId = NewType("SsoId", UUID)
 InvitationId = NewType("InvitationId", UUID)
 JoinTokenId = NewType("JoinTokenId", UUID)
 PasskeyId = NewType("PasskeyId", UUID)
@@ -23,6 +25,7 @@ AgentId = NewType("AgentId", UUID)
 SessionId = NewType("SessionId", UUID)
 RunId = NewType("RunId", UUID)
 CheckpointId = NewType("CheckpointId", UUID)
+ExportId = NewType("ExportId", UUID)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}

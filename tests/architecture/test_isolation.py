@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from controlplane.db import schema as t
-from controlplane.db.database import Unaudited, asyncpg_url
+from controlplane.db.database import TenantTx, Unaudited, asyncpg_url, inside
 from controlplane.db.partitions import Partitions
 
 POLICY = "(tenant_id = ( SELECT (current_setting('app.tenant_id'::text))::uuid AS current_setting))"
@@ -173,6 +173,27 @@ async def test_the_tenant_ends_with_the_transaction(db, make):
     async with db._engine.connect() as used_before:
         with pytest.raises(DBAPIError, match="invalid input syntax for type uuid"):
             await used_before.execute(text("SELECT * FROM sessions"))
+
+
+async def test_a_glance_sees_one_tenant_and_leaves_nothing_behind(db, make):
+    mine = await make.tenant()
+    await make.tenant()
+    glance = inside("slug", "SELECT slug FROM tenants")
+
+    rows = await db.glance(mine.tenant_id, Named, glance)
+
+    assert [row.slug for row in rows] == [mine.slug]
+    async with db._engine.connect() as used_before:
+        with pytest.raises(DBAPIError, match="invalid input syntax for type uuid"):
+            await used_before.execute(text("SELECT * FROM sessions"))
+
+
+def test_statements_name_their_tenant_themselves_whatever_the_database_adds():
+    tx = TenantTx(None, NOW, None, UUID(int=7))
+    for table in t.metadata.sorted_tables:
+        if table.name in TENANTS_OWN:
+            for statement in (tx.select(table), tx.update(table).values(tenant_id=None), tx.delete(table)):
+                assert f"{table.name}.tenant_id = " in str(statement).partition("WHERE")[2], table.name
 
 
 async def test_a_statement_that_forgets_its_tenant_still_sees_only_one(db, make):

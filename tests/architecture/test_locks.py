@@ -24,13 +24,16 @@ OPEN = {
     "/v1/auth/password-reset",
     "/v1/auth/second-factor",
     "/v1/auth/sign-in",
+    "/v1/auth/sso/callback",
+    "/v1/auth/sso/start",
+    "/v1/auth/sso/{connection}/backchannel-logout",
     "/v1/runtime/enroll",
     "/v1/runtime/token",
 }
 """Routes that ask for no credential before they run; the reason stands in each one's rule."""
 
 OPEN_IN_THE_CONSOLE = re.compile(
-    r"/console/(sign-in|second-factor|forgot|invitation|invitation/accept|welcome|static/.*|\{rest\})"
+    r"/console/(sign-in|sso|sso/operators|second-factor|forgot|invitation|invitation/accept|welcome|static/.*|\{rest\})"
 )
 
 
@@ -96,7 +99,7 @@ async def test_options_tell_everybody_which_methods_there_are(client):
     answer = await client.options("/v1/tenants/acme/api-keys")
 
     assert answer.status_code == 204
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "OPTIONS", "POST"}
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 @pytest.mark.parametrize(

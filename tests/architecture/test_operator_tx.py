@@ -6,6 +6,7 @@ ROOT = Path(__file__).parents[2]
 MAY_LOOK_ACROSS_TENANTS = (
     "controlplane/chores/",
     "controlplane/cli/",
+    "controlplane/domain/idempotency.py",  # the work of the chore forget-kept-answers
     "controlplane/domain/reports.py",  # the work of the chore mark-silent-runtimes
     "controlplane/http/console/",
     "controlplane/http/operator_api/",
@@ -13,7 +14,7 @@ MAY_LOOK_ACROSS_TENANTS = (
 DEFINES_IT = "controlplane/db/database.py"
 
 SETTINGS = (
-    "SELECT set_config('app.tenant_id', :tenant_id, true)",
+    "set_config('app.tenant_id', :tenant_id, true)",
     '"SET LOCAL ROLE cp_operator"',
     'text("SET LOCAL ROLE cp_audit_pruner"), text("SET LOCAL ROLE NONE")',
 )

@@ -11,8 +11,11 @@ READS = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
 GIVEN = re.compile(r":seen\b|:sessions\b|:runtimes\b|= :session_id|= :runtime_id|:tenant_id AND \w*\.?id = :")
 """The sight itself, or what a room has found within it."""
 
-OF_THE_SYSTEM = {"TALKING", "KEEP", "SEE_AGENTS"}
-"""Chores and what runtimes report: nobody with a role is behind them."""
+OF_THE_SYSTEM = {"TALKING", "KEEP", "SEE_AGENTS", "RUNTIME_ROUTES", "UNROUTED"}
+"""Chores, imports and what runtimes report: nobody with a role is behind them."""
+
+OPERATORS = {"tenants.py:NEWEST", "tenants.py:COUNTS"}
+"""Whoever looks at them looks at whole tenants."""
 
 
 def statements():
@@ -33,7 +36,7 @@ def test_every_statement_in_sql_that_reads_what_is_limited_names_what_is_seen():
         if "SELECT" in sql and limited & set(READS.findall(sql)) and name not in OF_THE_SYSTEM and not GIVEN.search(sql)
     ]
 
-    assert open_ones == []
+    assert set(open_ones) == OPERATORS
 
 
 def test_there_are_such_statements():

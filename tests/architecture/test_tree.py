@@ -41,7 +41,7 @@ def test_nothing_is_left_for_later():
 
 
 def test_the_locks_name_no_index_and_every_line_has_a_hash():
-    for name in ("requirements.lock", "conformance.lock"):
+    for name in ("requirements.lock", "conformance.lock", "opinions.lock"):
         text = (ROOT / name).read_text()
         assert "://" not in text
         assert not re.search(r"^-", text, re.MULTILINE)

@@ -4,10 +4,13 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
+from controlplane.db import schema as t
 from controlplane.domain import (
     api_keys,
     assignments,
     audit,
+    domains,
+    exports,
     groups,
     invitations,
     join_tokens,
@@ -19,12 +22,16 @@ from controlplane.domain import (
 )
 from controlplane.domain.holdings import Holder
 from controlplane.domain.letters import Letterhead
+from controlplane.domain.sso import connections
+from controlplane.domain.sso.connections import NewConnection
 from controlplane.kit.ids import text_id
+from controlplane.kit.secret import Secret
 from tests.make import SHELL
 from tests.rows import Rows
 from tests.runtimes import join
 
 CANARY = "canary"
+PREFIX = "/v1/tenants/{tenant}"
 
 serial = iter(range(1, 1_000_000))
 
@@ -34,10 +41,16 @@ class Operation(Struct, frozen=True):
     path: str
     parameters: list[str]
     queries: list[str]
+    headers: list[str]
     body: str | None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def ends_it(self) -> int:
+        """Deleting the tenant comes last but one, and taking that back last."""
+        return {f"DELETE {PREFIX}": 1, f"POST {PREFIX}/undelete": 2}.get(str(self), 0)
 
 
 class Company:
@@ -52,11 +65,14 @@ class Company:
             "agent": self._agent,
             "actor": self._key,
             "assignment": self._assignment,
+            "export": self._export,
             "group": self._group,
             "role": self._role,
             "scim_token": self._scim_token,
             "service_account": self._service_account,
             "checkpoint": self._checkpoint,
+            "connection": self._connection,
+            "domain": self._domain,
             "event": self._event,
             "invitation": self._invitation,
             "key": self._key,
@@ -111,6 +127,19 @@ class Company:
             [event] = await audit.listing(tx, limit=1)
         return text_id("aud", event.id)
 
+    async def _domain(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            domain = await domains.create(tx, SHELL, f"{CANARY}-{next(serial)}.example")
+        return text_id("dom", domain.id)
+
+    async def _connection(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            for earlier in await connections.listing(tx, after=None, limit=connections.MOST):
+                await connections.delete(tx, SHELL, earlier.id)
+            new = NewConnection(name=CANARY, issuer="http://127.0.0.1:9", client_id=CANARY, client_secret=Secret("s"))
+            made = await connections.create(tx, SHELL, new)
+        return text_id("sso", made.id)
+
     async def _invitation(self):
         letterhead = Letterhead(public_url="http://test", pepper=bytes(32))
         async with self._db.tenant(self.tenant.tenant_id) as tx:
@@ -146,6 +175,16 @@ class Company:
             holder, viewer = Holder("service-account", account.id), await roles.named(tx, "viewer")
             assignment = await assignments.assign(tx, SHELL, holder, viewer)
         return text_id("asg", assignment.id)
+
+    async def _export(self):
+        """Ready to be fetched."""
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            export = await exports.request(tx, SHELL)
+            part = {"export_id": export.id, "number": 0, "body": CANARY.encode()}
+            await tx.run(tx.insert(t.export_parts).values(**part))
+            ready = {"state": "ready", "size_bytes": len(CANARY), "requested_by": CANARY}
+            await tx.run(tx.update(t.exports).where(t.exports.c.id == export.id).values(**ready))
+        return text_id("exp", export.id)
 
     async def _token(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:

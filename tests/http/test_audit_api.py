@@ -1,6 +1,7 @@
 """The audit log through the API: what was done, by whom, what was turned down, and the proof of it all."""
 
 import json
+import re
 
 import asyncpg
 import pytest
@@ -72,15 +73,22 @@ async def test_no_person_stands_in_the_database_in_clear(client, owner, log, db,
         assert known.encode() not in raw
 
 
-async def test_the_log_is_narrowed_and_paged(client, owner, log):
+async def test_the_log_is_narrowed(client, owner, log):
     made = [await change(client, owner) for _ in range(3)]
+    mine = (await log())[0]["actor"]["id"]
 
-    assert [event["target"]["id"] for event in await log(action="api-key.")] == [key["id"] for key in reversed(made)]
+    created = await log(action="api-key.created")
+    assert [event["target"]["id"] for event in created] == [key["id"] for key in reversed(made)]
+    assert {event["action"].partition(".")[0] for event in await log(action="api-key.")} == {"api-key"}
     assert [event["target"]["id"] for event in await log(target=made[1]["id"])] == [made[1]["id"]]
-    assert len(await log(actor=(await log())[0]["actor"]["id"], outcome="success")) == 3
+    assert {event["actor"]["id"] for event in await log(actor=mine, outcome="success")} == {mine}
     assert await log(outcome="denied") == []
     assert await log(since="2199-01-01T00:00:00Z") == []
 
+
+async def test_the_log_is_read_in_pages(client, owner, log):
+    for _ in range(3):
+        await change(client, owner)
     seen, cursor = [], None
     while True:
         params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
@@ -89,7 +97,8 @@ async def test_the_log_is_narrowed_and_paged(client, owner, log):
         cursor = answer.json()["page"]["next_cursor"]
         if cursor is None:
             break
-    assert seen == list(range(6, 0, -1))
+
+    assert seen == list(range(len(await log()), 0, -1))
 
 
 async def test_what_the_api_gives_verifies_with_nothing_else(client, owner, tmp_path):
@@ -111,19 +120,20 @@ async def test_what_the_api_gives_verifies_with_nothing_else(client, owner, tmp_
     verdict = exports.verify(tmp_path / "e", tmp_path / "c", tmp_path / "k")
 
     assert verdict.unbroken
-    assert verdict.signed_through == checkpoint["size"] == verdict.last_seq == 7
+    assert verdict.signed_through == checkpoint["size"] == verdict.last_seq
     assert json.loads(lines.splitlines()[-1])["action"] == "audit.exported"
 
 
 async def test_verification_says_how_far_it_is(client, owner, db):
     address = "/v1/tenants/acme/audit-events/verification"
     before = (await client.get(address, headers=owner.headers)).json()
-    assert (before["last_seq"], before["verified_through"], before["whole_at"]) == (3, 0, None)
+    assert (before["verified_through"], before["signed_through"], before["whole_at"]) == (0, 0, None)
 
     await audit_logs.sign(db, KEYRING, None)
 
     after = (await client.get(address, headers=owner.headers)).json()
-    assert (after["verified_through"], after["signed_through"], after["damages"]) == (3, 3, [])
+    assert after["verified_through"] == after["signed_through"] == before["last_seq"]
+    assert after["damages"] == []
     assert after["kept_days"] == 400
 
 
@@ -247,8 +257,9 @@ async def test_the_page_goes_on_to_older_events(client, owner, page, db, tenant)
 
     first = (await page()).text
     assert "thing_59" in first
-    assert "before=14" in first
-    assert "thing_9" in (await page(before=14)).text
+    assert "thing_10" in first
+    assert "thing_9" not in first
+    assert "thing_9" in (await page(before=re.search(r"before=(\d+)", first)[1])).text
 
 
 async def test_the_page_is_for_those_who_may_read_the_log(client, make, tenant):

@@ -7,6 +7,7 @@ import pyotp
 import pytest
 
 from controlplane.domain.permissions import FRESH_FOR
+from controlplane.http.console import words
 from tests.make import PASSWORD
 
 NEW = "a quite different sentence"
@@ -152,6 +153,21 @@ async def test_what_a_browser_calls_itself_is_text_and_never_markup(client, read
     client.cookies.clear()
 
     assert "<script>alert" not in await read()
+
+
+@pytest.mark.parametrize(
+    ("client", "shown"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        ("Mozilla/5.0 (Windows NT 10.0; Win64) AppleWebKit/537.36 Chrome/150.0 Safari/537.36", "Chrome on Windows"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/150.0 Safari/537.36 Edg/150.0", "Edge on Windows"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1", "Safari on iPhone"),
+        ("curl/8.5.0", "curl/8.5.0"),
+        ("", "An unknown program"),
+    ],
+)
+def test_a_browser_is_named_as_people_name_it(client, shown):
+    assert words.browser(client) == shown
 
 
 @pytest.fixture

@@ -51,6 +51,8 @@ async def test_what_the_framework_turns_down_is_a_problem_too(client, method, pa
         (b"{", "body"),
         (b"[]", "body"),
         (b'{"name": 5}', "name"),
+        (b'{"name": "x", "expires_in": "3600"}', "expires_in"),
+        (b'{"name": "x", "expires_in": true}', "expires_in"),
         (b'{"name": "x", "expires_in": 5}', "expires_in"),
         (b'{"name": "x", "nmae": "y"}', "nmae"),
         (b'{"name": "\xff"}', "UTF-8"),
@@ -67,13 +69,11 @@ async def test_a_body_of_the_wrong_shape_is_refused_by_its_place(client, make, c
     assert place in " ".join(error.values())
 
 
-async def test_a_body_that_is_nested_without_end_is_refused(client, make):
-    tenant = await make.tenant()
-    headers = {**await make.api_key(tenant), "content-type": "application/json"}
+async def test_a_body_that_is_nested_without_end_is_refused(client):
+    tolerant = "/v1/runtime/token"  # what it does not know is read and left aside
+    headers = {"content-type": "application/json"}
 
-    answer = await client.post(
-        f"/v1/tenants/{tenant.slug}/api-keys", headers=headers, content=b'{"x":' + b"[" * 100_000
-    )
+    answer = await client.post(tolerant, headers=headers, content=b'{"x":' + b"[" * 100_000)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "validation-failed")
     assert answer.json()["errors"][0]["detail"] == "nested too deeply"

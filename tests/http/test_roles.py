@@ -17,7 +17,8 @@ class Caller:
         self._client, self._headers, self._base = client, headers, f"/v1/tenants/{tenant.slug}"
 
     async def __call__(self, method, path, json=None, **query):
-        return await self._client.request(method, f"{self._base}{path}", headers=self._headers, params=query, json=json)
+        headers = {**self._headers, "If-Match": "*"} if method in ("PATCH", "DELETE") else self._headers
+        return await self._client.request(method, f"{self._base}{path}", headers=headers, params=query, json=json)
 
     async def made(self, path, **json):
         answer = await self("POST", path, json)

@@ -144,7 +144,8 @@ async def test_what_was_refused_is_not_in_the_audit_log(call):
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "status"), [(59, 400), (60, 201), (int(timedelta(days=3660).total_seconds()), 201)]
+    ("lifetime", "status"),
+    [(59, 400), (60, 201), (60.0, 201), (60.5, 400), (int(timedelta(days=3660).total_seconds()), 201)],
 )
 async def test_a_key_lasts_between_a_minute_and_ten_years(call, lifetime, status):
     assert (await call("POST", "/api-keys", json={"name": "x", "expires_in": lifetime})).status_code == status

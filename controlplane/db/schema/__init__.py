@@ -18,6 +18,10 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
+from controlplane.db.schema.idempotency import (
+    idempotency_records,
+    platform_idempotency_records,
+)
 from controlplane.db.schema.identity import (
     ceremonies,
     invitations,
@@ -31,6 +35,15 @@ from controlplane.db.schema.identity import (
 from controlplane.db.schema.keys import (
     data_keys,
     platform_data_keys,
+)
+from controlplane.db.schema.lifecycle import (
+    export_parts,
+    exports,
+    limit_overrides,
+    plan_limits,
+    purge_steps,
+    tombstones,
+    usage_counters,
 )
 from controlplane.db.schema.platform import (
     account_tenants,
@@ -64,6 +77,15 @@ from controlplane.db.schema.scim import (
 from controlplane.db.schema.shapes import (
     metadata,
 )
+from controlplane.db.schema.sso import (
+    domains,
+    logout_tokens,
+    operator_identities,
+    session_entries,
+    sso_connections,
+    sso_flows,
+    sso_identities,
+)
 from controlplane.db.schema.tenants import (
     agents,
     api_keys,
@@ -80,6 +102,7 @@ from controlplane.db.schema.tenants import (
 __all__ = [
     "PARTITIONED",
     "PLATFORM",
+    "TENANTS",
     "account_tenants",
     "accounts",
     "agents",
@@ -96,23 +119,33 @@ __all__ = [
     "chore_leases",
     "cost_entries",
     "data_keys",
+    "domains",
+    "export_parts",
+    "exports",
     "group_members",
     "groups",
+    "idempotency_records",
     "invitations",
     "join_tokens",
+    "limit_overrides",
+    "logout_tokens",
     "mails",
     "metadata",
+    "operator_identities",
     "operator_keys",
     "operators",
     "passkeys",
     "password_requests",
+    "plan_limits",
     "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
     "platform_audit_streams",
     "platform_data_keys",
+    "platform_idempotency_records",
     "platform_mails",
     "projects",
+    "purge_steps",
     "recovery_codes",
     "role_assignments",
     "roles",
@@ -123,20 +156,31 @@ __all__ = [
     "scim_errors",
     "scim_tokens",
     "service_accounts",
+    "session_entries",
     "sessions",
     "sign_in_links",
+    "sso_connections",
+    "sso_flows",
+    "sso_identities",
     "store",
     "sync_batches",
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "tombstones",
     "totps",
+    "usage_counters",
     "users",
 ]
 
 PARTITIONED: Final = (sessions, runs, checkpoints, cost_entries, sync_batches)
 
 PLATFORM: Final = frozenset(
-    table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants)
+    table.name
+    for table in metadata.tables.values()
+    if "tenant_id" not in table.c or table in (routes, account_tenants, session_entries)
 )
-"""The tables that a ``PlatformTx`` may name. The two with a tenant route to it and hold nothing else."""
+"""The tables that a ``PlatformTx`` may name. Those with a tenant say who may knock there."""
+
+TENANTS: Final = tuple(table for table in metadata.sorted_tables if table.name not in PLATFORM)
+"""The tables that hold what tenants have, in an order in which rows can be written; the other way round they go."""

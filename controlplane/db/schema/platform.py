@@ -76,8 +76,11 @@ browser_sessions = Table(
     Column("authenticated_at", Instant, nullable=False, server_default=text("now()")),
     Column("auth_level", SmallInteger, nullable=False, server_default=text("1")),
     Column("auth_method", Text, nullable=False, server_default=""),
+    Column("scope", Text, nullable=False, server_default="account"),
 )
-"""``authenticated_at`` and ``auth_level`` say when, and by how many factors, the person last proved who they are."""
+"""``authenticated_at`` and ``auth_level`` say when, and by how many factors, the person last proved who they are.
+``scope`` says to whom they proved it: ``account``, to us; ``tenants``, to the providers of the tenants that the session
+was let into, and so to nobody else; ``operators``, to the platform's provider."""
 
 sign_in_links = Table(
     "sign_in_links",

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -30,8 +31,17 @@ tenants = Table(
     Column("name", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("status_reason", Text, nullable=False),
+    Column("status_message", Text, nullable=False, server_default=""),
+    Column("status_before", Text, nullable=False, server_default=""),
+    Column("status_by", Text, nullable=False, server_default=""),
+    Column("status_since", Instant),
+    Column("purge_at", Instant),
+    Column("plan", Text),
     Column("created_at", Instant, nullable=False),
+    Column("sso_enforced", Boolean, nullable=False, server_default=text("false")),
 )
+"""``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan.
+``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request."""
 
 projects = tenant_table(
     "projects",

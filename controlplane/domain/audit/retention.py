@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import text
+from sqlalchemy import BigInteger, bindparam, text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
@@ -19,7 +19,9 @@ SHORTEST_DAYS: Final = 30
 
 CHORE: Final = Actor(kind="chore", id="prune-audit-logs")
 
-DELETE = text("DELETE FROM audit_events WHERE tenant_id = :tenant_id AND seq <= :through")
+DELETE = text("DELETE FROM audit_events WHERE tenant_id = :tenant_id AND seq <= :through").bindparams(
+    bindparam("through", type_=BigInteger)
+)
 
 
 class RetentionInvalid(Refusal):

@@ -20,11 +20,17 @@ from controlplane.kit.envelope import NotOpened
 from controlplane.kit.ids import new_id
 from controlplane.kit.sealing import DataKey, Sealing
 
-Purpose: TypeAlias = Literal["audit-personal", "mail", "totp-seed"]
+Purpose: TypeAlias = Literal["audit-personal", "id-token", "mail", "sso-secret", "totp-seed"]
 """What sealed bytes are for. An envelope of one purpose does not open for another."""
 
 KINDS: Final[Mapping[Purpose, str]] = MappingProxyType(
-    {"audit-personal": "personal", "mail": "mail", "totp-seed": "factor"}
+    {
+        "audit-personal": "personal",
+        "id-token": "session",
+        "mail": "mail",
+        "sso-secret": "sso",
+        "totp-seed": "factor",
+    }
 )
 """Which kind of data key serves a purpose: what is destroyed, or one day held, apart from the rest."""
 

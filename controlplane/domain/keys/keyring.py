@@ -116,8 +116,18 @@ def checkpoint_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
     }
 
 
+def certificate_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
+    """What certificates of purges are signed with, by key id; ``keyring.current`` signs, the others still verify."""
+    return {
+        key_id: Ed25519PrivateKey.from_private_bytes(derived(keyring, key_id, "cp.certificate.v1"))
+        for key_id in keyring.keys
+    }
+
+
 def jwks(keyring: Keyring) -> dict[str, list[dict[str, str]]]:
-    """The public halves as a JSON Web Key Set (RFC 7517, RFC 8037)."""
+    """The public halves as a JSON Web Key Set (RFC 7517, RFC 8037): of tokens under the key's id, of certificates
+    under ``certificate:`` and the key's id."""
+    certificates = {f"certificate:{key_id}": key for key_id, key in certificate_keys(keyring).items()}
     return {
         "keys": [
             {
@@ -128,7 +138,7 @@ def jwks(keyring: Keyring) -> dict[str, list[dict[str, str]]]:
                 "kid": key_id,
                 "x": base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).rstrip(b"=").decode(),
             }
-            for key_id, key in signing_keys(keyring).items()
+            for key_id, key in {**signing_keys(keyring), **certificates}.items()
         ]
     }
 

@@ -19,6 +19,7 @@ from controlplane.http import proving
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.console.screen import Screen
 from controlplane.http.console.sign_in import SIGN_IN, AnyRequest
+from controlplane.http.console.single_sign_on import sso_places, told
 from controlplane.http.console.view import CONSOLE
 from controlplane.http.paths import identity
 from controlplane.http.transaction import PLATFORM_TX
@@ -173,6 +174,7 @@ DONE: Final[Mapping[str, str]] = {
     "password": "Your password is changed; your other sessions have ended.",
     "session": "That session has ended.",
     "app": "Your authenticator app is removed.",
+    "sso": "You are connected: the provider signs you in from now on.",
     "passkey": "Your passkeys are as you wanted them.",
 }
 """What the page says at its top, by what the address names after ``done``."""
@@ -188,7 +190,8 @@ async def _page(screen: Screen, request: AnyRequest, problem: Refusal | None = N
             "now": tx.now,
         }
     done = DONE.get(request.query_params.get("done", ""), "")
-    fixed = {"done": done, "site": request.app.state.passkey_site, "shortest": passwords.SHORTEST}
+    sso = {"sso_places": await sso_places(screen), "came_back": told(request.query_params.get("problem", ""))}
+    fixed = {**sso, "done": done, "site": request.app.state.passkey_site, "shortest": passwords.SHORTEST}
     return await screen.plain("account/page.html", {**context, **fixed}, problem)
 
 

@@ -15,8 +15,9 @@ from controlplane.domain.permissions import Person, ReauthenticationRequired
 from controlplane.http import proving
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.console import render
-from controlplane.http.console.sign_in import AnyRequest, inside, into
+from controlplane.http.console.sign_in import AnyRequest, into
 from controlplane.http.console.view import CONSOLE
+from controlplane.http.paths import inside
 from controlplane.http.proving import Shown
 from controlplane.kit.limiter import Limiter
 from controlplane.kit.problems import Refusal
@@ -29,7 +30,7 @@ class Proof(Struct, frozen=True, kw_only=True):
     next: Annotated[str, Meta(max_length=2_000)] = ""
 
 
-@get("/confirm", opt=rule(Surface.CONSOLE))
+@get("/confirm", opt=rule(Surface.CONSOLE, vouched=True))
 async def form(
     person: NamedDependency[Person], wanted: Annotated[str, QueryParameter(name="next")] = ""
 ) -> Response[str]:

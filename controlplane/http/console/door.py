@@ -11,10 +11,31 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
+from controlplane.domain.tenants import TenantPendingDeletion, TenantSuspended
 from controlplane.http import problems
-from controlplane.http.authorize import Rule, Surface, open_to_all, rule
-from controlplane.http.console import access, account, assets, confirm, finding, invited, render, sign_in
-from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions
+from controlplane.http.authorize import (
+    TENANT_PARAMETER,
+    AccountProofRequired,
+    Rule,
+    SsoRequired,
+    Surface,
+    open_to_all,
+    rule,
+)
+from controlplane.http.console import (
+    access,
+    account,
+    acts,
+    assets,
+    confirm,
+    finding,
+    invited,
+    render,
+    sign_in,
+    sign_on_page,
+    single_sign_on,
+)
+from controlplane.http.console.pages import audit, overview, runtime, runtimes, session, sessions, settings, tenants
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
 from controlplane.http.console.view import CONSOLE, home_of
@@ -59,8 +80,10 @@ ANYWHERE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/go", ACROSS, finding.go),
     ("/sessions/{session:str}", ACROSS, finding.session_anywhere),
     ("/runtimes/{runtime:str}", ACROSS, finding.runtime_anywhere),
+    ("/tenants", ACROSS, tenants.page),
+    ("/tenants/{target:str}", ACROSS, tenants.one),
 )
-"""From an id alone to its place, for operators."""
+"""From an id alone to its place, and the tenants themselves, for operators."""
 
 
 async def home(request: AnyRequest, screen: NamedDependency[Screen]) -> Response[Any]:
@@ -86,6 +109,11 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
         return sign_in.first_sign_in(request)
     if isinstance(refusal, ReauthenticationRequired):
         return confirm.first_confirm(request)
+    if isinstance(refusal, SsoRequired | AccountProofRequired):
+        return single_sign_on.refused(request, refusal)
+    if isinstance(refusal, TenantSuspended | TenantPendingDeletion):
+        onward = f"{home_of(str(request.path_params[TENANT_PARAMETER]))}/settings"
+        return render.refusal(refusal, said=refusal.detail, onward=onward)
     absent_or_foreign = isinstance(refusal, NotFound)
     return render.refusal(refusal, "" if absent_or_foreign else request_id(request.scope))
 
@@ -109,12 +137,23 @@ def _rule(permission: str) -> dict[str, Rule]:
 router = Router(
     CONSOLE,
     route_handlers=[
-        get("/", opt=rule(Surface.CONSOLE))(home),
+        get("/", opt=rule(Surface.CONSOLE, vouched=True))(home),
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
-        Router("/t/{tenant:str}", route_handlers=[*_hung([*PAGES, *ONE]), *ACTS, *access.handlers()]),
-        *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS),
+        *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS + single_sign_on.HANDLERS),
+        Router("/tenants/{target:str}", route_handlers=acts.ABOUT_ONE),
+        Router(
+            "/t/{tenant:str}",
+            route_handlers=[
+                *_hung([*PAGES, *ONE]),
+                *ACTS,
+                *access.handlers(),
+                get("/settings", opt=rule(Surface.CONSOLE, "tenant:read", unserved=True))(settings.page),
+                Router("/settings", route_handlers=acts.ABOUT_ONES_OWN, dependencies=acts.IN_THE_TENANT),
+                Router("/single-sign-on", route_handlers=sign_on_page.HANDLERS),
+            ],
+        ),
         *(
             assets.static,
             sign_in.sign_in_form,
@@ -124,7 +163,6 @@ router = Router(
             sign_in.forgot,
             sign_in.welcome_form,
             sign_in.welcome,
-            sign_in.sign_out,
         ),
     ],
     dependencies={

@@ -42,6 +42,8 @@ ENVIRONMENT.globals.update(
     WAITS=words.WAITS,
     STATUSES=words.STATUSES,
     RUNTIME_STATES=words.RUNTIME_STATES,
+    TENANT_STATES=words.TENANT_STATES,
+    LIMITS=words.LIMITS,
     with_query=words.with_query,
     ACCESS_TABS=ACCESS_TABS,
     asset=asset,
@@ -113,9 +115,14 @@ async def plain(
     return answer
 
 
-def refusal(problem: Refusal, request_id: str = "") -> Response[str]:
-    """An error page. What was not found says nothing of who asked or for what: foreign and absent are one page."""
-    context = {"title": problem.title, "hint": problem.hint, "request_id": request_id}
+def refusal(problem: Refusal, request_id: str = "", *, said: str = "", onward: str = "") -> Response[str]:
+    """An error page. What was not found says nothing of who asked or for what: foreign and absent are one page.
+
+    Args:
+        said: What stands before the hint, in somebody's own words.
+        onward: Where the page leads, if not to the overview.
+    """
+    context = {"title": problem.title, "hint": problem.hint, "request_id": request_id, "said": said, "onward": onward}
     answer = html("error.html", context, problem.status)
     answer.headers.update(problem.headers())
     return answer

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 from litestar import Request, Response
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.response import Redirect, ServerSentEvent
 
@@ -31,9 +33,10 @@ def within(tx: Reading) -> TenantTx:
 class Screen:
     """One request's view of the console."""
 
-    def __init__(self, view: View, db: Database, feed: Feed) -> None:
+    def __init__(self, view: View, db: Database, feed: Feed, state: State) -> None:
         self.view = view
         self.db = db
+        self.grace: timedelta = state.deletion_grace
         self._feed = feed
 
     async def show(self, page: Page, problem: Refusal | None = None) -> Response[str]:
@@ -93,7 +96,8 @@ async def provide_screen(
             return None
         return _view(request)
 
-    return Screen(_view(request), db, Feed(wakeups, request.app.state.streams, again))
+    state = request.app.state
+    return Screen(_view(request), db, Feed(wakeups, state.streams, again), state)
 
 
 def _view(request: Request[Person, Any, Any]) -> View:

@@ -10,18 +10,16 @@ from litestar.params import QueryParameter, URLEncodedBody
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 
-from controlplane.db.database import Database, PlatformTx
-from controlplane.domain import passwords, sign_ins
-from controlplane.domain.audit import Actor
+from controlplane.db.database import Database
+from controlplane.domain import passwords
 from controlplane.domain.ceremonies import CeremonyOver
 from controlplane.domain.keys import Keyring
-from controlplane.domain.permissions import Person
 from controlplane.http import signing_in
-from controlplane.http.authorize import Surface, open_to_all, rule
+from controlplane.http.authorize import Surface, open_to_all
 from controlplane.http.console import render
 from controlplane.http.console.view import CONSOLE
+from controlplane.http.paths import inside
 from controlplane.http.signing_in import SecondFactorRequired
-from controlplane.http.transaction import PLATFORM_TX
 from controlplane.kit.limiter import Limiter
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
@@ -138,14 +136,6 @@ async def welcome(
     return into("", cookie)
 
 
-@post("/sign-out", opt=rule(Surface.CONSOLE), dependencies=PLATFORM_TX)
-async def sign_out(
-    request: AnyRequest, person: NamedDependency[Person], actor: NamedDependency[Actor], tx: NamedDependency[PlatformTx]
-) -> Response[Any]:
-    await sign_ins.end(tx, actor, person.session_id)
-    return Redirect(SIGN_IN, status_code=303, cookies=[request.app.state.session_cookie.gone()])
-
-
 def first_sign_in(request: AnyRequest) -> Response[Any]:
     """To the sign-in page, and afterwards back to where somebody wanted to go."""
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -156,12 +146,6 @@ def first_sign_in(request: AnyRequest) -> Response[Any]:
 def into(wanted: str, *cookies: Cookie) -> Response[Any]:
     """On with the session; only to a page of the console, whatever the form said."""
     return Redirect(inside(wanted), status_code=303, cookies=list(cookies))
-
-
-def inside(wanted: str) -> str:
-    """*wanted*, if it is a page of the console; else the first page."""
-    ours = wanted.startswith(f"{CONSOLE}/") and "\\" not in wanted and "//" not in wanted.partition("?")[0]
-    return wanted if ours else f"{CONSOLE}/"
 
 
 def _sign_in_page(wanted: str, email: str = "", problem: Refusal | None = None) -> Response[str]:

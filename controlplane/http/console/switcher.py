@@ -33,7 +33,7 @@ async def memberships(db: Database, person: Person) -> list[Place]:
     async with db.platform() as tx:
         knocking_at = await people.tenants_of(tx, person.account_id)
     places = []
-    for tenant_id in knocking_at[:SHOWN]:
+    for tenant_id in list(filter(person.sees, knocking_at))[:SHOWN]:
         async with db.tenant(tenant_id) as own:
             if await people.member(own, person.account_id) is not None:
                 places.extend(await own.all(Place, own.select(t.tenants)))

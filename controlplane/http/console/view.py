@@ -11,14 +11,28 @@ from controlplane.domain import sights
 from controlplane.domain.newest import Reading
 from controlplane.domain.permissions import Person, held_by
 from controlplane.domain.tenants import Tenant
+from controlplane.http.paths import CONSOLE as CONSOLE
 
-CONSOLE = "/console"
 
-PLACES: Final = [
-    ("overview", "/", "Overview"),
-    ("sessions", "/sessions", "Sessions"),
-    ("runtimes", "/runtimes", "Runtimes"),
-]
+class Place(Struct, frozen=True):
+    """An entry of the menu."""
+
+    name: str
+    address: str
+    """Below :attr:`View.base`."""
+    label: str
+    key: str
+    """Pressed after ``g``, it leads there."""
+
+
+PLACES: Final = (
+    Place("overview", "/", "Overview", "o"),
+    Place("sessions", "/sessions", "Sessions", "s"),
+    Place("runtimes", "/runtimes", "Runtimes", "r"),
+)
+TENANTS: Final = Place("tenants", "/tenants", "Tenants", "t")
+AUDIT: Final = Place("audit", "/audit", "Audit", "a")
+SETTINGS: Final = Place("settings", "/settings", "Settings", "t")
 
 ACCESS_TABS: Final = (
     ("people", "/people", "People", "user:read"),
@@ -45,10 +59,13 @@ class View(Struct, frozen=True, kw_only=True):
         return permission in held_by(self.person)
 
     @property
-    def places(self) -> list[tuple[str, str, str]]:
-        """What the menu leads to: key, address below :attr:`base`, label."""
+    def places(self) -> list[Place]:
+        """What the menu leads to; what somebody may not see is not in it."""
+        if self.tenant is None:
+            return [*PLACES, TENANTS] if self.person.operator_role else [*PLACES]
         tab = next((address for _, address, _, takes in ACCESS_TABS if self.may(takes)), None)
-        return [*PLACES, ("access", tab, "Access")] if tab and self.tenant else PLACES
+        access = [Place("access", tab, "Access", "p")] if tab else []
+        return [*PLACES, *access, *([AUDIT] if self.may("audit:read") else ()), SETTINGS]
 
     @property
     def base(self) -> str:

@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from controlplane.http.me import factors, invitations, profile, sign_in
+from controlplane.http.me import factors, invitations, profile, sign_in, sso
 from controlplane.http.me.passkeys import PasskeysController
 from controlplane.http.me.sessions import BrowserSessionsController
 
@@ -23,6 +23,7 @@ auth_router = Router(
     route_handlers=[
         *(sign_in.sign_in, sign_in.second_factor, sign_in.passkey_options, sign_in.passkey, sign_in.link),
         *(sign_in.password_reset, sign_in.sign_out, invitations.show, invitations.accept),
+        *sso.HANDLERS,
     ],
     tags=["me"],
 )

@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from controlplane.db.database import Database
 from controlplane.domain import passkeys, people, totp
-from controlplane.domain.permissions import Person
+from controlplane.domain.permissions import Person, Scope
 from controlplane.http.authorize import Surface, rule
-from controlplane.kit.ids import AccountId, text_id
+from controlplane.kit.ids import text_id
 
 
 class Membership(Struct, frozen=True, kw_only=True):
@@ -38,11 +38,13 @@ class Me(Struct, frozen=True, kw_only=True):
     name: str
     operator_role: str | None
     """None: does not operate the service."""
+    scope: Scope
+    """To whom they have proved who they are: a tenant's provider answers for that tenant only."""
     factors: FactorsView
     tenants: list[Membership]
 
 
-@get("/", opt=rule(Surface.ME))
+@get("/", opt=rule(Surface.ME, vouched=True))
 async def me(person: NamedDependency[Person], db: NamedDependency[Database]) -> Me:
     """Who is signed in, where they belong, and what proves who they are."""
     return Me(
@@ -50,8 +52,9 @@ async def me(person: NamedDependency[Person], db: NamedDependency[Database]) -> 
         email=person.email,
         name=person.name,
         operator_role=person.operator_role,
+        scope=person.scope,
         factors=await _factors(db, person),
-        tenants=await _memberships(db, person.account_id),
+        tenants=await _memberships(db, person),
     )
 
 
@@ -67,13 +70,14 @@ async def _factors(db: Database, person: Person) -> FactorsView:
     )
 
 
-async def _memberships(db: Database, account_id: AccountId) -> list[Membership]:
+async def _memberships(db: Database, person: Person) -> list[Membership]:
+    """Those that this session can see: all, or what providers have let it into."""
+    account_id = person.account_id
     async with db.platform() as tx:
         knocking_at = await people.tenants_of(tx, account_id)
     found = []
-    for tenant_id in knocking_at:
-        async with db.tenant(tenant_id) as tenant_tx:
-            entrance = await people.enter(tenant_tx, account_id)
+    for tenant_id in filter(person.sees, knocking_at):
+        entrance = await people.enter(db, tenant_id, account_id)
         if entrance is not None and entrance.user_id is not None:
             found.append(
                 Membership(

@@ -128,7 +128,7 @@ async def password_reset(
     await signing_in.ask_for_reset(request, db, limiter, data.email)
 
 
-@post("/sign-out", status_code=204, opt=rule(Surface.ME), dependencies=PLATFORM_TX)
+@post("/sign-out", status_code=204, opt=rule(Surface.ME, vouched=True), dependencies=PLATFORM_TX)
 async def sign_out(
     request: AnyRequest,
     person: NamedDependency[Person],

@@ -55,7 +55,7 @@ class JoinController(Controller):
         async with db.tenant(tenant_id) as tx:
             tenant = await tenants.get(tx)
             if tenant.status != "active":
-                raise runtimes.TenantSuspended
+                raise runtimes.not_served(tenant.status)
             runtime = await runtimes.joined_with(tx, public_key)
             if runtime is not None:
                 await join_tokens.check(tx, token_hash)
@@ -119,8 +119,9 @@ class JoinController(Controller):
 async def _check_standing(tx: TenantTx, runtime: Identity) -> None:
     if runtime.revoked_at is not None:
         raise runtimes.Revoked
-    if (await tenants.get(tx)).status != "active":
-        raise runtimes.TenantSuspended
+    tenant = await tenants.get(tx)
+    if tenant.status != "active":
+        raise runtimes.not_served(tenant.status)
 
 
 def _access_token(access_tokens: AccessTokens, tenant_id: TenantId, runtime: Identity, now: datetime) -> str:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from litestar import Controller, Response, delete, get, post
+from litestar import Controller, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
@@ -15,8 +15,11 @@ from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import PERMISSIONS
+from controlplane.http import bulk
 from controlplane.http.authorize import Surface, rule
+from controlplane.http.bulk import Batch, BatchResult
 from controlplane.http.instants import Moment, moment
+from controlplane.http.manners import plain_answer
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
@@ -107,7 +110,7 @@ class ApiKeysController(Controller):
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         keyring: NamedDependency[Keyring],
-    ) -> Response[CreatedApiKey]:
+    ) -> CreatedApiKey:
         """Make a key. Its secret is in the answer and nowhere else, ever."""
         wanted = Wanted(
             name=data.name,
@@ -118,7 +121,14 @@ class ApiKeysController(Controller):
         )
         await handing_on.key(tx, request.user, wanted.owner, wanted.scopes)
         key, secret = await api_keys.create(tx, actor, keyring.pepper, wanted)
-        return Response(CreatedApiKey(key=secret, **_facts(key)))
+        return CreatedApiKey(key=secret, **_facts(key))
+
+    @post("/revoke", status_code=200, opt={**rule(Surface.TENANT, "api-key:revoke"), **plain_answer()})
+    async def revoke_many(
+        self, data: JSONBody[Batch], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+    ) -> BatchResult:
+        """Revoke many at once, each for itself or all of them or none."""
+        return await bulk.each(tx, data, lambda given: api_keys.revoke(tx, actor, identity("key", given)))
 
     @get("/{key:str}", opt=rule(Surface.TENANT, "api-key:read"))
     async def show(self, tx: NamedDependency[TenantTx], key: FromPath[str]) -> ApiKeyView:
@@ -134,13 +144,13 @@ class ApiKeysController(Controller):
         actor: NamedDependency[Actor],
         keyring: NamedDependency[Keyring],
         key: FromPath[str],
-    ) -> Response[CreatedApiKey]:
+    ) -> CreatedApiKey:
         """A new key that can do the same. The old one stays for a while, so that nothing stands still."""
         old = await api_keys.get(tx, identity("key", key))
         await handing_on.key(tx, request.user, old.owner, old.scopes)
         overlap, lifetime = timedelta(seconds=data.overlap), timedelta(seconds=data.expires_in)
         made, secret = await api_keys.rotate(tx, actor, keyring.pepper, old, overlap=overlap, lifetime=lifetime)
-        return Response(CreatedApiKey(key=secret, **_facts(made)))
+        return CreatedApiKey(key=secret, **_facts(made))
 
     @delete("/{key:str}", opt=rule(Surface.TENANT, "api-key:revoke"))
     async def revoke(self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], key: FromPath[str]) -> None:

@@ -11,6 +11,8 @@ from controlplane.http.tenant_api.agents import AgentsController
 from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
+from controlplane.http.tenant_api.domains import DomainsController
+from controlplane.http.tenant_api.exports import ExportsController
 from controlplane.http.tenant_api.groups import GroupsController
 from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
@@ -23,13 +25,15 @@ from controlplane.http.tenant_api.runtimes import RuntimesController
 from controlplane.http.tenant_api.scim_tokens import ScimTokensController
 from controlplane.http.tenant_api.service_accounts import ServiceAccountsController
 from controlplane.http.tenant_api.sessions import SessionsController
+from controlplane.http.tenant_api.sso_connections import SsoConnectionsController
 from controlplane.http.tenant_api.users import UsersController
 from controlplane.http.transaction import TENANT_TX
 
 router = Router(
     "/v1/tenants/{tenant:str}",
     route_handlers=[
-        tenant.show,
+        *tenant.HANDLERS,
+        ExportsController,
         ProjectsController,
         UsersController,
         InvitationsController,
@@ -47,6 +51,8 @@ router = Router(
         RunsController,
         CheckpointsController,
         AuditEventsController,
+        DomainsController,
+        SsoConnectionsController,
     ],
     dependencies=TENANT_TX,
 )

@@ -12,6 +12,7 @@ from controlplane.domain import audit, handing_on, invitations
 from controlplane.domain.audit import Actor
 from controlplane.domain.invitations import Invitation, Status
 from controlplane.domain.letters import Letterhead
+from controlplane.domain.sso import identities
 from controlplane.http import limits
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
@@ -150,6 +151,7 @@ class InvitationsController(Controller):
 async def _checked(request: AnyRequest, tx: TenantTx, wanted: NewInvitation) -> str:
     """The name of the role that is wanted, which whoever asks may hand on."""
     role = await handing_on.role(tx, request.user, wanted.role)
+    await identities.check_may_be_invited(tx, wanted.email)
     await limits.invitation(request.app.state.limiter, tx.tenant_id, wanted.email)
     return role.name
 

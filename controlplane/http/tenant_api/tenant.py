@@ -1,15 +1,74 @@
-"""GET /v1/tenants/{tenant}: the tenant itself."""
+"""/v1/tenants/{tenant} itself: its name and state, what it may use, and its end."""
 
-from litestar import get
+from datetime import timedelta
+from typing import Annotated, Any
+
+from litestar import Request, delete, get, patch, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from controlplane.db.database import TenantTx
 from controlplane.domain import tenants
+from controlplane.domain.audit import Actor
 from controlplane.http.authorize import Surface, rule
-from controlplane.http.tenant_view import TenantView, tenant_view
+from controlplane.http.tenant_view import LimitsView, TenantView, limits_view, tenant_view
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What a tenant decides about itself."""
+
+    name: str
+
+
+class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is left out stays."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=tenants.MAX_NAME)] | UnsetType = UNSET
 
 
 @get("/", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
 async def show(tx: NamedDependency[TenantTx]) -> TenantView:
     """The tenant: its name and whether it is being served."""
     return tenant_view(await tenants.get(tx))
+
+
+@delete("/", status_code=202, opt=rule(Surface.TENANT, "tenant:delete", unserved=True), tags=["tenant"])
+async def remove(
+    request: Request[Any, Any, Any], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+) -> TenantView:
+    """Have everything that the tenant has destroyed at `purge_at`. Until then it can be undeleted."""
+    grace: timedelta = request.app.state.deletion_grace
+    return tenant_view(await tenants.delete(tx, actor, grace))
+
+
+@post("/undelete", status_code=200, opt=rule(Surface.TENANT, "tenant:delete", unserved=True), tags=["tenant"])
+async def undelete(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> TenantView:
+    """Take the deletion back: the tenant is what it was before."""
+    return tenant_view(await tenants.undelete(tx, actor))
+
+
+@get("/limits", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
+async def limits(tx: NamedDependency[TenantTx]) -> LimitsView:
+    """What the tenant may use, and how much of it is in use."""
+    return await limits_view(tx)
+
+
+@get("/settings", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
+async def settings(tx: NamedDependency[TenantTx]) -> Settings:
+    """What the tenant has decided about itself."""
+    return Settings(name=(await tenants.get(tx)).name)
+
+
+@patch("/settings", opt=rule(Surface.TENANT, "tenant:write"), tags=["tenant"])
+async def change_settings(
+    data: JSONBody[SettingsChange], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+) -> Settings:
+    """Decide something else; what is left out stays."""
+    tenant = await tenants.get(tx)
+    if not isinstance(data.name, UnsetType):
+        tenant = await tenants.rename(tx, actor, data.name)
+    return Settings(name=tenant.name)
+
+
+HANDLERS = (show, remove, undelete, limits, settings, change_settings)

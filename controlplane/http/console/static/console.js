@@ -80,6 +80,6 @@ document.addEventListener("keydown", event => {
 dress(document);
 sayZone();
 document.getElementById("utc").hidden = false;
-document.querySelector(".keys").hidden = false;
+document.querySelector(".keys")?.removeAttribute("hidden");
 setInterval(() => times(document), 15000);
 document.addEventListener("patched", event => dress(event.target));

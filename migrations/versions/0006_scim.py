@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0009"
+revision = "0006"
 down_revision = "0005"
 
 TABLES = ("scim_tokens", "scim_errors")

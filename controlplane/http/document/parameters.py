@@ -1,0 +1,96 @@
+"""What the text of a parameter has to look like: bounds that handlers keep and types cannot say."""
+
+from typing import Any, Final, TypeAlias
+
+from controlplane.http.pages import MOST_CURSOR
+from controlplane.http.tenant_api.filters import LONGEST
+
+Schema: TypeAlias = dict[str, Any]
+
+SAMPLE: Final = "01m708nkw8f8tshbwj0hqsf1bv"
+"""The 26 characters of an id in examples."""
+
+KINDS: Final = {
+    "agent": "agt",
+    "assignment": "asg",
+    "checkpoint": "cp",
+    "event": "aud",
+    "group": "grp",
+    "invitation": "inv",
+    "key": "key",
+    "passkey": "pk",
+    "run": "run",
+    "runtime": "rt",
+    "service_account": "sa",
+    "token": "jt",
+    "user": "usr",
+}
+"""Parameters that are an id and nothing else, and of what kind."""
+
+NO_ZERO: Final = r"^[^\u0000]*$"
+"""PostgreSQL keeps every character but this one."""
+
+INSTANT: Final = r"^2[01]\d\d-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)$"
+
+
+def text(longest: int, example: str) -> Schema:
+    """Some characters, at least one."""
+    return {"type": "string", "minLength": 1, "maxLength": longest, "pattern": NO_ZERO, "examples": [example]}
+
+
+def identity(kind: str) -> Schema:
+    """``rt_`` and 26 characters of Crockford's base 32, 128 bits of which count."""
+    pattern = f"^{kind}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"
+    return {"type": "string", "pattern": pattern, "examples": [f"{kind}_{SAMPLE}"]}
+
+
+def _instant() -> Schema:
+    return {"type": "string", "format": "date-time", "pattern": INSTANT, "examples": ["2026-11-09T13:41:25.650Z"]}
+
+
+KNOWN: Final[dict[str, Schema]] = {
+    **{name: identity(kind) for name, kind in KINDS.items()},
+    "action": text(LONGEST, "role.created"),
+    "actor": text(LONGEST, f"acc_{SAMPLE}"),
+    "cursor": {"type": "string", "minLength": 1, "maxLength": MOST_CURSOR},
+    "kind": text(LONGEST, "node_complete"),
+    "node": text(LONGEST, "report"),
+    "permission": text(LONGEST, "run:read"),
+    "project": text(LONGEST, "default"),
+    "q": text(LONGEST, "invoice"),
+    "replacement": text(LONGEST, "viewer"),
+    "role": text(LONGEST, "viewer"),
+    "session": {**identity("(ses|bs)"), "examples": [f"ses_{SAMPLE}"]},
+    "since": _instant(),
+    "target": text(LONGEST, "acme"),
+    "tenant": text(LONGEST, "acme"),
+    "until": _instant(),
+}
+
+NAMES_OF_AGENTS: Final = text(LONGEST, "invoice_review")
+"""In a query ``agent`` is a name, in a path it is an id."""
+
+
+def complete(parameter: dict[str, Any]) -> None:
+    """Put into *parameter* what is known of it by its name, and take out what says nothing."""
+    for name in ("allowEmptyValue", "allowReserved", "deprecated"):
+        if not parameter.get(name, True):
+            del parameter[name]
+    schema = _stated(parameter["schema"])
+    known = KNOWN.get(parameter["name"])
+    if parameter["in"] == "query" and parameter["name"] == "agent":
+        known = NAMES_OF_AGENTS
+    parameter["schema"] = (
+        {**schema, **(known or {})} if schema.get("type") == "string" and "enum" not in schema else schema
+    )
+
+
+def _stated(schema: Schema) -> Schema:
+    """*schema* without the null that stands for a parameter which is not given."""
+    others = [each for each in schema.get("oneOf", ()) if each != {"type": "null"}]
+    if len(others) == 1:
+        schema = {**others[0], **{name: value for name, value in schema.items() if name != "oneOf"}}
+    if "null" in (kinds := schema.get("type", ())) and isinstance(kinds, list):
+        [kind] = (each for each in kinds if each != "null")
+        schema = {**schema, "type": kind, "enum": [each for each in schema["enum"] if each is not None]}
+    return schema
