@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from controlplane.http.document.parameters import SAMPLE, Schema
+from controlplane.http.document.parameters import NO_ZERO, SAMPLE, Schema
 
 IDS: Final = {
     "Agent": "agt",
@@ -142,7 +142,7 @@ def _text(schema: Schema, name: str, owner: str) -> str:
         return MOMENT
     if schema.get("format") == "uuid":
         return "01920000-0000-7000-8000-000000000000"
-    if "pattern" in schema:
+    if schema.get("pattern", NO_ZERO) != NO_ZERO:
         return next((each for each in PATTERNED if _fits(schema["pattern"], each)), name)
     if name == "id":
         plain = owner.removeprefix("Created").removeprefix("Whole")
@@ -150,7 +150,7 @@ def _text(schema: Schema, name: str, owner: str) -> str:
         return f"{kinds[-1]}_{SAMPLE}" if kinds else "session_20261109_134125_40151023"
     known = WORDS.get(name)
     found = known if isinstance(known, str) else name or "text"
-    return found.ljust(int(schema.get("minLength", 0)), "…")
+    return found[: schema.get("maxLength")].ljust(int(schema.get("minLength", 0)), "…")
 
 
 def _fits(pattern: str, text: str) -> bool:
