@@ -22,7 +22,9 @@ def ask(call, stranger):
     """Somebody of the other tenant, at an object of *company*."""
 
     async def ask(operation, company, **headers):
-        return await call(operation, await company.url(operation), {**stranger, **headers})
+        return await call(
+            operation, await company.url(operation), {**stranger, **headers}, **await body(operation, company)
+        )
 
     return ask
 
@@ -32,9 +34,14 @@ def ask_first(call, victim, owner):
     """The owner, who has had the key before."""
 
     async def ask_first(operation):
-        return await call(operation, await victim.url(operation), {**owner, **KEY})
+        return await call(operation, await victim.url(operation), {**owner, **KEY}, **await body(operation, victim))
 
     return ask_first
+
+
+async def body(operation, company):
+    """What is sent along: it may have to name an object of the company's own."""
+    return {"json": await apart.body_of(operation, company)} if operation.body else {}
 
 
 def with_header(operations, *names):
