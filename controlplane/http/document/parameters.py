@@ -15,6 +15,7 @@ KINDS: Final = {
     "assignment": "asg",
     "checkpoint": "cp",
     "event": "aud",
+    "export": "exp",
     "group": "grp",
     "invitation": "inv",
     "key": "key",
