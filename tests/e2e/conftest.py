@@ -55,14 +55,26 @@ class Site:
     def everything(self) -> dict[str, list[dict[str, Any]]]:
         return {what: self.listing(what) for what in ("agents", "sessions", "runs", "checkpoints")}
 
+    def ended(self) -> str:
+        """A session that came to its end, and says so in its own state: not all that servers triggered have one."""
+        return next(key for key in self.truth.sessions if self._status(key) in {"completed", "failed"})
+
     def change(self, key: str, status: str) -> None:
         """Have the runtime write another status for the session *key*, now."""
-        agent, _, session = key.partition("/")
-        path = self.source / "agents" / agent / "sessions" / session / "state.json"
+        path = self._state(key)
         state = json.loads(path.read_text())
         state["status"] = status
         state["timestamps"]["updated_at"] = datetime.now(UTC).replace(tzinfo=None).isoformat()
         path.write_text(json.dumps(state))
+
+    def _status(self, key: str) -> str | None:
+        path = self._state(key)
+        told: str | None = json.loads(path.read_text()).get("status") if path.exists() else None
+        return told
+
+    def _state(self, key: str) -> Path:
+        agent, _, session = key.partition("/")
+        return self.source / "agents" / agent / "sessions" / session / "state.json"
 
     def _agent(self, *words: str, stdin: str = "") -> str:
         done = programs.agent(self.agent, *words, stdin=stdin, **self._environ)
