@@ -66,7 +66,9 @@ class Truth:
         return Counter(self.sessions.values())
 
     def add(self, made: Plan, files: Recorder) -> None:
-        """Count what *files* hold now; *made* says what became of the session."""
+        """Count what *files* hold now; *made* says what became of the session. Of an empty folder nothing is said."""
+        if files.silent:
+            return
         self.agents.add(made.agent.name)
         self.sessions[f"{made.agent.name}/{made.name}"] = STATUS[made.fate]
         self.checkpoints.update("_".join(name.split("_")[1:3]) for name, _ in files.seen())

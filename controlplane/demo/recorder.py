@@ -52,6 +52,16 @@ class Recorder:
     def name(self) -> str:
         return self.folder.name
 
+    @property
+    def silent(self) -> bool:
+        """Nothing was written: a server triggered it, and it crashed at once."""
+        return not (self.checkpoints or self.logs or self.summary or self._has_state)
+
+    @property
+    def _has_state(self) -> bool:
+        """What a server triggered has none until a node ended."""
+        return not self.served or bool(self.state["progress"]["path"])
+
     def begin(self, at: datetime) -> None:
         """The process starts; the first write of state.json is atomic."""
         self._new_run(at)
@@ -131,7 +141,7 @@ class Recorder:
         folder = str(self.folder)
         os.makedirs(f"{folder}/logs")
         os.mkdir(f"{folder}/checkpoints")
-        if not self.served or self.state["progress"]["path"]:
+        if self._has_state:
             _put(f"{folder}/state.json", json.dumps(self.state))
         for name, lines in self.logs.items():
             _put(f"{folder}/logs/{name}", "".join(json.dumps(line) + "\n" for line in lines))

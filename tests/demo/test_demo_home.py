@@ -89,6 +89,16 @@ def test_a_home_has_something_of_everything(tmp_path: Path) -> None:
     assert max(ids.values()) > 1
 
 
+def test_every_session_of_a_home_is_one_that_a_reader_finds(tmp_path: Path) -> None:
+    """Seed 5 has one that crashed before it wrote anything: its folder is empty, and it is no session."""
+    truth = write_home(tmp_path / "home", Shape(sessions=100, seed=5, zone=UTC), now=NOW)
+
+    folders = sum(1 for _ in (tmp_path / "home" / "agents").glob("*/sessions/*"))
+
+    assert len(truth.sessions) < folders
+    assert set(statuses(tmp_path / "home", NOW)) == set(truth.sessions)
+
+
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     precious = tmp_path / "agents" / "mine" / "state.json"
     precious.parent.mkdir(parents=True)
