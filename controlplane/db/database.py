@@ -17,8 +17,10 @@ from controlplane.kit.ids import TenantId, new_id
 
 Row = TypeVar("Row", bound=Struct)
 
-ENTER_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
+ENTERING = "set_config('app.tenant_id', :tenant_id, true)"
 """True: until the end of the transaction. Anything longer would wait in the pool for the next tenant."""
+
+ENTER_TENANT = text(f"SELECT {ENTERING}")
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
 
@@ -217,6 +219,16 @@ class Database:
             yield tx
             await tx.finish()
 
+    async def glance(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
+        """Rows of one statement inside a tenant, without a transaction around it: one way to the database and back.
+
+        Args:
+            statement: Made by :func:`inside`, which enters the tenant itself.
+        """
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return _structs(into, await connection.execute(statement, {"tenant_id": str(tenant_id), **values}))
+
     @asynccontextmanager
     async def new_tenant(self) -> AsyncIterator[TenantTx]:
         """A transaction inside a tenant that does not exist yet."""
@@ -240,6 +252,21 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def inside(columns: str, statement: str) -> TextClause:
+    """*statement* as one that :meth:`Database.glance` takes: where it stands, the tenant is ``entered.tenant_id``.
+
+    What is selected from depends on the row that has entered, and OFFSET 0 keeps it a query of its own: it runs
+    after, or not at all. Out of order it would fail, as any statement without a tenant does.
+
+    Args:
+        columns: What *statement* yields, in the order of the Struct's fields.
+    """
+    return text(
+        f"SELECT {columns} FROM (SELECT CAST({ENTERING} AS uuid) AS tenant_id OFFSET 0) entered "  # noqa: S608 constants
+        f"CROSS JOIN LATERAL ({statement} OFFSET 0) found"
+    )
 
 
 def asyncpg_url(url: str) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from controlplane.db import schema as t
-from controlplane.db.database import TenantTx
+from controlplane.db.database import Database, TenantTx, inside
 from controlplane.domain import audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import ROLES, ApiKey, UnknownRole
@@ -105,23 +105,25 @@ async def create(
     return key, secret
 
 
-async def principal_by(tx: TenantTx, key_hash: bytes) -> ApiKey:
+async def principal_by(db: Database, tenant_id: TenantId, key_hash: bytes) -> ApiKey:
     """Whose key this is; and note that it is in use.
 
     Raises:
         KeyUnknown, KeyExpired, KeyRevoked: If it opens nothing.
     """
-    found = await tx.query(_Found, WHOSE, key_hash=key_hash, tenant_id=tx.tenant_id)
+    now = db.clock()
+    found = await db.glance(tenant_id, _Found, WHOSE, key_hash=key_hash)
     if not found:
         raise KeyUnknown
     [key] = found
     if key.revoked_at is not None:
         raise KeyRevoked
-    if key.expires_at is not None and key.expires_at <= tx.now:
+    if key.expires_at is not None and key.expires_at <= now:
         raise KeyExpired
-    if key.last_used_at is None or tx.now - key.last_used_at >= USED_EVERY:
-        await tx.load(USED, id=key.id, now=tx.now, before=tx.now - USED_EVERY)
-    return ApiKey(id=key.id, role=key.role, tenant=key.tenant(tx.tenant_id))
+    if key.last_used_at is None or now - key.last_used_at >= USED_EVERY:
+        async with db.tenant(tenant_id) as tx:
+            await tx.load(USED, id=key.id, now=now, before=now - USED_EVERY)
+    return ApiKey(id=key.id, role=key.role, tenant=key.tenant(tenant_id))
 
 
 async def listing(tx: TenantTx, *, after: UUID | None, limit: int) -> list[Key]:
@@ -155,19 +157,6 @@ async def revoke(tx: TenantTx, actor: Actor, key_id: UUID) -> None:
         audit.record(tx, actor, "api-key.revoked", _target(key.id))
 
 
-WHOSE = text("""
-    SELECT k.id, k.role, k.expires_at, k.last_used_at, k.revoked_at, t.slug, t.name, t.status, t.status_reason,
-        t.created_at
-    FROM api_keys k JOIN tenants t ON t.tenant_id = k.tenant_id
-    WHERE k.tenant_id = :tenant_id AND k.key_hash = :key_hash
-""")
-
-USED = text("""
-    UPDATE api_keys SET last_used_at = :now
-    WHERE tenant_id = :tenant_id AND id = :id AND (last_used_at IS NULL OR last_used_at <= :before)
-""")
-
-
 class _Found(Struct, frozen=True):
     id: KeyId
     role: str
@@ -189,6 +178,23 @@ class _Found(Struct, frozen=True):
             status_reason=self.status_reason,
             created_at=self.created_at,
         )
+
+
+WHOSE: Final = inside(
+    ", ".join(_Found.__struct_fields__),
+    """
+    SELECT k.id, k.role, k.expires_at, k.last_used_at, k.revoked_at, t.slug, t.name, t.status, t.status_reason,
+        t.created_at
+    FROM api_keys k JOIN tenants t ON t.tenant_id = k.tenant_id
+    WHERE k.tenant_id = entered.tenant_id AND k.key_hash = :key_hash
+    """,
+)
+"""For :meth:`Database.glance`: asked at every request, so it is one statement and no transaction."""
+
+USED = text("""
+    UPDATE api_keys SET last_used_at = :now
+    WHERE tenant_id = :tenant_id AND id = :id AND (last_used_at IS NULL OR last_used_at <= :before)
+""")
 
 
 def _target(key_id: KeyId) -> audit.Target:

@@ -4,15 +4,16 @@ Every index leads with the tenant. A ``TenantTx`` goes along one of them; an ``O
 look through, goes along it once for each.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
-from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, true
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo, asdict
+from sqlalchemy import ColumnElement, FromClause, Select, Table, Text, and_, cast, true
 
 from controlplane.db import schema as t
 from controlplane.db.database import OperatorTx, TenantTx
@@ -44,6 +45,9 @@ MEANT_PROJECTS: Final = 1000
 
 LAST_CHARACTER: Final = "\U0010ffff"
 
+TOLD: Final = "told"
+"""The column of what is neither searched nor sorted nor added up."""
+
 
 async def page(
     tx: Reading, into: type[Row], table: Table, search: Search, *, before: UUID | None, limit: int
@@ -58,7 +62,8 @@ async def page(
         older = await _by_key(tx, table, older, limit)
     newest_first = tx.select(table).with_only_columns(*_columns(into, table)).order_by(table.c.id.desc())
     rows = await tx.rows(newest_first.where(*older.conditions).limit(limit))
-    return [msgspec.convert({**row.pop("told", {}), **row}, into) for row in rows]
+    decode = _told(into, table)
+    return [into(**(asdict(decode(row.pop(TOLD))) if decode else {}), **row) for row in rows]
 
 
 async def one(tx: Reading, into: type[Row], table: Table, identity: UUID) -> Row:
@@ -131,7 +136,23 @@ def _columns(into: type[Struct], table: Table) -> tuple[ColumnElement[Any], ...]
         for name in into.__struct_fields__
         if name in {*named, *table.c.keys()}
     ]
-    return (*own, table.c.told) if len(own) < len(into.__struct_fields__) else tuple(own)
+    # as text, of which :func:`_told` makes at once what *into* wants; the driver would make a dict of it
+    return (*own, cast(table.c.told, Text).label(TOLD)) if _told(into, table) else tuple(own)
+
+
+@cache
+def _told(into: type[Struct], table: Table) -> Callable[[str], Struct] | None:
+    """Reads from ``told`` the fields of *into* that are no columns; None where all are."""
+    columns = {"tenant", "project", *table.c.keys()}
+    fields = [_field(each) for each in msgspec.structs.fields(into) if each.name not in columns]
+    return msgspec.json.Decoder(msgspec.defstruct("Told", fields, kw_only=True)).decode if fields else None
+
+
+def _field(each: FieldInfo) -> tuple[str, Any] | tuple[str, Any, Any]:
+    """As ``defstruct`` wants it."""
+    if each.required:
+        return each.name, each.type
+    return each.name, each.type, each.default if each.default is not NODEFAULT else each.default_factory()
 
 
 async def _by_key(tx: Reading, table: Table, search: Search, limit: int) -> Search:

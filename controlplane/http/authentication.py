@@ -44,8 +44,7 @@ async def person_or_api_key(connection: Connection) -> Person | ApiKey | None:
     tenant_id = await db.tenant_of(api_keys.ROUTE, key_hash)
     if tenant_id is None:
         raise KeyUnknown
-    async with db.tenant(tenant_id) as tx:
-        return await api_keys.principal_by(tx, key_hash)
+    return await api_keys.principal_by(db, tenant_id, key_hash)
 
 
 async def person_or_operator_key(connection: Connection) -> Person | OperatorKey | None:
