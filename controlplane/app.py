@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,12 @@ AUTHENTICATION = {
 }
 """How each surface learns who calls."""
 
+INJECTED = (
+    *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
+    *("letterhead", "sign_on"),
+)
+"""What handlers can ask for by these names."""
+
 DEFAULTS = Settings()
 
 FROM = "Engine Cloud <engine-cloud@localhost>"
@@ -163,26 +170,8 @@ class Parts:
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
 
-    def dependencies(self) -> dict[str, Provide]:
-        """What handlers ask for by name."""
-        return {
-            "db": always(self.db),
-            "guard": always(self.guard),
-            "keyring": always(self.keyring),
-            "access_tokens": always(self.access_tokens),
-            "partitions": always(self.partitions),
-            "presence": always(self.presence),
-            "wakeups": always(self.wakeups),
-            "limiter": always(self.limiter),
-            "letterhead": always(self.letterhead),
-            "sign_on": always(self.sign_on),
-            **DESK,
-            **PAGING,
-            **principals.PRINCIPALS,
-        }
-
     def state(self) -> dict[str, object]:
-        """What guards and authentication need, for whom nothing is injected."""
+        """What handlers ask for by name (:data:`INJECTED`), and what guards and authentication need."""
         return {
             "db": self.db,
             "keyring": self.keyring,
@@ -199,6 +188,11 @@ class Parts:
             "cursor_key": keys.cursor_key(self.keyring),
             "limiter": self.limiter,
             "streams": self.streams,
+            "guard": self.guard,
+            "partitions": self.partitions,
+            "presence": self.presence,
+            "letterhead": self.letterhead,
+            "sign_on": self.sign_on,
         }
 
     @asynccontextmanager
@@ -231,12 +225,15 @@ def build(
         redis: Shared by the replicas; None: this is the only one.
         with_chores: False where a test does them itself.
     """
-    parts = Parts(db, keyring, redis, given)
+    return furnish(assemble(), Parts(db, keyring, redis, given), with_chores=with_chores)
+
+
+def assemble() -> Litestar:
+    """The routes, proved and settled, which are the same for every replica; :func:`furnish` makes them one."""
     app = Litestar(
         route_handlers=ROUTERS,
         guards=[authorize.authorize],
-        state=State({**parts.state(), **_outside(given)}),
-        dependencies=parts.dependencies(),
+        dependencies={**{name: of_state(name) for name in INJECTED}, **DESK, **PAGING, **principals.PRINCIPALS},
         exception_handlers={
             Refusal: problems.refuse,
             idempotency.Replay: idempotency.replayed,
@@ -248,7 +245,7 @@ def build(
         after_exception=[denials.write_down, scim_answers.write_down],
         before_send=[headers.complete],
         request_max_body_size=MAX_BODY_BYTES,
-        lifespan=[lambda _: parts.running(parts.chores() if with_chores else ())],
+        lifespan=[lambda app: app.state.running()],
         openapi_config=openapi.config(),
         on_app_init=[openapi.take_litestars_pages_away],
         logging_config=None,  # kit.log has seen to it; Litestar's would talk over it
@@ -257,7 +254,14 @@ def build(
     proof.prove(app)
     routes.settle(app)
     app.asgi_handler = edge.around(app.asgi_handler)
-    app.state.methods = proof.methods(app)
+    return app
+
+
+def furnish(app: Litestar, parts: Parts, *, with_chores: bool = True) -> Litestar:
+    """*app* with what its requests share. Whatever it had before is forgotten: all that changes is in its state."""
+    running = partial(parts.running, parts.chores() if with_chores else ())
+    its_own = {"methods": proof.methods(app), "running": running}
+    app.state = State({**parts.state(), **_outside(parts.given), **its_own})
     return app
 
 
@@ -320,5 +324,10 @@ async def _doing(db: Database, chores: Sequence[loop.Chore]) -> AsyncIterator[No
             await task
 
 
-def always(value: object) -> Provide:
-    return Provide(lambda: value, sync_to_thread=False)
+def of_state(name: str) -> Provide:
+    """What stands in the app's state under *name*."""
+
+    def given(request: Request[Any, Any, Any]) -> Any:
+        return request.app.state[name]
+
+    return Provide(given, sync_to_thread=False)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from litestar import Litestar
 
-from controlplane.app import build
+from controlplane.app import Parts, assemble, furnish
 from controlplane.db import roles
 from controlplane.db.database import Database
 from controlplane.db.upgrade import upgrade
@@ -150,14 +150,16 @@ async def names() -> AsyncIterator[NameServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def assembled() -> Litestar:
+    """The routes, which take most of a second to put together: once for all tests."""
+    return assemble()
+
+
 @pytest.fixture
-async def app(db: Database, names: NameServer) -> AsyncIterator[Litestar]:
-    app = build(
-        db,
-        KEYRING,
-        Settings(public_url="http://test", dns_servers=names.place, outbound_loopback=True),
-        with_chores=False,
-    )
+async def app(assembled: Litestar, db: Database, names: NameServer) -> AsyncIterator[Litestar]:
+    given = Settings(public_url="http://test", dns_servers=names.place, outbound_loopback=True)
+    app = furnish(assembled, Parts(db, KEYRING, None, given), with_chores=False)
     async with app.lifespan():
         yield app
 
