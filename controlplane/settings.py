@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from controlplane.domain.plans import DEFAULT_PLAN, Plan
-from controlplane.kit import mailing
 from controlplane.kit.problems import Refusal
 
 PREFIX: Final = "CONTROLPLANE_"
@@ -167,6 +166,8 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 def _check_mail(settings: Settings) -> None:
     if settings.smtp_url is None:
         return
+    from controlplane.kit import mailing  # heavy, and ``--help`` needs the settings' names only
+
     try:
         mailing.through(settings.smtp_url, "")
     except ValueError:

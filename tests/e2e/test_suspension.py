@@ -15,10 +15,10 @@ from tests.e2e.conftest import agrees
 def test_what_happens_meanwhile_arrives_afterwards_and_nothing_twice(up, site, stop, resume, told):
     site.once()
     agrees(site)
-    failed = next(key for key, status in site.truth.sessions.items() if status == "failed")
+    changed = site.ended()
     programs.said(up.home, "tenant", stop, site.slug)
 
-    site.change(failed, "cancelled")
+    site.change(changed, "cancelled")
     held = programs.agent(site.agent, "once", "--json", **site._environ)
 
     assert held.returncode == 1
@@ -28,5 +28,5 @@ def test_what_happens_meanwhile_arrives_afterwards_and_nothing_twice(up, site, s
 
     programs.said(up.home, "tenant", resume, site.slug)
     assert site.once() >= done["left"]
-    site.truth.sessions[failed] = "cancelled"
+    site.truth.sessions[changed] = "cancelled"
     agrees(site)
