@@ -7,7 +7,8 @@ none too few: the tests compare every refusal that they meet with the document.
 
 import dis
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, get_args
 
@@ -17,7 +18,7 @@ from controlplane.domain import tenants
 from controlplane.domain.idempotency import InProgress, KeyReused
 from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.http.allowance import Allowances
-from controlplane.http.authorize import PermissionDenied, Rule, Surface
+from controlplane.http.authorize import AccountProofRequired, PermissionDenied, Rule, SsoRequired, Surface
 from controlplane.http.edge import HeadersTooLarge, TargetTooLong
 from controlplane.http.manners import Manners
 from controlplane.http.negotiation import MediaTypeUnsupported, NotAcceptable
@@ -36,7 +37,7 @@ def of_operation(handler: BaseRouteHandler, its: Rule, manners: Manners, authent
     found: Reached = {Invalid, TargetTooLong, HeadersTooLarge, Bug, Unavailable} | _by_rule(handler, its)
     if not its.open_because:
         found |= raised_by(authenticate)
-    if manners.takes_json:
+    if manners.takes is not None:
         found |= {MediaTypeUnsupported}
     if manners.sends_json:
         found |= {NotAcceptable}
@@ -49,7 +50,8 @@ def of_operation(handler: BaseRouteHandler, its: Rule, manners: Manners, authent
     return found | _by_code(handler)
 
 
-def raised_by(function: Any) -> Reached:
+@cache
+def raised_by(function: Any) -> frozenset[type[Refusal]]:
     """The refusals named in *function*, and in whatever of ours it can call."""
     found: Reached = set()
     seen: set[CodeType] = set()
@@ -66,7 +68,7 @@ def raised_by(function: Any) -> Reached:
                 waiting += vars(named).values()
             elif not isinstance(named, type):
                 waiting.append(named)
-    return found
+    return frozenset(found)
 
 
 def _by_rule(handler: Any, its: Rule) -> Reached:
@@ -77,12 +79,14 @@ def _by_rule(handler: Any, its: Rule) -> Reached:
     if its.open_because:
         return found
     found |= {AuthenticationRequired, NotFound}
+    if its.surface is Surface.ME and not its.vouched:
+        found |= {AccountProofRequired}
     if its.fresh:
         found |= {ReauthenticationRequired}
     if its.permission is not None:
         found |= {PermissionDenied}
     if its.surface is Surface.TENANT:
-        found |= raised_by(tenants.not_served) | raised_by(Allowances.spend)
+        found |= {SsoRequired} | raised_by(tenants.not_served) | raised_by(Allowances.spend)
     return found
 
 
@@ -97,7 +101,7 @@ def _by_code(handler: Any) -> Reached:
             seen.add(name)
             found |= set() if name == "tx" else raised_by(provided[name].dependency)
             waiting += provided[name].parsed_fn_signature.parameters
-    return found
+    return set(found)
 
 
 def _function(thing: Any) -> FunctionType | None:
@@ -108,7 +112,12 @@ def _function(thing: Any) -> FunctionType | None:
     return thing if ours else None
 
 
-def _named_in(function: FunctionType) -> Iterator[Any]:
+@cache
+def _named_in(function: FunctionType) -> Sequence[Any]:
+    return tuple(_names(function))
+
+
+def _names(function: FunctionType) -> Iterator[Any]:
     """What the code of *function* names: globals, what it closes over, their members, and methods of its arguments."""
     closed = dict(
         zip(function.__code__.co_freevars, (each.cell_contents for each in function.__closure__ or ()), strict=True)
