@@ -156,12 +156,22 @@ def assembled() -> Litestar:
     return assemble()
 
 
+@pytest.fixture(scope="session")
+def said_once() -> dict[str, bytes]:
+    """The API document, which takes as long again, once a test has asked for it."""
+    return {}
+
+
 @pytest.fixture
-async def app(assembled: Litestar, db: Database, names: NameServer) -> AsyncIterator[Litestar]:
+async def app(
+    assembled: Litestar, said_once: dict[str, bytes], db: Database, names: NameServer
+) -> AsyncIterator[Litestar]:
     given = Settings(public_url="http://test", dns_servers=names.place, outbound_loopback=True)
     app = furnish(assembled, Parts(db, KEYRING, None, given), with_chores=False)
+    app.state.update(said_once)
     async with app.lifespan():
         yield app
+    said_once.update({name: app.state[name] for name in ("openapi",) if name in app.state})
 
 
 @pytest.fixture
