@@ -46,7 +46,8 @@ class Manners(Struct, frozen=True, kw_only=True):
     """Members of the answer that are kept for a repetition: those that a GET shows. None: all of them."""
     made_up: int | None = None
     """What is made here is found so many segments further up: 0 below the address itself. None: at no known address."""
-    takes_json: bool = False
+    takes: str | None = None
+    """Media type of the body. None: there is none, or the handler reads it itself."""
     sends_json: bool = False
     deprecation: Deprecation | None = None
 

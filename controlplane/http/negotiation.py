@@ -1,6 +1,6 @@
-"""In which form something comes and goes: JSON, and nothing that only might be."""
+"""In which form something comes and goes: JSON, or what a handler declares, and nothing that only might be."""
 
-from typing import ClassVar, Final
+from typing import Final
 
 from controlplane.http import manners
 from controlplane.http.manners import Connection
@@ -17,16 +17,19 @@ class NotAcceptable(Refusal):
 
 
 class MediaTypeUnsupported(Refusal):
-    code, status, title = "media-type-unsupported", 415, "The body has to be JSON"
-    hint = "Send Content-Type: application/json, and the body uncompressed."
-    accepted: ClassVar[dict[str, str]] = {"Accept": JSON, "Accept-Encoding": "identity"}
+    code, status, title = "media-type-unsupported", 415, "The body is not of the type that is taken here"
+    hint = "Send it with the Content-Type that Accept names, which is JSON almost everywhere, and uncompressed."
+
+    def __init__(self, taken: str) -> None:
+        super().__init__(f"expected {taken}")
+        self.taken = taken
 
     def headers(self) -> dict[str, str]:
-        return self.accepted
+        return {"Accept": self.taken, "Accept-Encoding": "identity"}
 
 
 def check(connection: Connection) -> None:
-    """Refuse what is no JSON before it is read, and what would not be accepted before it is done.
+    """Refuse what is not of the declared type before it is read, and what would not be accepted before it is done.
 
     A body without a type is refused as well: a page of somebody else could send that without being asked.
 
@@ -35,21 +38,21 @@ def check(connection: Connection) -> None:
         NotAcceptable: RFC 9110 section 15.5.7.
     """
     its = manners.of(connection)
-    if its.takes_json and not _is_plain_json(connection):
-        raise MediaTypeUnsupported
+    if its.takes is not None and not _is_plain(connection, its.takes):
+        raise MediaTypeUnsupported(its.takes)
     if its.sends_json and not any(map(_is_acceptable, _ranges(connection))):
         raise NotAcceptable
 
 
-def _is_plain_json(connection: Connection) -> bool:
-    """Whether the body is said to be uncompressed JSON in UTF-8; where there is none, nothing need be said."""
+def _is_plain(connection: Connection, taken: str) -> bool:
+    """Whether the body is said to be of the type *taken*, uncompressed and in UTF-8; where there is none, nothing need be said."""
     headers = connection.headers
     if "content-type" not in headers and headers.get("content-length", "0") == "0":
         return "transfer-encoding" not in headers
     kind, _, parameters = headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().replace('"', "")
     coding = headers.get("content-encoding", "").strip().lower()
-    return kind.strip().lower() == JSON and charset in ("", "charset=utf-8") and coding in UNCODED
+    return kind.strip().lower() == taken and charset in ("", "charset=utf-8") and coding in UNCODED
 
 
 def _ranges(connection: Connection) -> list[str]:

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from litestar import Litestar
-from litestar.enums import MediaType
+from litestar.enums import MediaType, RequestEncodingType
 from litestar.handlers import BaseRouteHandler
+from litestar.params import BodyKwarg
 from litestar.routes import HTTPRoute
+from litestar.typing import FieldDefinition
 from msgspec import Struct
 
 from controlplane.db.database import WritingTx
@@ -73,10 +75,16 @@ def _manners(path: str, method: str, found: Found) -> Manners:
         takes_key=plain or made is not None,
         keeps=frozenset(made.view.__struct_fields__) if made else None,
         made_up=made.up if made else None,
-        takes_json=speaks_json and "data" in taken,
+        takes=_taken(taken["data"]) if speaks_json and "data" in taken else None,
         sends_json=speaks_json and _sends_json(handler),
         deprecation=handler.opt.get(manners.DEPRECATION),
     )
+
+
+def _taken(body: FieldDefinition) -> str:
+    """As what a handler declares its body: a form where it says so, else JSON."""
+    said = body.kwarg_definition
+    return str((said.media_type if isinstance(said, BodyKwarg) else RequestEncodingType.JSON).value)
 
 
 class _Made(Struct, frozen=True):

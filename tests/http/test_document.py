@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from controlplane.domain.idempotency import InProgress, KeyReused
 from controlplane.domain.join_tokens import JoinTokenUnknown
-from controlplane.http import manners, proof, routes
+from controlplane.http import manners, negotiation, proof, routes
 from controlplane.http.authorize import Surface
 from controlplane.http.document import refusals
 from controlplane.kit.problems import NotFound
@@ -48,8 +48,8 @@ def handlers(app):
     ]
 
 
-def example(operation, document):
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+def example(operation, document, kind):
+    schema = operation["requestBody"]["content"][kind]["schema"]
     return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"][0]
 
 
@@ -75,16 +75,16 @@ def test_every_operation_names_each_refusal_and_nothing_by_default(operations, d
 
 def test_every_example_of_a_body_is_one_that_is_taken(app, operations, document):
     for name, handler, its in ((f"{m} {p}", h, h.opt[manners.OPT]) for p, m, h in routes.handlers(app)):
-        if its.takes_json and name in operations:
+        if its.takes is not None and name in operations:
             kind = handler.parsed_fn_signature.parameters["data"].annotation
-            msgspec.convert(example(operations[name], document), kind)
+            msgspec.convert(example(operations[name], document, its.takes), kind)
 
 
 def test_every_body_is_refused_with_something_unknown_in_it(handlers):
     kinds = {
         name: handler.parsed_fn_signature.parameters["data"].annotation
         for name, handler, its in handlers
-        if its.takes_json
+        if its.takes == negotiation.JSON  # whoever gets a form may be told to ignore what it does not know
     }
 
     assert kinds

@@ -150,7 +150,7 @@ async def set_up(
     )
     try:
         async with screen.db.tenant(request.state.tenant_id) as tx:
-            await setting_up.check(tx, sign_on, request.user, new)
+            await setting_up.check(tx, sign_on.providers.guard, request.user, new)
             await connections.create(tx, actor, new)
     except Refusal as refusal:
         return await _page(screen, request, sign_on, refusal)

@@ -10,8 +10,7 @@ from controlplane.domain import handing_on
 from controlplane.domain.permissions import Principal
 from controlplane.domain.sso.connections import NewConnection
 from controlplane.domain.sso.identities import TOO_MUCH
-from controlplane.http.sso.desk import SignOn
-from controlplane.kit.guard import AddressRefused
+from controlplane.kit.guard import AddressRefused, Guard
 from controlplane.kit.openid.discovery import Providers, ProviderUnusable
 from controlplane.kit.openid.exchange import ClientAuth
 from controlplane.kit.problems import Refusal
@@ -33,13 +32,13 @@ class Step(Struct, frozen=True, kw_only=True):
     detail: str
 
 
-async def check(tx: TenantTx, sign_on: SignOn, principal: Principal, new: NewConnection) -> None:
+async def check(tx: TenantTx, guard: Guard, principal: Principal, new: NewConnection) -> None:
     """
     Raises:
         AddressRefused: If the issuer's address must not be called.
         UnknownRole, NotYours, RoleTooMuch: If *principal* cannot hand this role on to everybody.
     """
-    sign_on.providers.guard.check(new.issuer)
+    guard.check(new.issuer)
     if new.default_role is not None:
         await check_role(tx, principal, new.default_role)
 

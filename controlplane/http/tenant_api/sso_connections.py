@@ -29,6 +29,7 @@ from controlplane.http.principals import AnyRequest
 from controlplane.http.sso import setting_up
 from controlplane.http.sso.desk import SignOn
 from controlplane.http.sso.setting_up import Step
+from controlplane.kit.guard import Guard
 from controlplane.kit.ids import text_id
 from controlplane.kit.openid.exchange import ClientAuth
 from controlplane.kit.secret import Secret
@@ -118,10 +119,11 @@ class SsoConnectionsController(Controller):
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         sign_on: NamedDependency[SignOn],
+        guard: NamedDependency[Guard],
     ) -> SsoConnectionView:
         """Set up a connection. It lets nobody in before it was tested and made active."""
         new = NewConnection(**(asdict(data) | {"client_secret": Secret(data.client_secret)}))
-        await setting_up.check(tx, sign_on, request.user, new)
+        await setting_up.check(tx, guard, request.user, new)
         return _view(await connections.create(tx, actor, new), sign_on)
 
     @get("/{connection:str}", opt=rule(Surface.TENANT, "sso:read"))
