@@ -94,8 +94,9 @@ class Company:
         }
 
     async def _consumer(self):
+        """To whom everything is still to be told."""
         async with self._db.tenant(self.tenant.tenant_id) as tx:
-            consumer = await consumers.create(tx, SHELL, f"{CANARY}-{next(serial)}", [], after=None)
+            consumer = await consumers.create(tx, SHELL, f"{CANARY}-{next(serial)}", [], after=0)
         return consumer.name
 
     async def _message(self):
@@ -166,8 +167,8 @@ class Company:
 
     async def _connection(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
-            for earlier in await connections.listing(tx, after=None, limit=connections.MOST):
-                await connections.delete(tx, SHELL, earlier.id)
+            for enough in (await connections.listing(tx, after=None, limit=connections.MOST))[1:]:
+                await connections.delete(tx, SHELL, enough.id)
             new = NewConnection(name=CANARY, issuer="http://127.0.0.1:9", client_id=CANARY, client_secret=Secret("s"))
             made = await connections.create(tx, SHELL, new)
         return text_id("sso", made.id)

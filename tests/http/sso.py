@@ -90,5 +90,7 @@ class Api:
         self.client = client
 
     async def __call__(self, method: str, path: str = "", **given: Any) -> httpx.Response:
+        """Changes are of whichever state there is."""
         url = f"/v1/tenants/{self.tenant.slug}{path}"
-        return await self.client.request(method, url, headers=self.headers, **given)
+        headers = {**self.headers, "If-Match": "*"} if method in ("PATCH", "DELETE") else self.headers
+        return await self.client.request(method, url, headers=headers, **given)

@@ -28,7 +28,9 @@ async def api(client, make, tenant):
     key = await make.api_key(tenant)
 
     async def api(method, path, **given):
-        return await client.request(method, f"/v1/tenants/{tenant.slug}{path}", headers=key, **given)
+        """Changes are of whichever state there is."""
+        headers = {**key, "If-Match": "*"} if method in ("PATCH", "DELETE") else key
+        return await client.request(method, f"/v1/tenants/{tenant.slug}{path}", headers=headers, **given)
 
     return api
 
