@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from sqlalchemy import or_
 
 from controlplane.db import schema as t
 from controlplane.db.database import Database, PlatformTx, TenantTx, inside
@@ -249,6 +250,21 @@ async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str, limi
         QuotaExceeded: If the tenant has as many people as it may have.
     """
     first = await roles.named(tx, role)
+    known = await _is_known(tx, account)  # and counted: whoever was announced needs no place, and finds theirs
+    user = await (claim(tx, actor, account) if known else _admit(tx, actor, account))
+    await assignments.assign(tx, actor, Holder("user", user.id), first, limit)
+    return user
+
+
+async def _is_known(tx: TenantTx, account: Account) -> bool:
+    """Whether the tenant has somebody who is this person, or is called like them."""
+    its, address = t.users.c, normalized(account.email)
+    like_them = or_(its.account_id == account.id, its.email_norm == address, its.login_norm == address)
+    return await tx.first(User, tx.select(t.users).where(like_them)) is not None
+
+
+async def _admit(tx: TenantTx, actor: Actor, account: Account) -> User:
+    """Make somebody's row; or claim that which has come to be there at this moment."""
     await quotas.take(tx, "users")
     added = await tx.take(
         User,
@@ -263,13 +279,11 @@ async def add_user(tx: TenantTx, actor: Actor, account: Account, role: str, limi
         )
         .on_conflict_do_nothing(),
     )
-    if added:
-        await _knocks(tx, account)
-        audit.record(tx, actor, "user.added", ("user", text_id("usr", added[0].id)))
-    else:
-        await quotas.release(tx, "users")  # whoever was announced has been counted
-        added = [await claim(tx, actor, account)]
-    await assignments.assign(tx, actor, Holder("user", added[0].id), first, limit)
+    if not added:
+        await quotas.release(tx, "users")
+        return await claim(tx, actor, account)
+    await _knocks(tx, account)
+    audit.record(tx, actor, "user.added", ("user", text_id("usr", added[0].id)))
     return added[0]
 
 

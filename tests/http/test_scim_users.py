@@ -11,7 +11,7 @@ from controlplane.domain.api_keys import Wanted
 from controlplane.domain.directory.refusals import DirectoryChanged, DirectoryInvalid, DirectoryTaken
 from controlplane.domain.holdings import Holder
 from controlplane.http.problems import Invalid
-from controlplane.kit.ids import parse_id
+from controlplane.kit.ids import parse_id, text_id
 from tests.conftest import KEYRING
 from tests.http.directory import ENTERPRISE, USER
 from tests.make import SHELL, bearer
@@ -276,6 +276,51 @@ async def test_a_directory_over_the_tenants_quota_is_told_so(db, tenant, directo
     assert full.json()["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
     assert full.json()["detail"].startswith(quotas.QuotaExceeded.title)
     await directory.user("bob@example.com")
+
+
+async def test_in_a_full_tenant_whom_the_directory_has_announced_can_accept_an_invitation(db, make, tenant, directory):
+    account, stranger = await make.account(), await make.account()
+    made = await directory.user(account.email)
+    async with db.tenant(tenant.tenant_id) as tx:
+        await quotas.agree(tx, SHELL, None, {"users": 1})
+
+    with pytest.raises(quotas.QuotaExceeded):
+        async with db.tenant(tenant.tenant_id) as tx:
+            await people.add_user(tx, SHELL, stranger, "viewer")
+    async with db.tenant(tenant.tenant_id) as tx:
+        user = await people.add_user(tx, SHELL, account, "viewer")
+
+    assert made["id"] == text_id("usr", user.id)
+    async with db.tenant(tenant.tenant_id) as tx:
+        assert {limit.kind: limit.used for limit in await quotas.limits(tx)}["users"] == 1
+
+
+async def test_in_a_full_tenant_whoever_is_in_it_is_told_so(db, make, tenant):
+    async with db.tenant(tenant.tenant_id) as tx:
+        await quotas.agree(tx, SHELL, None, {"users": 1})
+    human = await make.person(tenant)
+
+    with pytest.raises(people.AlreadyMember):
+        async with db.tenant(tenant.tenant_id) as tx:
+            await people.add_user(tx, SHELL, human.account, "viewer")
+
+
+async def test_of_many_who_come_in_at_once_whoever_was_announced_needs_no_place(db, make, tenant, directory):
+    known = [await make.account() for _ in range(3)]
+    for account in known:
+        await directory.user(account.email)
+    strangers = [await make.account() for _ in range(3)]
+    async with db.tenant(tenant.tenant_id) as tx:
+        await quotas.agree(tx, SHELL, None, {"users": 4})
+
+    async def comes(account):
+        async with db.tenant(tenant.tenant_id) as tx:
+            return await people.add_user(tx, SHELL, account, "viewer")
+
+    came = await asyncio.gather(*(comes(each) for each in [*strangers, *known]), return_exceptions=True)
+
+    assert [type(each).__name__ for each in came[3:]] == ["User"] * 3
+    assert sorted(type(each).__name__ for each in came[:3]) == ["QuotaExceeded", "QuotaExceeded", "User"]
 
 
 async def test_every_change_stands_in_the_audit_log_with_the_token_as_its_actor(client, make, tenant, directory):
