@@ -9,25 +9,53 @@ from msgspec import Struct
 from controlplane.db import schema as t
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import api_keys, domains, exports, people, projects
+from controlplane.domain import (
+    api_keys,
+    assignments,
+    consumers,
+    domains,
+    exports,
+    groups,
+    idempotency,
+    invitations,
+    people,
+    projects,
+    quotas,
+    roles,
+    scim_tokens,
+)
+from controlplane.domain.audit import Actor, Personal, checkpoints, retention, streams
+from controlplane.domain.directory import people as announced
+from controlplane.domain.exports import Due
+from controlplane.domain.holdings import Holder
+from controlplane.domain.idempotency import Answer, Claim
+from controlplane.domain.letters import Letterhead
 from controlplane.domain.people import Account
+from controlplane.domain.scim_tokens import SyncError
 from controlplane.domain.sso import connections, identities
 from controlplane.domain.sso.connections import NewConnection
 from controlplane.domain.sync import cursors, log, recovery
 from controlplane.domain.tenants import Tenant
-from controlplane.kit.ids import RuntimeId
+from controlplane.domain.webhooks import deliveries, endpoints
+from controlplane.kit.ids import RuntimeId, new_id, text_id
 from controlplane.kit.openid.tokens import Identity
 from controlplane.kit.secret import Secret
 from runtime_agent.wire import chain
 from runtime_agent.wire.sync import Hello
+from tests.conftest import KEYRING
 from tests.logs import Log, checkpoint, run, session
 from tests.make import SHELL, Make
 from tests.rows import Rows
 from tests.runtimes import Joined, join
 
 PEOPLE = ("Annelise Quandt", "Zbigniew Oyelaran")
+ANNOUNCED = "Perpetua Lindqvist"
+"""By the directory; she has not come in yet."""
+
 MARK = "quandtware"
 """Stands in everything that the tenant has written: slug, project, agent, errors."""
+
+LETTERHEAD = Letterhead(public_url="http://test", pepper=KEYRING.pepper)
 
 
 class Holdings(Struct, frozen=True):
@@ -39,40 +67,109 @@ class Holdings(Struct, frozen=True):
     @property
     def personal(self) -> list[str]:
         """What must not be anywhere any more once the tenant is purged."""
-        names = [part for person in PEOPLE for part in person.split()]
+        names = [part for person in (*PEOPLE, ANNOUNCED) for part in person.split()]
         return [MARK, *names, *(person.email for person in self.people), *self.secrets]
 
 
 async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
-    """A tenant with rows in every table that is filled by what this release does."""
+    """A tenant with rows in every table, whoever of it has written them."""
     tenant = await make.tenant(slug)
-    accounts, secrets = [], [await make.join_token(tenant, uses=3)]
-    for number, name in enumerate(PEOPLE):
-        async with db.platform() as platform:
-            email = f"{name.lower().replace(' ', '.')}.{slug}@example.org"
-            account = await people.create_account(platform, SHELL, email, name=name)
-        accounts.append(account)
-        async with db.tenant(tenant.tenant_id) as tx:
-            await people.add_user(tx, SHELL, account, "viewer" if number else "owner")
+    accounts, secrets = await _people(db, tenant), [await make.join_token(tenant, uses=3)]
+    boss = Actor(kind="account", id=text_id("acc", accounts[0].id), personal=Personal(email=accounts[0].email))
     async with db.tenant(tenant.tenant_id) as tx:
         project = await projects.create(tx, SHELL, f"{slug}-dev", f"{slug} dev", "dev")
-        _, secret = await api_keys.create(tx, SHELL, bytes(32), f"key of {slug}")
-    secrets.append(secret)
+        _, secret = await api_keys.for_automation(tx, SHELL, KEYRING.pepper, f"key of {slug}")
+        await quotas.agree(tx, SHELL, None, {"runtimes": 50})
+    secrets += [secret, *await _directory(db, tenant, boss)]
     runtime = await join(db, tenant.tenant_id, project.id)
     await _report(db, runtime, slug)
-    async with db.tenant(tenant.tenant_id) as tx:
-        await exports.discard(tx, SHELL, (await exports.request(tx, SHELL)).id)
-    await _signs_on(db, tenant, accounts[0])
+    await _signs_on(db, tenant, boss, accounts[0])
+    secrets.append(await _listens(db, tenant, boss))
+    await _keeps(db, tenant, boss)
+    await _exports(db, tenant, boss)
     return Holdings(tenant, runtime, accounts, secrets)
 
 
-async def _signs_on(db: Database, tenant: Tenant, account: Account) -> None:
+async def _people(db: Database, tenant: Tenant) -> list[Account]:
+    """An owner, and somebody in a group that holds a role of the tenant's own."""
+    accounts = []
+    for number, name in enumerate(PEOPLE):
+        async with db.platform() as platform:
+            email = f"{name.lower().replace(' ', '.')}.{tenant.slug}@example.org"
+            account = await people.create_account(platform, SHELL, email, name=name)
+        accounts.append(account)
+        async with db.tenant(tenant.tenant_id) as tx:
+            user = await people.add_user(tx, SHELL, account, "viewer" if number else "owner")
+    async with db.tenant(tenant.tenant_id) as tx:
+        role = await roles.create(tx, SHELL, f"{tenant.slug}-role", ["run:read"], f"of {tenant.slug}")
+        group = await groups.create(tx, SHELL, f"{tenant.slug} people", f"of {tenant.slug}")
+        await groups.add_member(tx, SHELL, group.id, user.id)
+        await assignments.assign(tx, SHELL, Holder("group", group.id), role)
+        letter = f"invited.{tenant.slug}@example.org"
+        await invitations.create(tx, SHELL, LETTERHEAD, letter, "viewer")
+    return accounts
+
+
+async def _directory(db: Database, tenant: Tenant, boss: Actor) -> list[str]:
+    """A directory that has announced somebody, and was refused something. Returns its token."""
+    async with db.tenant(tenant.tenant_id) as tx:
+        token, secret = await scim_tokens.create(tx, boss, KEYRING.pepper, f"directory of {tenant.slug}")
+        actor = Actor(kind="scim-token", id=text_id("scm", token.id))
+        address = f"perpetua.{tenant.slug}@example.org"
+        whole = {"schemas": [announced.USER], "userName": address, "displayName": ANNOUNCED, "externalId": tenant.slug}
+        await announced.announce(tx, actor, whole)
+        refused = SyncError(
+            id=new_id(tx.now),
+            connection_id=token.connection_id,
+            occurred_at=tx.now,
+            method="POST",
+            path="/Users",
+            status=409,
+            scim_type="uniqueness",
+            detail=f"{ANNOUNCED} is there",
+            request_id="req_1",
+        )
+        await scim_tokens.note_error(tx, refused)
+    return [secret]
+
+
+async def _signs_on(db: Database, tenant: Tenant, boss: Actor, account: Account) -> None:
     """A domain, a provider, and somebody who is known there."""
     new = NewConnection(name="x", issuer="https://idp.example", client_id="x", client_secret=Secret("x"))
     async with db.tenant(tenant.tenant_id) as tx:
-        await domains.create(tx, SHELL, f"{tenant.slug}.example")
-        connection = await connections.create(tx, SHELL, new)
-        await identities.link(tx, SHELL, connection, Identity(sub=f"sub-{tenant.slug}"), account.id)
+        await domains.create(tx, boss, f"{tenant.slug}.example")
+        connection = await connections.create(tx, boss, new)
+        await identities.link(tx, boss, connection, Identity(sub=f"sub-{tenant.slug}"), account.id)
+
+
+async def _listens(db: Database, tenant: Tenant, boss: Actor) -> str:
+    """A consumer of events, and a webhook with deliveries. Returns the webhook's secret."""
+    async with db.tenant(tenant.tenant_id) as tx:
+        await consumers.create(tx, boss, f"{tenant.slug}-warehouse", [], after=None)
+        webhook, secret = await endpoints.create(tx, boss, f"https://{tenant.slug}.invalid/", description=tenant.slug)
+    async with db.tenant(tenant.tenant_id) as tx:
+        await deliveries.test(tx, boss, webhook.id)
+        await deliveries.fan_out(tx)
+    return secret
+
+
+async def _keeps(db: Database, tenant: Tenant, boss: Actor) -> None:
+    """An answer to be given again, and what stands beside the audit log: a hold, a signature, a listener."""
+    asked = {"principal": f"account {boss.id}", "operation": "POST /v1/x", "key": tenant.slug}
+    async with db.tenant(tenant.tenant_id) as tx:
+        answer = Answer(status=201, headers={"location": f"/{tenant.slug}"}, body=tenant.slug.encode())
+        await idempotency.keep(tx, Claim(**asked, fingerprint=bytes(32)), answer)
+        await retention.hold(tx, SHELL, f"{tenant.slug} is in court")
+    async with db.tenant(tenant.tenant_id) as tx:
+        assert await checkpoints.make(tx, KEYRING)
+        await streams.sent(tx, "tls://sink.example:6514", 1)
+
+
+async def _exports(db: Database, tenant: Tenant, boss: Actor) -> None:
+    """An archive that can be fetched: of everything so far."""
+    async with db.tenant(tenant.tenant_id) as tx:
+        export = await exports.request(tx, boss)
+    await exports.write(db, Due(tenant.tenant_id, export.id, export.requested_by))
 
 
 async def _report(db: Database, runtime: Joined, mark: str) -> None:

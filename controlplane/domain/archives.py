@@ -33,6 +33,7 @@ ROWS_AT_ONCE: Final = 500
 NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "tenants": "is tenant.jsonl, without what this installation has decided about it",
+        "audit_checkpoints": "are signed by this installation; where the chain goes on it is verified whole and signed anew",
         "audit_streams": "are about this installation's sinks",
         "audit_verdicts": "are this installation's own findings",
         "usage_counters": "are counted again",
@@ -43,6 +44,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "domains": "are proved again, to the installation that is to trust them",
         "sso_connections": "are set up again: their secrets are sealed for this installation, and its addresses registered",
         "sso_identities": "are of connections",
+        "scim_errors": "are what this installation has refused",
         "events": "tell of the acts in audit_events, to those who listen here",
         "event_heads": "count this installation's events",
         "event_consumers": "stand at this installation's events",
@@ -61,6 +63,7 @@ SECRETS: Final = frozenset(
         ("invitations", "token_hash"),
         ("join_tokens", "token_hash"),
         ("runtimes", "join_nonce"),
+        ("scim_tokens", "token_hash"),
     }
 )
 """Columns that stay behind. What comes along of a key is its history; it opens nothing anywhere else."""
@@ -142,11 +145,14 @@ class Sink(Protocol):
 
 
 def columns_of(table: Table) -> tuple[str, ...]:
-    """The columns of *table* that are exported, in the order of its definition."""
+    """The columns of *table* that are exported, in the order of its definition.
+
+    What the database computes from others is not: it computes it again, and takes it from nobody.
+    """
     return tuple(
         str(column.name)
         for column in table.columns
-        if column.name != "tenant_id" and (table.name, column.name) not in SECRETS
+        if column.name != "tenant_id" and column.computed is None and (table.name, column.name) not in SECRETS
     )
 
 

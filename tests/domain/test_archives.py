@@ -14,14 +14,23 @@ from controlplane.db import schema as t
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
 from controlplane.domain import archives, audit, imports, keys, people, tenants
+from controlplane.domain.audit import checkpoints, retention, stored
+from controlplane.domain.directory.people import Entry
 from controlplane.domain.imports import Archive, ArchiveOfAnotherRelease, ArchiveUnreadable, TenantExists
 from controlplane.kit.problems import NotFound
-from tests.conftest import KEYRING, TEMPLATE
+from tests.conftest import TEMPLATE
 from tests.domain.test_audit import chain
-from tests.holdings import counted, fill
+from tests.holdings import ANNOUNCED, counted, fill
 from tests.make import SHELL, Make
 
 _serial = itertools.count(1)
+
+THEIRS = keys.new()
+"""Of the other installation, which opens and signs nothing as we do."""
+
+
+CREDENTIALS = ["api-key", "invitation", "join-token", "scim-token"]
+"""Kinds of routes that are found by the hash of a secret."""
 
 
 class File(io.BytesIO):
@@ -55,7 +64,7 @@ async def elsewhere(superuser, app_url, database, clock):
     """Another installation, that knows nobody."""
     name = f"{database}_elsewhere"
     await superuser.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" OWNER {roles.OWNER}')
-    db = Database(app_url.replace(f"/{database}", f"/{name}"), clock, sealing=keys.sealing(KEYRING))
+    db = Database(app_url.replace(f"/{database}", f"/{name}"), clock, sealing=keys.sealing(THEIRS))
     yield db
     await db.close()
     await superuser.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -87,7 +96,7 @@ async def test_every_row_of_the_tenant_is_in_the_archive_and_nobody_elses(export
     assert {table.name: rows[table.name] for table in archives.exported()} == {
         table.name: there[table.name] for table in archives.exported()
     }
-    assert all(rows[table.name] for table in archives.exported() if there.get(table.name))
+    assert [name for name, count in rows.items() if not count] == []
     with zipfile.ZipFile(path) as archive:
         everything = b"".join(archive.read(name) for name in archive.namelist()).decode()
     assert "somebody-else" not in everything
@@ -101,12 +110,10 @@ async def test_nothing_that_opens_something_is_in_the_archive(export, db, holdin
         everything = b"".join(archive.read(name) for name in archive.namelist())
     assert not [secret for secret in holdings.secrets if secret.encode() in everything]
     connection = await asyncpg.connect(admin_url)
-    hashes = [
-        row[0] for row in await connection.fetch("SELECT key FROM routes WHERE kind IN ('api-key', 'join-token')")
-    ]
+    routes = await connection.fetch("SELECT kind, key FROM routes WHERE kind = ANY ($1)", CREDENTIALS)
     await connection.close()
-    assert hashes
-    assert not [each for each in hashes if each.hex().encode() in everything]
+    assert {row["kind"] for row in routes} == set(CREDENTIALS)
+    assert not [row["kind"] for row in routes if row["key"].hex().encode() in everything]
 
 
 async def test_the_manifest_names_every_file_with_its_hash(export, db, holdings):
@@ -143,7 +150,7 @@ async def test_what_was_imported_works(db, elsewhere, export, holdings, clock):
 
     made = await bring(elsewhere, path)
 
-    there = Make(elsewhere, KEYRING)
+    there = Make(elsewhere, THEIRS)
     async with elsewhere.platform() as tx:
         owner = await people.by_email(tx, holdings.people[0].email)
         assert made.tenant_id in await people.tenants_of(tx, owner.id)
@@ -155,6 +162,39 @@ async def test_what_was_imported_works(db, elsewhere, export, holdings, clock):
     for event in await chain(elsewhere, holdings.tenant):
         assert (event.prev_hash, event.hash) == (previous, audit.link(made.tenant_id, event))
         previous = event.hash
+
+
+async def test_the_audit_log_that_was_imported_is_whole_signed_anew_and_still_on_hold(db, elsewhere, export, holdings):
+    path, _ = await export(db, holdings.tenant.tenant_id)
+
+    made = await bring(elsewhere, path)
+
+    async with elsewhere.tenant(made.tenant_id) as tx:
+        signed = await checkpoints.up_to_now(tx, THEIRS)
+        sealed = [event for event in await audit.after(tx, 0, 1_000) if event.sealed is not None]
+        behind = await audit.people(tx, sealed)
+        held = (await retention.retention(tx)).held
+    verdict = await stored.verify(elsewhere, THEIRS, made.tenant_id)
+    assert (verdict.unbroken, verdict.signed_through) == (True, signed.size)
+    assert sealed
+    assert set(behind.values()) == {None}
+    assert held
+
+
+async def test_whom_a_directory_had_announced_comes_in_where_the_tenant_is_now(db, elsewhere, export, holdings):
+    path, _ = await export(db, holdings.tenant.tenant_id)
+
+    made = await bring(elsewhere, path)
+
+    async with db.tenant(holdings.tenant.tenant_id) as tx:
+        before = {user.id: user for user in await tx.all(Entry, tx.select(t.users))}
+    async with elsewhere.tenant(made.tenant_id) as tx:
+        assert {user.id: user for user in await tx.all(Entry, tx.select(t.users))} == before
+    [waiting] = [user for user in before.values() if user.name == ANNOUNCED]
+    async with elsewhere.platform() as tx:
+        account = await people.create_account(tx, SHELL, waiting.email_norm)
+    async with elsewhere.tenant(made.tenant_id) as tx:
+        assert (await people.claim(tx, SHELL, account)).id == waiting.id
 
 
 async def _tenant(db, tenant_id):
@@ -242,16 +282,34 @@ async def test_a_tenant_that_is_not_there_has_no_archive(db):
             await archives.pack(look, File(), "tests")
 
 
-def test_every_table_of_a_tenant_is_exported_or_has_a_reason_not_to_be():
-    exported = {table.name for table in archives.exported()}
+async def test_what_the_database_computes_is_left_to_it(admin_url):
+    """As the database itself says it, not as our description of it does."""
+    connection = await asyncpg.connect(admin_url)
+    computed = await connection.fetch(
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND (is_generated = 'ALWAYS' OR identity_generation = 'ALWAYS')"
+    )
+    await connection.close()
 
-    assert {table.name for table in t.TENANTS} - exported - set(archives.NOT_EXPORTED) == set()
+    taken_along = {(table.name, name) for table in archives.exported() for name in archives.columns_of(table)}
+    assert computed
+    assert {(row["table_name"], row["column_name"]) for row in computed} & taken_along == set()
+
+
+def test_every_table_of_a_tenant_is_exported_or_has_a_reason_not_to_be():
+    tables = {table.name for table in t.TENANTS}
+
+    assert set(archives.NOT_EXPORTED) <= tables
+    assert all(archives.NOT_EXPORTED.values())
+    assert {table.name for table in archives.exported()} == tables - set(archives.NOT_EXPORTED)
 
 
 HARMLESS = {
     ("audit_events", "hash"),
     ("audit_events", "prev_hash"),
+    ("audit_events", "sealed"),
     ("audit_heads", "hash"),
+    ("audit_heads", "prev_hash"),
     ("runtimes", "public_key"),
     ("runtimes", "sealing_key"),
     ("sync_batches", "body"),
@@ -260,7 +318,8 @@ HARMLESS = {
     ("sync_batches", "record_ids"),
     ("sync_cursors", "head"),
 }
-"""Bytes, and columns that are called like secrets, that open nothing: public keys, hash chains, what runtimes sent."""
+"""Bytes, and columns that are called like secrets, that open nothing: public keys, hash chains, what runtimes sent,
+and what is sealed with keys that stay behind."""
 
 
 def test_every_column_that_may_be_a_secret_has_been_thought_about():
