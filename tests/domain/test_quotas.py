@@ -42,7 +42,7 @@ def makes(db, make, tenant):
         await projects.create(tx, SHELL, f"project-{next(_serial)}", "One more", "dev")
 
     async def key(tx):
-        return (await api_keys.create(tx, SHELL, bytes(32), "one more"))[0]
+        return (await api_keys.for_automation(tx, SHELL, bytes(32), f"one more {next(_serial)}"))[0]
 
     async def one(kind):
         if kind == "users":
