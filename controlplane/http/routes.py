@@ -13,7 +13,7 @@ from litestar.typing import FieldDefinition
 from msgspec import Struct
 
 from controlplane.db.database import WritingTx
-from controlplane.http import manners
+from controlplane.http import manners, negotiation
 from controlplane.http.authorize import Surface
 from controlplane.http.manners import AnyRequest, Manners, State
 from controlplane.http.pages import Page
@@ -84,7 +84,7 @@ def _manners(path: str, method: str, found: Found) -> Manners:
 def _taken(body: FieldDefinition) -> str:
     """As what a handler declares its body: a form where it says so, else JSON."""
     said = body.kwarg_definition
-    return str((said.media_type if isinstance(said, BodyKwarg) else RequestEncodingType.JSON).value)
+    return RequestEncodingType(said.media_type).value if isinstance(said, BodyKwarg) else negotiation.JSON
 
 
 class _Made(Struct, frozen=True):

@@ -37,10 +37,12 @@ WORDS: Final[dict[str, Any]] = {
     "action": "api-key.created",
     "agent": "invoice_review",
     "current_node": "report",
+    "default_role": "viewer",
     "email": "ada@example.com",
     "environment": "prod",
     "expires_in": 7_776_000,
     "hint": "ec_sk_…x7Qp",
+    "issuer": "https://login.example.com/acme",
     "ids": [f"key_{SAMPLE}"],
     "key": "(the key, shown this once)",
     "name": "Nightly import",
@@ -56,6 +58,7 @@ WORDS: Final[dict[str, Any]] = {
     "slug": "acme",
     "status": "active",
     "token": "(the token, shown this once)",
+    "url": "https://example.com/engine-cloud",
 }
 """By the name of the member; left aside where its schema does not allow it."""
 
@@ -143,7 +146,8 @@ def _text(schema: Schema, name: str, owner: str) -> str:
     if schema.get("format") == "uuid":
         return "01920000-0000-7000-8000-000000000000"
     if schema.get("pattern", NO_ZERO) != NO_ZERO:
-        return next((each for each in PATTERNED if _fits(schema["pattern"], each)), name)
+        wanted = (str(WORDS.get(name, name)), *PATTERNED)
+        return next((each for each in wanted if _fits(schema["pattern"], each)), name)
     if name == "id":
         plain = owner.removeprefix("Created").removeprefix("Whole")
         kinds = [kind for start, kind in IDS.items() if plain.startswith(start)]

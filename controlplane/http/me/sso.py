@@ -103,14 +103,14 @@ async def break_glass(
     await breaking_glass.break_in(db, actor, person, data.tenant)
 
 
-@get("/sso/callback", opt=RETURNS)
+@get("/sso/callback", status_code=303, opt=RETURNS)
 async def callback(
     desk: NamedDependency[Desk],
     code: FromQuery[str] = "",
     iss: FromQuery[str | None] = None,
     error: FromQuery[str] = "",
     ticket: Annotated[str, QueryParameter(name="state")] = "",
-) -> Response[Any]:
+) -> Redirect:
     """Where browsers come back to from every identity provider. Leads on into the console; what providers add is ignored."""
     try:
         given = Callback(state=ticket[:200], code=code[:4_096], iss=iss, error=error[:100])
@@ -123,11 +123,12 @@ async def callback(
 @post(
     "/sso/{connection:str}/backchannel-logout",
     status_code=200,
+    media_type=MediaType.TEXT,
     opt=open_to_all("what counts is the provider's signature", Surface.ME),
 )
 async def backchannel_logout(
     data: URLEncodedBody[LogoutRequest], desk: NamedDependency[Desk], connection: FromPath[str]
-) -> Response[bytes]:
+) -> None:
     """End the sessions that an identity provider says have ended (OpenID Connect Back-Channel Logout 1.0)."""
     trusted = await desk.of_connection(SsoId(identity("sso", connection)))
     assert trusted.connection is not None, "it was found by its id"
@@ -139,7 +140,6 @@ async def backchannel_logout(
     except Refusal as refusal:
         await desk.write_down("sso.logout-refused", trusted, f"{refusal.code} {refusal.detail}".strip())
         raise LogoutRefused(refusal.detail or refusal.title) from refusal
-    return Response(b"", status_code=200, media_type=MediaType.TEXT)
 
 
 class LogoutRefused(Refusal):
