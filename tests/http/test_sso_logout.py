@@ -156,6 +156,22 @@ async def test_one_tenants_provider_ends_nothing_at_another_tenant(db, make, arr
     assert (await browser.get("/v1/me")).status_code == 200
 
 
+async def test_it_comes_as_a_form_in_which_more_may_stand(client, arrive, provider, connection):
+    """OpenID Connect Back-Channel Logout 1.0, section 2.5."""
+    browser = await arrive()
+    url = f"/v1/auth/sso/{text_id('sso', connection.id)}/backchannel-logout"
+    said = {"logout_token": provider.logout_token(sub="u-1"), "surprise": "1"}
+
+    as_json = await client.post(url, json=said)
+    assert (as_json.status_code, as_json.json()["code"]) == (415, "media-type-unsupported")
+    assert as_json.headers["accept"] == "application/x-www-form-urlencoded"
+    assert (await client.post(url, data={"surprise": "1"})).status_code == 400
+    assert (await browser.get("/v1/me")).status_code == 200
+
+    assert (await client.post(url, data=said)).status_code == 200
+    assert (await browser.get("/v1/me")).status_code == 401
+
+
 async def test_a_connection_that_is_not_there_is_absent(client):
     url = f"/v1/auth/sso/sso_{'0' * 26}/backchannel-logout"
 
