@@ -103,7 +103,7 @@ async def assign(tx: TenantTx, actor: Actor, holder: Holder, role: Role, limit: 
     added = await tx.take(_Id, tx.insert(t.role_assignments).values(**row).on_conflict_do_nothing())
     if not added:
         raise AlreadyAssigned
-    audit.record(tx, actor, "role.assigned", _target(holder), **_facts(added[0].id, _told(role.built_in, role.name, role.id), limit))
+    audit.record(tx, actor, "role.assigned", _target(holder), **_facts(added[0].id, role.name, limit))
     return await get(tx, added[0].id)
 
 
@@ -115,8 +115,7 @@ async def withdraw(tx: TenantTx, actor: Actor, assignment: Assignment) -> None:
     """
     async with an_owner_stays(tx):
         await tx.run(tx.delete(t.role_assignments).where(t.role_assignments.c.id == assignment.id))
-    told = _told(assignment.role in BUILT_IN, assignment.role, assignment.role_id)
-    facts = _facts(assignment.id, told, assignment.limit)
+    facts = _facts(assignment.id, assignment.role, assignment.limit)
     audit.record(tx, actor, "role.withdrawn", _target(assignment.holder), **facts)
 
 
@@ -172,9 +171,8 @@ async def delete_role(tx: TenantTx, actor: Actor, role: Role, replacement: Role 
     if held and replacement is not None:
         await _replace(tx, role, replacement)
     await tx.run(tx.delete(t.roles).where(t.roles.c.id == role.id))
-    instead = _told(replacement.built_in, replacement.name, replacement.id) if replacement else ""
-    facts = {"assignments": held, "replacement": instead}
-    audit.record(tx, actor, "role.deleted", ("role", text_id("role", role.id)), **facts)
+    instead = _told("replacement", replacement.name) if replacement else {"replacement": ""}
+    audit.record(tx, actor, "role.deleted", ("role", text_id("role", role.id)), assignments=held, **instead)
 
 
 DROP_DOUBLES: Final = text("""
@@ -261,18 +259,18 @@ def _assignment(row: _Row) -> Assignment:
     )
 
 
-def _facts(assignment_id: UUID, role: str, limit: Limit) -> dict[str, object]:
-    facts: dict[str, object] = {"role": role, "assignment": text_id("asg", assignment_id)}
+def _facts(assignment_id: UUID, role: str, limit: Limit) -> dict[str, Any]:
+    facts = {"assignment": text_id("asg", assignment_id), **_told("role", role)}
     if limit.project_id is not None:
         facts["project"] = text_id("prj", limit.project_id)
     if limit.labels:
-        facts["labels"] = dict(limit.labels)
+        facts["own"] = {**facts.get("own", {}), "labels": dict(limit.labels)}
     return facts
 
 
-def _told(built_in: bool, name: str, role_id: RoleId) -> str:
-    """What a log calls a role. The tenant has named its own, and the platform's log stays when the tenant is purged."""
-    return name if built_in else text_id("role", role_id)
+def _told(fact: str, role: str) -> dict[str, Any]:
+    """A role's name as a fact: the tenant's own word, unless it is a built-in one's."""
+    return {fact: role} if role in BUILT_IN else {"own": {fact: role}}
 
 
 def _target(holder: Holder) -> audit.Target:

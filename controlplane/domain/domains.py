@@ -139,7 +139,7 @@ async def create(tx: TenantTx, actor: Actor, name: str) -> Domain:
     )
     if not made:
         raise DomainExists
-    audit.record(tx, actor, "domain.created", _target(made[0].id), domain=wanted)
+    audit.record(tx, actor, "domain.created", _target(made[0].id), own={"domain": wanted})
     return made[0]
 
 
@@ -193,7 +193,7 @@ async def settle(tx: TenantTx, actor: Actor, domain_id: UUID, records: Sequence[
         due = tx.now + FAILED_AGAIN_AFTER
         return await _write(tx, actor, domain_id, finding=finding, failed_checks=failed, check_due_at=due)
     await _let_go(tx, domain.name)
-    audit.record(tx, actor, "domain.lapsed", _target(domain.id), domain=domain.name)
+    audit.record(tx, actor, "domain.lapsed", _target(domain.id), own={"domain": domain.name})
     return await _write(tx, actor, domain_id, finding=finding, failed_checks=failed, check_due_at=None, status="lapsed")
 
 
@@ -207,7 +207,7 @@ async def delete(tx: TenantTx, actor: Actor, domain_id: UUID) -> None:
     if not gone:
         raise NotFound
     await _let_go(tx, gone[0].name)
-    audit.record(tx, actor, "domain.deleted", _target(DomainId(domain_id)), domain=gone[0].name)
+    audit.record(tx, actor, "domain.deleted", _target(DomainId(domain_id)), own={"domain": gone[0].name})
 
 
 async def due(tx: OperatorTx) -> list[Due]:
@@ -245,7 +245,7 @@ async def _verify(tx: TenantTx, actor: Actor, domain: Domain) -> Domain:
         if await tx.first(_Route, ours) is None:
             raise DomainTaken
     if domain.status != "verified":
-        audit.record(tx, actor, "domain.verified", _target(domain.id), domain=domain.name)
+        audit.record(tx, actor, "domain.verified", _target(domain.id), own={"domain": domain.name})
     since = domain.verified_at if domain.status == "verified" else tx.now
     due = tx.now + CHECKED_EVERY
     settled = {"status": "verified", "verified_at": since, "check_due_at": due, "failed_checks": 0}

@@ -149,7 +149,7 @@ async def create(tx: TenantTx, actor: Actor, slug: str, name: str) -> Tenant:
         SlugTaken: If another one has this slug.
     """
     tenant = await found(tx, slug, name, "active", tx.now)
-    audit.record(tx, actor, "tenant.created", _target(tx))
+    audit.record(tx, actor, "tenant.created", _target(tx), own={"slug": slug})
     await projects.create(tx, actor, projects.DEFAULT, "Default", "prod")
     return tenant
 

@@ -3,8 +3,9 @@
 Chains do not fork, and the lock is short: number, hash, event and head are one statement, in which the database hashes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -57,35 +58,42 @@ IN_TENANT = _append_to("audit_events", "audit_heads", "tenant_id", "CAST(:tenant
 ON_PLATFORM = _append_to("platform_audit_events", "platform_audit_heads", "single", "true")
 
 
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+
+
 class _Noted(Struct, frozen=True):
     event: Event
     personal: Personal | None
+    own: frozenset[str] = frozenset()
+    """Which of its facts are the tenant's own words."""
 
 
-def record(tx: WritingTx, actor: Actor, action: str, target: Target, **facts: object) -> None:
+def record(
+    tx: WritingTx, actor: Actor, action: str, target: Target, *, own: Mapping[str, object] = NOTHING, **facts: object
+) -> None:
     """Have *action* written into the chain of the tenant of *tx*, or of the platform, when *tx* commits.
 
     What operators do in a tenant is written into the platform's chain as well. What the tenant may hear of by
     webhook or feed is told with the same commit.
 
     Args:
+        own: Facts in words that the tenant has chosen, such as a name. They stay in its chain and go with it.
         facts: JSON without fractions; what an auditor needs and nothing personal.
     """
-    _note(tx, actor, action, target, "success", facts)
+    told = {**facts, **own}
+    _note(tx, _Noted(_event(tx, actor, action, target, "success", told), actor.personal, frozenset(own)))
     if isinstance(tx, TenantTx):
-        events.acted(tx, action, (actor.kind, actor.id), target, facts, actor.request_id)
+        events.acted(tx, action, (actor.kind, actor.id), target, told, actor.request_id)
 
 
 def denied(tx: WritingTx, actor: Actor, action: str, target: Target, **facts: object) -> None:
     """As :func:`record`, for an attempt that was turned down."""
-    _note(tx, actor, action, target, "denied", facts)
+    _note(tx, _Noted(_event(tx, actor, action, target, "denied", facts), actor.personal))
 
 
-def _note(tx: WritingTx, actor: Actor, action: str, target: Target, outcome: str, facts: dict[str, object]) -> None:
-    assert isinstance(tx, TenantTx | PlatformTx)
-    if not tx.events:
-        tx.before_commit(lambda: _append(tx))
-    event = Event(
+def _event(tx: WritingTx, actor: Actor, action: str, target: Target, outcome: str, facts: dict[str, object]) -> Event:
+    """What is known before it has its place in the chain."""
+    return Event(
         seq=0,
         id=new_id(tx.now),
         occurred_us=(tx.now - EPOCH) // timedelta(microseconds=1),
@@ -101,7 +109,13 @@ def _note(tx: WritingTx, actor: Actor, action: str, target: Target, outcome: str
         prev_hash=b"",
         hash=b"",
     )
-    tx.events.append(_Noted(event, actor.personal))
+
+
+def _note(tx: WritingTx, noted: _Noted) -> None:
+    assert isinstance(tx, TenantTx | PlatformTx)
+    if not tx.events:
+        tx.before_commit(lambda: _append(tx))
+    tx.events.append(noted)
     tx.audited = True
 
 
@@ -144,7 +158,8 @@ def place(event_id: UUID) -> Context:
 
 
 def _seen_from_outside(tx: TenantTx, noted: _Noted) -> _Noted:
-    event = msgspec.structs.replace(
-        noted.event, id=new_id(tx.now), facts={**noted.event.facts, "tenant": text_id("ten", tx.tenant_id)}
-    )
+    """Without the tenant's own words: the platform's chain stays as it is when the tenant is purged."""
+    facts = {name: value for name, value in noted.event.facts.items() if name not in noted.own}
+    facts["tenant"] = text_id("ten", tx.tenant_id)
+    event = msgspec.structs.replace(noted.event, id=new_id(tx.now), facts=facts)
     return _Noted(event, noted.personal)

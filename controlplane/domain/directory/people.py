@@ -171,7 +171,7 @@ async def _turned(tx: TenantTx, actor: Actor, before: Entry, columns: dict[str, 
             after = await _written(tx, before, columns)
     if after is None:
         return None
-    facts = {"api_keys": await api_keys.revoke_all_of(tx, Holder("user", after.id))} if goes else {}
+    facts: dict[str, Any] = {"api_keys": await api_keys.revoke_all_of(tx, Holder("user", after.id))} if goes else {}
     actions = {("active", "disabled"): "user.deactivated", ("disabled", "active"): "user.reactivated"}
     action = actions.get((before.status, after.status), "user.changed")
     audit.record(tx, actor, action, _target(after.id), source=SOURCE, **facts)

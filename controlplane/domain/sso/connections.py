@@ -126,7 +126,7 @@ async def create(tx: TenantTx, actor: Actor, new: NewConnection) -> Connection:
         ),
     )
     await tx.run(tx.insert(t.routes).values(kind=ROUTE, key=connection_id.bytes))
-    audit.record(tx, actor, "sso-connection.created", target(made.id), issuer=made.issuer)
+    audit.record(tx, actor, "sso-connection.created", target(made.id), own={"issuer": made.issuer})
     return made
 
 
@@ -272,11 +272,12 @@ async def _end_sessions(tx: TenantTx, connection_id: UUID) -> None:
     await tx.run(tx.delete(t.session_entries).where(t.session_entries.c.connection_id == connection_id))
 
 
-def _facts(given: dict[str, Any]) -> dict[str, object]:
+def _facts(given: dict[str, Any]) -> dict[str, Any]:
     """What changed; the secret only that it did."""
-    shown = {"status", "enforced", "default_role", "trusts_addresses", "client_auth"}
-    facts: dict[str, object] = {name: value for name, value in given.items() if name in shown}
-    return {**facts, "fields": sorted(given)}
+    shown = {"status", "enforced", "trusts_addresses", "client_auth"}
+    facts: dict[str, Any] = {name: value for name, value in given.items() if name in shown}
+    own = {name: value for name, value in given.items() if name == "default_role"}
+    return {**facts, "fields": sorted(given), "own": own}
 
 
 async def _sealed(tx: TenantTx, connection_id: UUID, plain: Secret) -> bytes:

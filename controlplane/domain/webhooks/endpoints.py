@@ -121,7 +121,7 @@ async def create(
             created_at=tx.now,
         ),
     )
-    audit.record(tx, actor, "webhook.created", target(identity), host=webhook.host)
+    audit.record(tx, actor, "webhook.created", target(identity), own={"host": webhook.host})
     return webhook, secret
 
 
