@@ -166,7 +166,7 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 def _check_mail(settings: Settings) -> None:
     if settings.smtp_url is None:
         return
-    from controlplane.kit import mailing  # heavy, and ``--help`` needs the settings' names only
+    from controlplane.kit import mailing  # noqa: PLC0415 heavy, and ``--help`` has no use for it
 
     try:
         mailing.through(settings.smtp_url, "")
