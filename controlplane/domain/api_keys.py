@@ -234,15 +234,18 @@ async def revoke_all_of(tx: TenantTx, owner: Holder) -> int:
     """End the keys of somebody who may come back one day, for good, and return how many they were."""
     theirs = t.api_keys.c.user_id if owner.kind == "user" else t.api_keys.c.service_account_id
     working = tx.update(t.api_keys).where(theirs == owner.id, t.api_keys.c.revoked_at.is_(None))
-    return await tx.run(working.values(revoked_at=tx.now))
+    revoked = await tx.run(working.values(revoked_at=tx.now))
+    await quotas.release(tx, "api_keys", revoked)
+    return revoked
 
 
 async def forget_all_of(tx: TenantTx, owner: Holder) -> int:
     """Delete the keys of somebody who is going, with the ways to them, and return how many they were."""
     theirs = t.api_keys.c.user_id if owner.kind == "user" else t.api_keys.c.service_account_id
-    gone = await tx.take(_Hash, tx.delete(t.api_keys).where(theirs == owner.id))
+    gone = await tx.take(_Gone, tx.delete(t.api_keys).where(theirs == owner.id))
     hashes = [key.key_hash for key in gone]
     await tx.run(tx.delete(t.routes).where(t.routes.c.kind == ROUTE, t.routes.c.key.in_(hashes)))
+    await quotas.release(tx, "api_keys", sum(key.revoked_at is None for key in gone))
     return len(gone)
 
 
@@ -258,8 +261,9 @@ async def delete_service_account(tx: TenantTx, actor: Actor, account_id: UUID) -
     audit.record(tx, actor, "service-account.deleted", ("service-account", text_id("sa", account.id)), api_keys=keys)
 
 
-class _Hash(Struct, frozen=True):
+class _Gone(Struct, frozen=True):
     key_hash: bytes
+    revoked_at: datetime | None
 
 
 class _Ended(Struct, frozen=True):

@@ -157,9 +157,10 @@ async def take(tx: TenantTx, kind: Kind) -> None:
         raise QuotaExceeded(kind, stands.most, stands.used)
 
 
-async def release(tx: TenantTx, kind: Kind) -> None:
-    """Count one less, before it goes. Nothing has been counted yet: then nothing is."""
-    await _count(tx, kind, -1)
+async def release(tx: TenantTx, kind: Kind, gone: int = 1) -> None:
+    """Count *gone* less. Nothing has been counted yet: then nothing is."""
+    if gone:
+        await _count(tx, kind, -gone)
 
 
 async def limits(tx: TenantTx) -> list[Limit]:

@@ -83,8 +83,8 @@ async def remove(tx: TenantTx, actor: Actor, user_id: UUID) -> None:
         LastOwner: If nobody would own the tenant then.
     """
     going = await user(tx, user_id)
-    keys = await api_keys.forget_all_of(tx, Holder("user", going.id))
-    async with an_owner_stays(tx):
+    async with an_owner_stays(tx):  # which locks the tenant: before anything else, as whoever deactivates does
+        keys = await api_keys.forget_all_of(tx, Holder("user", going.id))
         await tx.run(tx.delete(t.users).where(t.users.c.id == going.id))
     await quotas.release(tx, "users")
     if going.account_id is not None:

@@ -7,7 +7,8 @@ import pytest
 
 from controlplane.chores import lifecycle
 from controlplane.db import schema as t
-from controlplane.domain import api_keys, people, projects, quotas, runtimes
+from controlplane.domain import api_keys, people, projects, quotas, runtimes, users
+from controlplane.domain.holdings import Holder
 from controlplane.domain.plans import Plan
 from controlplane.domain.quotas import QuotaExceeded, UnknownLimit, UnknownPlan
 from tests.make import SHELL
@@ -90,6 +91,33 @@ async def test_what_is_revoked_makes_room(db, tenant, makes, used):
     assert (await used("api_keys"), await used("runtimes")) == (1, 0)
     await makes("api_keys")
     await makes("runtimes")
+
+
+async def test_whoever_goes_makes_room_with_all_their_keys(db, make, tenant, makes, used):
+    key = await makes("api_keys")
+    person = (await makes("users")).id
+    async with db.tenant(tenant.tenant_id) as tx:
+        wanted = api_keys.Wanted(name="theirs", owner=Holder("user", person))
+        await api_keys.create(tx, SHELL, bytes(32), wanted)
+    assert await used("api_keys") == 2
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        await users.remove(tx, SHELL, person)
+        await api_keys.delete_service_account(tx, SHELL, key.service_account_id)
+
+    assert (await used("api_keys"), await used("users")) == (0, 0)
+    assert await lifecycle.recount(db) == 0
+
+
+async def test_whose_keys_are_all_revoked_makes_room(db, tenant, makes, used):
+    keys = [await makes("api_keys") for _ in range(2)]
+    async with db.tenant(tenant.tenant_id) as tx:
+        await api_keys.revoke(tx, SHELL, keys[1].id)
+        assert await api_keys.revoke_all_of(tx, keys[0].owner) == 1
+        assert await api_keys.revoke_all_of(tx, keys[1].owner) == 0
+
+    assert await used("api_keys") == 0
+    assert await lifecycle.recount(db) == 0
 
 
 async def test_what_is_agreed_with_a_tenant_holds_instead_of_its_plan(db, tenant, makes):
