@@ -5,6 +5,7 @@ import re
 import pytest
 from litestar import get
 
+from controlplane.app import assemble
 from controlplane.http import proof
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
 from controlplane.http.proof import Unlocked
@@ -115,7 +116,9 @@ async def test_options_tell_everybody_which_methods_there_are(client):
         ("/elsewhere", {"rule": Rule(permission="run:read")}, "its rule is for None"),
     ],
 )
-async def test_a_route_without_the_right_rule_keeps_the_app_from_starting(app, path, opt, complaint):
+def test_a_route_without_the_right_rule_keeps_the_app_from_starting(path, opt, complaint):
+    app = assemble()
+
     @get(path, opt=opt)
     async def forgotten() -> None: ...
 
@@ -125,7 +128,9 @@ async def test_a_route_without_the_right_rule_keeps_the_app_from_starting(app, p
         proof.prove(app)
 
 
-async def test_an_open_route_needs_no_more_than_its_reason(app):
+def test_an_open_route_needs_no_more_than_its_reason():
+    app = assemble()
+
     @get("/elsewhere", opt=open_to_all("a test"))
     async def fine() -> None: ...
 

@@ -7,10 +7,17 @@ import pytest
 from litestar import get
 from prometheus_client import REGISTRY
 
+from controlplane.app import assemble
 from controlplane.http import manners, proof, routes
 from controlplane.http.authorize import open_to_all
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def assembled(assembled, request):
+    """Tests that add a route have an app of their own."""
+    return assemble() if "old" in request.fixturenames else assembled
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
+from controlplane.app import assemble
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import audit, projects
@@ -17,6 +18,12 @@ from controlplane.http.transaction import TENANT_TX
 from tests.make import SHELL
 
 STALE = '"AAAAAAAAAAAAAAAAAAAA"'
+
+
+@pytest.fixture
+def assembled(assembled, request):
+    """Tests that add a route have an app of their own."""
+    return assemble() if "things" in request.fixturenames else assembled
 
 
 class Thing(Struct, frozen=True, kw_only=True):
