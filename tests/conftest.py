@@ -1,7 +1,6 @@
 """One PostgreSQL and one Redis for the whole run, a database of its own for every test, time that stands still."""
 
 import asyncio
-import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +22,7 @@ from controlplane.domain.keys import Keyring
 from controlplane.embedded import Services
 from controlplane.settings import Settings
 from tests import documented
+from tests.databases import TEMPLATE, Databases
 from tests.make import Make
 from tests.names import NameServer, serving
 
@@ -31,7 +31,6 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
-TEMPLATE = "migrated"
 KEYRING = Keyring(current="test", keys={"test": bytes(32)}, pepper=bytes(32))
 SERVERS = pytest.StashKey[Services]()
 
@@ -95,16 +94,19 @@ async def superuser(anyio_backend: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-_serial = itertools.count(1)
+@pytest.fixture(scope="session")
+async def databases(superuser: asyncpg.Connection) -> AsyncIterator[Databases]:
+    databases = Databases(superuser, os.environ["TEST_SUPERUSER_URL"].removesuffix("/postgres"))
+    yield databases
+    await databases.close()
 
 
 @pytest.fixture
-async def database(superuser: asyncpg.Connection) -> AsyncIterator[str]:
-    """The name of a database of the test's own, copied from a migrated one."""
-    name = f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_serial)}"
-    await superuser.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" OWNER {roles.OWNER}')
-    yield name
-    await superuser.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+async def database(databases: Databases) -> AsyncIterator[str]:
+    """The name of a database of the test's own, as the migrations leave it."""
+    made = await databases.take()
+    yield made.name
+    await databases.give_back(made)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from controlplane.domain.audit import checkpoints, retention, stored
 from controlplane.domain.directory.people import Entry
 from controlplane.domain.imports import Archive, ArchiveOfAnotherRelease, ArchiveUnreadable, TenantExists
 from controlplane.kit.problems import NotFound
-from tests.conftest import TEMPLATE
+from tests.databases import TEMPLATE
 from tests.domain.test_audit import chain
 from tests.holdings import ANNOUNCED, counted, fill
 from tests.make import SHELL, Make
