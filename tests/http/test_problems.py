@@ -65,6 +65,7 @@ async def test_a_body_of_the_wrong_shape_is_refused_by_its_place(client, make, c
     answer = await client.post(f"/v1/tenants/{tenant.slug}/api-keys", headers=headers, content=content)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "validation-failed"), answer.text
+    assert len(answer.json()["errors"]) == 1, answer.text
     [error] = answer.json()["errors"]
     assert place in " ".join(error.values())
 
