@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.plugins import InitPlugin
 from litestar.router import Router
+from litestar.routes import HTTPRoute
 
 from controlplane.http import manners
 from controlplane.http.authorize import Surface, open_to_all
@@ -76,7 +77,7 @@ async def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 def document(app: Litestar) -> dict[str, Any]:
     """OpenAPI 3.1, with the permission of every operation, every refusal that it can end with, and examples."""
-    found = _readable(app.openapi_schema.to_schema())
+    found = _readable(_schema(app))
     components = found.setdefault("components", {})
     shapes = components.setdefault("schemas", {})
     shapes["Problem"] = schemas.PROBLEM
@@ -97,6 +98,23 @@ def document(app: Litestar) -> dict[str, Any]:
     found["info"]["contact"] = {"name": "Whoever runs this service"}
     found["servers"] = [{"url": "/"}]
     return found
+
+
+def _schema(app: Litestar) -> dict[str, Any]:
+    """What Litestar makes. On the way it adds a path's parameters to the handlers' own signatures, where bodies are
+    looked at afterwards as if these were missing; so they are as before when this is done."""
+    signatures = [
+        handler.parsed_fn_signature.parameters
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+    ]
+    before = [dict(signature) for signature in signatures]
+    made = app.openapi_schema.to_schema()
+    for signature, was in zip(signatures, before, strict=True):
+        signature.clear()
+        signature.update(was)
+    return made
 
 
 def _complete(app: Litestar, paths: dict[str, Any], examples: Examples) -> list[Reached]:
