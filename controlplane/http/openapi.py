@@ -10,6 +10,7 @@ from litestar.config.app import AppConfig
 from litestar.openapi.config import OpenAPIConfig
 from litestar.plugins import InitPlugin
 from litestar.router import Router
+from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from controlplane.http.authorize import Rule, Surface, open_to_all
@@ -110,7 +111,7 @@ async def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 def document(app: Litestar) -> dict[str, Any]:
     """OpenAPI 3.1, with the permission of every operation and with problems as they are sent."""
-    found = _readable(app.openapi_schema.to_schema())
+    found = _readable(_schema(app))
     components = found.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM
     components["securitySchemes"] = SECURITY
@@ -123,6 +124,23 @@ def document(app: Litestar) -> dict[str, Any]:
         if operation is not None:
             _complete(operation, its)
     return found
+
+
+def _schema(app: Litestar) -> dict[str, Any]:
+    """What Litestar makes. On the way it adds a path's parameters to the handlers' own signatures, where bodies are
+    looked at afterwards as if these were missing; so they are as before when this is done."""
+    signatures = [
+        handler.parsed_fn_signature.parameters
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+    ]
+    before = [dict(signature) for signature in signatures]
+    made = app.openapi_schema.to_schema()
+    for signature, was in zip(signatures, before, strict=True):
+        signature.clear()
+        signature.update(was)
+    return made
 
 
 def _readable(schema: dict[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,16 @@ async def test_a_body_of_the_wrong_shape_is_refused_by_its_place(client, make, c
     assert place in " ".join(error.values())
 
 
+async def test_that_somebody_has_read_the_document_changes_no_answer(client, make):
+    tenant = await make.tenant()
+    headers = {**await make.api_key(tenant), "content-type": "application/json"}
+    await client.get("/openapi.json")
+
+    answer = await client.post(f"/v1/tenants/{tenant.slug}/api-keys", headers=headers, content=b"")
+
+    assert [error["name"] for error in answer.json()["errors"]] == ["data"]
+
+
 async def test_a_body_that_is_nested_without_end_is_refused(client, make):
     tenant = await make.tenant()
     headers = {**await make.api_key(tenant), "content-type": "application/json"}
