@@ -8,7 +8,6 @@ from msgspec import Meta
 Moment: TypeAlias = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 """``2026-11-09T13:41:25.650Z``."""
 
-
 WITHOUT_ZONE: Final = len("2026-11-09T13:41:25.650")
 
 

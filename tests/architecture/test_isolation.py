@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from controlplane.db import schema as t
-from controlplane.db.database import Unaudited, asyncpg_url
+from controlplane.db.database import Unaudited, asyncpg_url, inside
 from controlplane.db.partitions import Partitions
 
 POLICY = "(tenant_id = ( SELECT (current_setting('app.tenant_id'::text))::uuid AS current_setting))"
@@ -155,6 +155,18 @@ async def test_without_a_tenant_nothing_is_seen_and_it_is_loud(as_app, make):
 async def test_the_tenant_ends_with_the_transaction(db, make):
     await make.tenant()
 
+    async with db._engine.connect() as used_before:
+        with pytest.raises(DBAPIError, match="invalid input syntax for type uuid"):
+            await used_before.execute(text("SELECT * FROM sessions"))
+
+
+async def test_a_glance_sees_one_tenant_and_leaves_nothing_behind(db, make):
+    mine = await make.tenant()
+    await make.tenant()
+
+    rows = await db.glance(mine.tenant_id, Named, inside("slug", "SELECT slug FROM tenants"))
+
+    assert [row.slug for row in rows] == [mine.slug]
     async with db._engine.connect() as used_before:
         with pytest.raises(DBAPIError, match="invalid input syntax for type uuid"):
             await used_before.execute(text("SELECT * FROM sessions"))
