@@ -253,6 +253,7 @@ def assemble() -> Litestar:
     )
     proof.prove(app)
     routes.settle(app)
+    app.state["methods"] = proof.methods(app)
     app.asgi_handler = edge.around(app.asgi_handler)
     return app
 
@@ -260,7 +261,7 @@ def assemble() -> Litestar:
 def furnish(app: Litestar, parts: Parts, *, with_chores: bool = True) -> Litestar:
     """*app* with what its requests share. Whatever it had before is forgotten: all that changes is in its state."""
     running = partial(parts.running, parts.chores() if with_chores else ())
-    its_own = {"methods": proof.methods(app), "running": running}
+    its_own = {"methods": app.state["methods"], "running": running}
     app.state = State({**parts.state(), **_outside(parts.given), **its_own})
     return app
 

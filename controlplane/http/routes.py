@@ -1,10 +1,13 @@
 """Reads off the handlers, at the start, what their routes do beside their own work."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from litestar import Litestar
+from litestar._kwargs.dependencies import DependencyContainer
 from litestar.enums import MediaType, RequestEncodingType
 from litestar.handlers import BaseRouteHandler
 from litestar.params import BodyKwarg
@@ -34,10 +37,14 @@ Found: TypeAlias = Mapping[tuple[str, str], BaseRouteHandler]
 
 
 def settle(app: Litestar) -> None:
-    """Note in each handler the manners of its route."""
+    """Note in each handler the manners of its route, and in which order what it asks for is provided."""
     found = {(path, method): handler for path, method, handler in handlers(app)}
     for (path, method), handler in found.items():
         handler.opt[manners.OPT] = _manners(path, method, found)
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for _, model in route.route_handler_map.values():
+                model.dependency_batches = [{each} for each in _in_order(model.dependency_batches)]
 
 
 def handlers(app: Litestar) -> Iterator[tuple[str, str, BaseRouteHandler]]:
@@ -57,6 +64,18 @@ def shown(handler: BaseRouteHandler | None) -> type[Struct] | None:
         return None
     of_one: type[Struct] = answer.annotation
     return of_one
+
+
+def _in_order(batches: Sequence[Set[DependencyContainer]]) -> list[DependencyContainer]:
+    """One after the other, each after what it asks for itself, and the transaction last: a request whose parameters
+    are refused opens none. Litestar would start a task for each, though none of the others waits for anything."""
+    by_name = (sorted(batch, key=attrgetter("key")) for batch in batches)
+    return sorted(chain.from_iterable(by_name), key=_opens)
+
+
+def _opens(wanted: DependencyContainer) -> bool:
+    """Whether this is the transaction, or asks for it."""
+    return wanted.key == "tx" or any(map(_opens, wanted.dependencies))
 
 
 def _manners(path: str, method: str, found: Found) -> Manners:

@@ -5,22 +5,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from controlplane.app import build
 from controlplane.domain import audit, projects
-from controlplane.settings import Settings
-from tests.conftest import KEYRING
 from tests.hooks import receiving
 from tests.make import SHELL
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-
-
-@pytest.fixture
-async def app(db):
-    """One that may call this machine."""
-    app = build(db, KEYRING, Settings(public_url="http://test", outbound_loopback=True), with_chores=False)
-    async with app.lifespan():
-        yield app
 
 
 @pytest.fixture
