@@ -259,6 +259,9 @@ async def restored(superuser, database, app_url, db, clock):
 
     async def back_up():
         await db._engine.dispose()  # a template must not be in use
+        await superuser.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", database
+        )
         await superuser.execute(f'CREATE DATABASE "{name}" TEMPLATE "{database}" OWNER {roles.OWNER}')
 
     back = Database(app_url.replace(f"/{database}", f"/{name}"), clock, sealing=keys.sealing(KEYRING))
