@@ -133,10 +133,20 @@ def redis_url() -> str:
     return os.environ["TEST_REDIS_URL"]
 
 
+@pytest.fixture(scope="session")
+def compiled() -> dict[str, object]:
+    """What an engine of SQLAlchemy has compiled, and its dialect, for which alone that is good."""
+    return {}
+
+
 @pytest.fixture
-async def db(app_url: str, clock: FrozenClock) -> AsyncIterator[Database]:
+async def db(app_url: str, clock: FrozenClock, compiled: dict[str, object]) -> AsyncIterator[Database]:
     db = Database(app_url, clock, sealing=keys.sealing(KEYRING))
+    its = vars(db._engine.sync_engine)
+    its.update(compiled)
     yield db
+    if its["dialect"].server_version_info is not None:
+        compiled.update(dialect=its["dialect"], _compiled_cache=its["_compiled_cache"])
     await db.close()
 
 
