@@ -22,7 +22,10 @@ from controlplane.kit.problems import NotFound, Refusal
 
 AnyRequest = Request[Any, Any, Any]
 
-CHANGE, END = "operator:tenant-write", "operator:tenant-delete"
+CHANGE: Final = rule(Surface.CONSOLE, "operator:tenant-write", fresh=True)
+END: Final = rule(Surface.CONSOLE, "operator:tenant-delete", fresh=True)
+TAKE_AWAY: Final = rule(Surface.CONSOLE, "tenant:export", fresh=True, unserved=True)
+LEAVE: Final = rule(Surface.CONSOLE, "tenant:delete", fresh=True, unserved=True)
 
 
 class NotConfirmed(Refusal):
@@ -50,7 +53,7 @@ class NewName(Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(max_length=1_000)] = ""
 
 
-@post("/suspend", opt=rule(Surface.CONSOLE, CHANGE))
+@post("/suspend", opt=CHANGE)
 async def suspend(
     data: URLEncodedBody[Words], db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]
 ) -> Response[Any]:
@@ -59,14 +62,14 @@ async def suspend(
     return _back(target)
 
 
-@post("/resume", opt=rule(Surface.CONSOLE, CHANGE))
+@post("/resume", opt=CHANGE)
 async def resume(db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]) -> Response[Any]:
     async with db.tenant(await _found(db, target)) as tx:
         await tenants.resume(tx, actor)
     return _back(target)
 
 
-@post("/delete", opt=rule(Surface.CONSOLE, END))
+@post("/delete", opt=END)
 async def delete(
     data: URLEncodedBody[Confirmation],
     request: AnyRequest,
@@ -79,7 +82,7 @@ async def delete(
     return _back(target)
 
 
-@post("/undelete", opt=rule(Surface.CONSOLE, END))
+@post("/undelete", opt=END)
 async def undelete(
     db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]
 ) -> Response[Any]:
@@ -88,7 +91,7 @@ async def undelete(
     return _back(target)
 
 
-@post("/limits", opt=rule(Surface.CONSOLE, CHANGE))
+@post("/limits", opt=CHANGE)
 async def agree(
     request: AnyRequest, db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]
 ) -> Response[Any]:
@@ -107,13 +110,13 @@ async def rename(
     return _home((await tenants.rename(tx, actor, data.name)).slug)
 
 
-@post("/exports", opt=rule(Surface.CONSOLE, "tenant:export", unserved=True))
+@post("/exports", opt=TAKE_AWAY)
 async def export(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> Response[Any]:
     await exports.request(tx, actor)
     return _home((await tenants.get(tx)).slug)
 
 
-@get("/exports/{export:str}", opt=rule(Surface.CONSOLE, "tenant:export", unserved=True))
+@get("/exports/{export:str}", opt=TAKE_AWAY)
 async def download(
     db: NamedDependency[Database],
     tx: NamedDependency[TenantTx],
@@ -123,7 +126,7 @@ async def download(
     return archive(db, tx.tenant_id, await exports.fetch(tx, actor, identity("exp", export)))
 
 
-@post("/delete", opt=rule(Surface.CONSOLE, "tenant:delete", unserved=True))
+@post("/delete", opt=LEAVE)
 async def leave(
     data: URLEncodedBody[Confirmation],
     request: AnyRequest,
@@ -133,7 +136,7 @@ async def leave(
     return _home(await _delete(tx, actor, request, data))
 
 
-@post("/undelete", opt=rule(Surface.CONSOLE, "tenant:delete", unserved=True))
+@post("/undelete", opt=LEAVE)
 async def stay(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> Response[Any]:
     return _home((await tenants.undelete(tx, actor)).slug)
 

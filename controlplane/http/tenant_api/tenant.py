@@ -33,7 +33,7 @@ async def show(tx: NamedDependency[TenantTx]) -> TenantView:
     return tenant_view(await tenants.get(tx))
 
 
-@delete("/", status_code=202, opt=rule(Surface.TENANT, "tenant:delete", unserved=True), tags=["tenant"])
+@delete("/", status_code=202, opt=rule(Surface.TENANT, "tenant:delete", fresh=True, unserved=True), tags=["tenant"])
 async def remove(
     request: Request[Any, Any, Any], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
 ) -> TenantView:
@@ -42,7 +42,9 @@ async def remove(
     return tenant_view(await tenants.delete(tx, actor, grace))
 
 
-@post("/undelete", status_code=200, opt=rule(Surface.TENANT, "tenant:delete", unserved=True), tags=["tenant"])
+@post(
+    "/undelete", status_code=200, opt=rule(Surface.TENANT, "tenant:delete", fresh=True, unserved=True), tags=["tenant"]
+)
 async def undelete(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> TenantView:
     """Take the deletion back: the tenant is what it was before."""
     return tenant_view(await tenants.undelete(tx, actor))
