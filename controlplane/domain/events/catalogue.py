@@ -35,6 +35,26 @@ class RuntimeTurned(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class SessionFailed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session of a runtime has come to its end without success."""
+
+    session: str
+    runtime: str
+    agent: str
+    error: str | UnsetType = UNSET
+    """Its class, where the source names one."""
+
+
+class SessionWaiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session of a runtime goes on only once somebody does something."""
+
+    session: str
+    runtime: str
+    agent: str
+    waiting_for: str | UnsetType = UNSET
+    """``human_approval`` or ``resume``."""
+
+
 class EventType(Struct, frozen=True):
     name: str
     """``noun.verb``."""
@@ -104,6 +124,8 @@ ALL: Final[Sequence[EventType]] = (
     _act("webhook.disabled", "Nothing is sent to a webhook any more.", reason=str),
     _act("webhook.secret-rotated", "A webhook has a new secret.", overlap_s=int),
     EventType("runtime.silent", "A runtime has not been heard from.", RuntimeTurned),
+    EventType("session.failed", "A session failed.", SessionFailed),
+    EventType("session.waiting", "A session waits for a human.", SessionWaiting),
 )
 
 TEST: Final = "webhook.test"
