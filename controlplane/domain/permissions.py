@@ -106,7 +106,7 @@ ADMINISTRATION: Final = frozenset(
 """Power over others. Nobody takes anything from somebody who has more of it than they."""
 
 DANGEROUS: Final = frozenset(
-    {"tenant:export", "tenant:delete", "user:write", "role:write", "role:assign", "service-account:write"}
+    {"tenant:own", "tenant:export", "tenant:delete", "user:write", "role:write", "role:assign", "service-account:write"}
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
     | {"domain:manage", "sso:manage", "webhook:write", "operator:tenant-write", "operator:tenant-delete"}
     | {"operator:key-create", "operator:key-revoke"}

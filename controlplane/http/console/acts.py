@@ -1,6 +1,6 @@
 """What buttons of the console do about tenants: each is a form, changes one thing and leads back to its page."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
@@ -11,7 +11,9 @@ from msgspec import Meta, Struct
 from controlplane.db.database import Database, TenantTx
 from controlplane.domain import exports, quotas, tenants
 from controlplane.domain.audit import Actor
+from controlplane.domain.permissions import Person
 from controlplane.domain.plans import LIMITS
+from controlplane.http import demanded_factors
 from controlplane.http.archive import archive
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.console.view import CONSOLE, home_of
@@ -47,6 +49,10 @@ class Words(Struct, frozen=True, kw_only=True):
 
 class Confirmation(Struct, frozen=True, kw_only=True):
     confirm: Annotated[str, Meta(max_length=40)] = ""
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    to: Literal["on", "off"]
 
 
 class NewName(Struct, frozen=True, kw_only=True):
@@ -110,6 +116,21 @@ async def rename(
     return _home((await tenants.rename(tx, actor, data.name)).slug)
 
 
+@post("/second-factor", opt=rule(Surface.CONSOLE, "tenant:own", fresh=True))
+async def demand_second_factor(
+    data: URLEncodedBody[Demand],
+    tx: NamedDependency[TenantTx],
+    actor: NamedDependency[Actor],
+    person: NamedDependency[Person],
+) -> Response[Any]:
+    tenant, demanded = await tenants.get(tx), data.to == "on"
+    if demanded:
+        demanded_factors.check(person, tenant)
+    if demanded != tenant.mfa_required:
+        await tenants.demand_second_factor(tx, actor, demanded)
+    return _home(tenant.slug)
+
+
 @post("/exports", opt=TAKE_AWAY)
 async def export(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> Response[Any]:
     await exports.request(tx, actor)
@@ -144,7 +165,7 @@ async def stay(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> 
 ABOUT_ONE: Final = (suspend, resume, delete, undelete, agree)
 """At ``/console/tenants/{target}``, for operators."""
 
-ABOUT_ONES_OWN: Final = (rename, export, download, leave, stay)
+ABOUT_ONES_OWN: Final = (rename, demand_second_factor, export, download, leave, stay)
 """At ``/console/t/{tenant}/settings``; with the tenant's transaction."""
 
 IN_THE_TENANT: Final = TENANT_TX
