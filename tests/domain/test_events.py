@@ -32,6 +32,7 @@ NOT_TOLD = {
     "audit-retention.released": "the service's own settings",
     "audit.exported": "for auditors",
     "audit.pruned": "for auditors",
+    "audit.read": "for auditors",
     "domain.checked": "nothing follows from it alone",
     "domain.created": "how people come in is for auditors",
     "domain.deleted": "how people come in is for auditors",
