@@ -31,6 +31,7 @@ from controlplane.domain.permissions import (
     WITHIN_PROJECTS,
     WITHIN_RUNTIMES,
 )
+from controlplane.domain.sync.turns import NEWS_FOR
 from controlplane.http import proof
 from controlplane.http.proof import Lock
 from controlplane.kit.problems import Refusal
@@ -74,6 +75,8 @@ def events_page() -> str:
             ),
             "",
             "`actor` and `object` are `{kind, id}`: who did it, and to what.",
+            "`session.failed` and `session.waiting` are told once for each time that a session turns so;",
+            f"one that had turned more than {NEWS_FOR.days} days before it is reported is history, and not told.",
             "`webhook.test` is what a test delivers; it is no event and stands in no feed.",
             "",
         ]

@@ -27,6 +27,7 @@ from controlplane.domain.grants import EVERYWHERE, Limit
 from controlplane.domain.holdings import Holder
 from controlplane.domain.keys import Keyring
 from controlplane.domain.people import Account
+from controlplane.domain.sign_ins import Proof
 from controlplane.domain.tenants import Tenant
 from controlplane.kit.secret import Secret
 
@@ -63,9 +64,9 @@ class Make:
         async with self._db.platform() as tx:
             return await people.create_account(tx, SHELL, email, password_hash=password_hash)
 
-    async def signed_in(self, account: Account) -> Human:
+    async def signed_in(self, account: Account, proof: Proof = sign_ins.PASSWORD) -> Human:
         async with self._db.platform() as tx:
-            return Human(account, await sign_ins.begin(tx, SHELL, self._keyring.pepper, account.id, "tests"))
+            return Human(account, await sign_ins.begin(tx, SHELL, self._keyring.pepper, account.id, "tests", proof))
 
     async def person(self, tenant: Tenant | None = None, role: str = "owner", limit: Limit = EVERYWHERE) -> Human:
         tenant = tenant or await self.tenant()

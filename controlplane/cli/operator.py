@@ -32,7 +32,7 @@ def operator() -> None:
 def create(email: str, password_stdin: bool, forget_factors: bool, home: Path, as_json: bool) -> None:
     """Make EMAIL an operator and print a link that signs in once; with a password, the account's id.
 
-    For somebody who is one already: a new link, or a new password.
+    For somebody who is one already: a new link, or a new password; their role stays.
     """
     from controlplane.cli import first_steps
     from controlplane.cli.home import Home

@@ -171,6 +171,7 @@ async def rotate(
     Raises:
         KeyEnded: If *key* is revoked or has expired.
         OverlapInvalid, LifetimeInvalid: If one cannot be.
+        QuotaExceeded: If the tenant has as many keys as it may have: the old one counts until it is revoked.
     """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise OverlapInvalid
@@ -181,6 +182,7 @@ async def rotate(
         raise KeyEnded
     if key.expires_at is not None and key.expires_at <= tx.now:
         raise KeyEnded
+    await quotas.take(tx, "api_keys")
     row = {
         "name": key.name,
         "user_id": key.user_id,

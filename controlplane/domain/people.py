@@ -208,17 +208,25 @@ async def notify(tx: PlatformTx, account_id: AccountId, what: str) -> None:
     await mails.write(tx, "notice", letters.notice(account.email, what))
 
 
-async def make_operator(tx: PlatformTx, actor: Actor, account_id: AccountId, role: str = "admin") -> Operator:
-    """Let the account operate the service; one that does already gets *role*."""
-    if role not in OPERATOR_ROLES:
-        raise UnknownRole(role)
+async def make_operator(tx: PlatformTx, actor: Actor, account_id: AccountId, role: str | None = None) -> Operator:
+    """Let the account operate the service.
+
+    Args:
+        role: None: of one that does already what it is, else ``admin``.
+
+    Raises:
+        UnknownRole: If there is no such role.
+    """
+    wanted = role or "admin"
+    if wanted not in OPERATOR_ROLES:
+        raise UnknownRole(wanted)
     [operator] = await tx.take(
         Operator,
         tx.insert(t.operators)
-        .values(account_id=account_id, role=role, created_at=tx.now)
-        .on_conflict_do_update(index_elements=["account_id"], set_={"role": role}),
+        .values(account_id=account_id, role=wanted, created_at=tx.now)
+        .on_conflict_do_update(index_elements=["account_id"], set_={"role": role or t.operators.c.role}),
     )
-    audit.record(tx, actor, "operator.created", _account(account_id), role=role)
+    audit.record(tx, actor, "operator.created", _account(account_id), role=operator.role)
     return operator
 
 

@@ -105,6 +105,14 @@ ADMINISTRATION: Final = frozenset(
 )
 """Power over others. Nobody takes anything from somebody who has more of it than they."""
 
+DANGEROUS: Final = frozenset(
+    {"tenant:own", "tenant:export", "tenant:delete", "user:write", "role:write", "role:assign", "service-account:write"}
+    | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
+    | {"domain:manage", "sso:manage", "webhook:write", "operator:tenant-write", "operator:tenant-delete"}
+    | {"operator:key-create", "operator:key-revoke"}
+)
+"""What a browser that was left open must not be enough for: it takes a fresh proof of who it is."""
+
 RESERVED: Final = frozenset({"tenant:own"})
 """What only built-in roles hold."""
 

@@ -73,6 +73,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     created_at: datetime
     sso_enforced: bool = False
     """Whether people enter by the tenant's provider only."""
+    mfa_required: bool = False
+    """Whether people enter with two factors only, unless by the tenant's provider."""
 
     def is_named(self, reference: Reference) -> bool:
         """Whether *reference* means this tenant."""
@@ -220,6 +222,13 @@ async def rename(tx: TenantTx, actor: Actor, name: str) -> Tenant:
     [renamed] = await tx.take(Tenant, tx.update(t.tenants).values(name=_checked_name(name)))
     audit.record(tx, actor, "tenant.renamed", _target(tx))
     return renamed
+
+
+async def demand_second_factor(tx: TenantTx, actor: Actor, demanded: bool) -> Tenant:
+    """Let people in with two factors only, or with one again; API keys come in as before."""
+    [changed] = await tx.take(Tenant, tx.update(t.tenants).values(mfa_required=demanded))
+    audit.record(tx, actor, "tenant.mfa-changed", _target(tx), required=demanded)
+    return changed
 
 
 async def suspend(tx: TenantTx, actor: Actor, reason: str, message: str = "") -> Tenant:

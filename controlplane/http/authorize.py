@@ -1,6 +1,7 @@
 """The one guard: who calls, in which tenant, and whether they may. Every route has a rule, or the app does not start."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
@@ -24,7 +25,7 @@ from controlplane.domain.permissions import (
     Runtime,
 )
 from controlplane.domain.tenants import Tenant
-from controlplane.http import negotiation
+from controlplane.http import demanded_factors, negotiation
 from controlplane.http.problems import Invalid
 from controlplane.http.sessions import refuse_foreign_pages
 from controlplane.kit.problems import NotFound, Refusal
@@ -108,6 +109,9 @@ def rule(
 def open_to_all(because: str, surface: Surface | None = None, *, any_query: bool = False) -> dict[str, Rule]:
     """``@get("/livez", opt=open_to_all("says nothing"))``."""
     return {"rule": Rule(surface=surface, open_because=because, any_query=any_query)}
+
+
+OWNERS_ALONE: Final = Rule(surface=Surface.TENANT, permission="tenant:own")
 
 
 class PermissionDenied(Refusal):
@@ -194,6 +198,18 @@ def _check_permissions(principal: Principal, its: Rule, authorizer: Authorizer) 
             raise PermissionDenied(permission)
 
 
+def check_owner(connection: Connection, now: datetime) -> None:
+    """For what of a route is for owners alone: the part of its body that decides over everybody.
+
+    Raises:
+        PermissionDenied: If whoever calls is none.
+        ReauthenticationRequired: If it is a person who has not proved lately who they are.
+    """
+    _check_permissions(connection.user, OWNERS_ALONE, connection.app.state.authorizer)
+    if isinstance(connection.user, Person) and not connection.user.is_fresh(now):
+        raise ReauthenticationRequired(connection.user.ways)
+
+
 async def _in_tenant(
     connection: Connection, principal: Principal, reference: str, surface: Surface
 ) -> tuple[Principal, Tenant]:
@@ -256,6 +272,7 @@ def _is_let_in(person: Person, found: Entrance) -> bool:
 
     Raises:
         SsoRequired: If they have to come by the tenant's provider.
+        MfaRequired: If they have to show a second factor first.
     """
     if found.user_id is None or found.tenant.tenant_id in person.entries:
         return found.user_id is not None
@@ -264,6 +281,8 @@ def _is_let_in(person: Person, found: Entrance) -> bool:
     if found.tenant.sso_enforced:
         owns = any("tenant:own" in grant.permissions for grant in found.grants)
         raise SsoRequired(found.tenant.slug, may_break_glass=owns)
+    if found.tenant.mfa_required:
+        demanded_factors.check(person, found.tenant)
     return True
 
 

@@ -3,7 +3,7 @@
 from litestar.datastructures import Cookie
 from msgspec import Struct
 
-from controlplane.db.database import Database
+from controlplane.db.database import Database, PlatformTx
 from controlplane.domain import audit, ceremonies, passkeys, passwords, people, sign_ins, totp
 from controlplane.domain.ceremonies import Ceremony
 from controlplane.domain.keys import Keyring
@@ -115,6 +115,19 @@ async def change_password(
     async with db.platform() as tx:
         actor = actor_for(request, person.account_id)
         await people.set_password(tx, actor, person.account_id, password_hash, keep=person.session_id)
+
+
+async def add_app(
+    request: AnyRequest, tx: PlatformTx, keyring: Keyring, person: Person, code: str
+) -> tuple[list[str], Cookie]:
+    """Recovery codes, now that an app has shown a code; and the cookie of the same session, which has seen two factors.
+
+    Raises:
+        TotpMissing, CodeWrong: If there is no app to add, or it shows something else.
+    """
+    actor = actor_for(request, person.account_id)
+    codes = await totp.confirm(tx, actor, keyring.pepper, person.account_id, code)
+    return codes, _cookie(request, await sign_ins.renew(tx, actor, keyring.pepper, person.session_id, TWO_FACTORS))
 
 
 async def check_password(request: AnyRequest, db: Database, limiter: Limiter, person: Person, given: Secret) -> None:

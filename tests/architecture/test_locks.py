@@ -6,6 +6,7 @@ import pytest
 from litestar import get
 
 from controlplane.app import assemble
+from controlplane.domain.permissions import DANGEROUS
 from controlplane.http import proof
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
 from controlplane.http.proof import Unlocked
@@ -33,9 +34,29 @@ OPEN = {
 }
 """Routes that ask for no credential before they run; the reason stands in each one's rule."""
 
+SENT_WHERE_IT_GOES = "sends what the address gets anyway"
+
 OPEN_IN_THE_CONSOLE = re.compile(
     r"/console/(sign-in|sso|sso/operators|second-factor|forgot|invitation|invitation/accept|welcome|static/.*|\{rest\})"
 )
+
+
+HARMLESS = {
+    "POST /v1/tenants/{tenant}/sso-connections/{connection}/test": "asks the provider, and changes nothing",
+    "POST /console/t/{tenant}/single-sign-on/connections/{connection}/examine": "asks the provider, and changes nothing",
+    "POST /v1/tenants/{tenant}/webhooks/{webhook}/test": SENT_WHERE_IT_GOES,
+    "POST /v1/tenants/{tenant}/webhooks/{webhook}/replay": SENT_WHERE_IT_GOES,
+    "POST /v1/tenants/{tenant}/webhooks/{webhook}/deliveries/{delivery}/replay": SENT_WHERE_IT_GOES,
+    "POST /console/t/{tenant}/webhooks/{webhook}/test": SENT_WHERE_IT_GOES,
+    "POST /console/t/{tenant}/webhooks/{webhook}/deliveries/{delivery}/replay": SENT_WHERE_IT_GOES,
+}
+"""What is done by a dangerous permission without a fresh proof, each with its reason. This list only shrinks."""
+
+TAKEN_AWAY = {
+    "GET /v1/tenants/{tenant}/exports/{export}/archive",
+    "GET /console/t/{tenant}/settings/exports/{export}",
+}
+"""What is only read, and dangerous all the same."""
 
 
 def locked(app):
@@ -50,6 +71,18 @@ def test_only_these_routes_are_open(app):
     found = {path for path, _, its in proof.rules(app) if its.open_because}
 
     assert {path for path in found if not OPEN_IN_THE_CONSOLE.fullmatch(path)} == OPEN
+
+
+def test_whoever_has_a_dangerous_permission_proves_who_they_are_before_they_use_it(app):
+    dangerous = {
+        f"{method} {path}": its.fresh
+        for path, method, its in locked(app)
+        if DANGEROUS & set(its.permissions) and (method not in ("GET", "HEAD") or f"GET {path}" in TAKEN_AWAY)
+    }
+
+    assert dangerous.keys() > TAKEN_AWAY
+    assert {name for name, fresh in dangerous.items() if not fresh} == HARMLESS.keys()
+    assert {each for _, _, its in locked(app) for each in its.permissions} >= DANGEROUS
 
 
 async def test_without_a_credential_every_other_route_asks_for_one(app, client):

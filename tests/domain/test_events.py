@@ -1,6 +1,9 @@
 """Events are told with what they tell, in order, without gaps, and nobody misses one unnoticed."""
 
+import ast
 import asyncio
+import importlib
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +20,82 @@ from controlplane.domain.events.catalogue import ALL, Act
 from controlplane.kit.ids import text_id
 from controlplane.kit.problems import NotFound
 from tests.make import SHELL
+
+THE_PLATFORMS = re.compile(
+    r"(account|code|operator|operator-key|passkey|password-reset|plans|recovery-codes?|session|sign-in-link|tombstone|totp)\."
+)
+"""What is of people's accounts and of the service: no tenant is told of it."""
+
+NOT_TOLD = {
+    "audit-retention.changed": "the service's own settings",
+    "audit-retention.held": "the service's own settings",
+    "audit-retention.released": "the service's own settings",
+    "audit.exported": "for auditors",
+    "audit.pruned": "for auditors",
+    "audit.read": "for auditors",
+    "domain.checked": "nothing follows from it alone",
+    "domain.created": "how people come in is for auditors",
+    "domain.deleted": "how people come in is for auditors",
+    "domain.lapsed": "how people come in is for auditors",
+    "domain.verified": "how people come in is for auditors",
+    "event-consumer.created": "a reader of events has no use for it",
+    "event-consumer.deleted": "a reader of events has no use for it",
+    "event-consumer.rewound": "a reader of events has no use for it",
+    "export.discarded": "for auditors",
+    "export.downloaded": "for auditors",
+    "export.requested": "for auditors",
+    "invitation.batch-created": "each invitation is told",
+    "invitation.resent": "nothing has changed",
+    "scim-token.created": "how people come in is for auditors",
+    "scim-token.revoked": "how people come in is for auditors",
+    "scim-token.rotated": "how people come in is for auditors",
+    "sso-connection.changed": "how people come in is for auditors",
+    "sso-connection.created": "how people come in is for auditors",
+    "sso-connection.deleted": "how people come in is for auditors",
+    "sso-connection.tested": "how people come in is for auditors",
+    "sso.connected": "how people come in is for auditors",
+    "sso.glass-broken": "how people come in is for auditors",
+    "sso.logged-out": "how people come in is for auditors",
+    "sso.signed-in": "how people come in is for auditors",
+    "tenant.created": "nobody can listen yet",
+    "tenant.deleted": "nobody is served any more",
+    "tenant.exported": "for auditors",
+    "tenant.import-began": "stands in the platform's log",
+    "tenant.imported": "stands in the platform's log",
+    "tenant.limits-changed": "the service's own settings",
+    "tenant.mfa-changed": "how people come in is for auditors",
+    "tenant.purge-began": "nobody is served any more",
+    "tenant.purged": "stands in the platform's log",
+    "tenant.renamed": "receivers know the tenant by its id",
+    "tenant.undeleted": "for auditors; that it is served again shows",
+    "webhook.replayed": "what is replayed is told once more already",
+    "webhook.tested": "its test is told to it alone",
+}
+"""What is recorded in a tenant and no event, each with its reason."""
+
+ACTION = re.compile(r"[a-z]+(-[a-z]+)*\.[a-z]+(-[a-z]+)*")
+
+
+def recorded():
+    """Every action that any call of ``audit.record`` names, itself or by a name that its module gives it."""
+    root = Path(controlplane.__file__).parent
+    for path in root.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for call in (each for each in ast.walk(tree) if isinstance(each, ast.Call)):
+            called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            if called == "record" and len(call.args) == 4:
+                module = ".".join(path.relative_to(root.parent).with_suffix("").parts)
+                yield from named(call.args[2], tree, module)
+
+
+def named(action, tree, module):
+    if isinstance(action, ast.Constant):
+        return {action.value}
+    constant = getattr(importlib.import_module(module), action.id, None)
+    if constant is not None:
+        return {constant}
+    texts = {each.value for each in ast.walk(tree) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    return set(filter(ACTION.fullmatch, texts))
 
 
 @pytest.fixture
@@ -87,6 +166,14 @@ async def test_an_act_that_failed_or_is_in_no_catalogue_is_not_told(db, tenant):
         audit.record(tx, SHELL, "audit.exported", ("tenant", ""))
 
     assert await told(db, tenant) == before
+
+
+def test_every_act_on_record_is_told_or_named_with_the_reason_why_not():
+    acts = {each.name for each in ALL if issubclass(each.data, Act)}
+    found = {action for action in recorded() if not THE_PLATFORMS.match(action)}
+
+    assert found - acts == NOT_TOLD.keys()
+    assert acts <= found
 
 
 async def test_whoever_reads_while_others_write_misses_nothing(db, tenant, happen):

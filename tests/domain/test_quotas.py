@@ -79,6 +79,22 @@ async def test_of_many_at_once_as_many_get_through_as_there_is_room_for(makes, u
     assert await used("projects") == 3
 
 
+async def test_a_key_that_replaces_another_takes_a_place_until_one_of_them_is_revoked(db, tenant, makes, used):
+    old = await makes("api_keys")
+    async with db.tenant(tenant.tenant_id) as tx:
+        new, _ = await api_keys.rotate(tx, SHELL, bytes(32), old)
+
+    assert await used("api_keys") == 2
+    with pytest.raises(QuotaExceeded):
+        async with db.tenant(tenant.tenant_id) as tx:
+            await api_keys.rotate(tx, SHELL, bytes(32), new)
+    async with db.tenant(tenant.tenant_id) as tx:
+        await api_keys.revoke(tx, SHELL, old.id)
+        await api_keys.rotate(tx, SHELL, bytes(32), new)
+    assert await used("api_keys") == 2
+    assert await lifecycle.recount(db) == 0
+
+
 async def test_what_is_revoked_makes_room(db, tenant, makes, used):
     keys = [await makes("api_keys") for _ in range(2)]
     runtime = await makes("runtimes")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -63,6 +64,25 @@ async def test_an_event_says_who_it_was_from_where_and_with_what(client, owner, 
     assert alone.json() == event
 
 
+async def test_whoever_reads_the_log_is_on_record_once_an_hour(client, make, owner, tenant, log, clock):
+    key = await make.api_key(tenant)
+    await client.get("/v1/tenants/acme/audit-events", headers=key)
+    await log()
+    await log(limit=1)
+    await client.get(f"/v1/tenants/acme/audit-events/{(await log())[0]['id']}", headers=owner.headers)
+
+    read = await log(action="audit.read")
+    clock.forward(timedelta(hours=1, seconds=1))
+    late = await make.signed_in(owner.account)
+    page = await client.get("/console/t/acme/audit", headers=late.headers)
+    again = (await client.get("/v1/tenants/acme/audit-events?action=audit.read", headers=late.headers)).json()
+
+    assert [each["actor"]["kind"] for each in read] == ["account", "api-key"]
+    assert read[0]["person"]["email"] == owner.account.email
+    assert page.status_code == 200
+    assert [each["actor"]["kind"] for each in again["data"]] == ["account", "account", "api-key"]
+
+
 async def test_no_person_stands_in_the_database_in_clear(client, owner, log, db, tenant):
     await change(client, owner)
 
@@ -89,6 +109,7 @@ async def test_the_log_is_narrowed(client, owner, log):
 async def test_the_log_is_read_in_pages(client, owner, log):
     for _ in range(3):
         await change(client, owner)
+    await log()  # after which it is on record that they read it
     seen, cursor = [], None
     while True:
         params = {"limit": 2, **({"cursor": cursor} if cursor else {})}

@@ -3,11 +3,14 @@
 import html
 import io
 import zipfile
+from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 
 from controlplane.chores import lifecycle
 from controlplane.domain import quotas, tenants
+from controlplane.domain.permissions import FRESH_FOR
 from controlplane.domain.plans import Plan
 from controlplane.http.console.acts import LimitUnreadable, NotConfirmed
 from controlplane.kit.ids import text_id
@@ -212,6 +215,34 @@ async def test_an_owner_leaves_and_comes_back(client, db, acme, owner, press):
     assert "Take the deletion back" in (await client.get(SETTINGS, headers=owner)).text
 
     await press(f"{SETTINGS}/undelete", owner)
+    assert await status(db, acme) == "active"
+
+
+@pytest.fixture
+def stale(owner, operator, clock):
+    """An owner and an operator who proved who they are too long ago for what is dangerous."""
+    clock.forward(FRESH_FOR + timedelta(seconds=1))
+    return owner, operator
+
+
+async def test_what_is_dangerous_leads_over_a_fresh_proof_and_back_to_its_page(client, db, acme, stale, press, one):
+    owner, operator = stale
+    archive = f"{SETTINGS}/exports/exp_{'0' * 26}"
+
+    def sent(headers, page):
+        return {**headers, "referer": f"http://test{page}"}
+
+    asked = {
+        SETTINGS: [
+            await press(f"{SETTINGS}/{act}", sent(owner, SETTINGS)) for act in ("delete", "undelete", "exports")
+        ],
+        one: [await press(f"{one}/{act}", sent(operator, one)) for act in ("suspend", "resume", "delete", "limits")],
+        archive: [await client.get(archive, headers=owner)],
+    }
+
+    for page, answers in asked.items():
+        then = f"/console/confirm?next={quote(page, safe='')}"
+        assert {(each.status_code, each.headers["location"]) for each in answers} == {(303, then)}
     assert await status(db, acme) == "active"
 
 

@@ -10,6 +10,7 @@ import pytest
 from controlplane.chores import lifecycle
 from controlplane.db import schema as t
 from controlplane.domain import archives, exports, quotas
+from controlplane.domain.permissions import FRESH_FOR
 from controlplane.domain.plans import Plan
 from controlplane.kit.ids import text_id
 from tests.http.agents import code
@@ -37,6 +38,31 @@ def call(client, tenant):
         return await client.request(method, f"/v1/tenants/{tenant.slug}{path}", headers=headers, **given)
 
     return call
+
+
+async def test_its_end_and_its_archives_take_a_fresh_proof_of_people_and_none_of_programs(
+    client, clock, make, tenant, operate, call
+):
+    owner, operator = await make.person(tenant), await make.operator()
+    await make.totp(owner)
+    clock.forward(FRESH_FOR + timedelta(seconds=1))
+
+    refused = [
+        await call("DELETE", "/", owner.headers),
+        await call("POST", "/undelete", owner.headers),
+        await call("POST", "/exports", owner.headers),
+        await call("GET", f"/exports/exp_{'0' * 26}/archive", owner.headers),
+    ]
+    by_operators = [
+        await client.post(f"/v1/operator/tenants/{tenant.slug}/{act}", headers=operator.headers, json={})
+        for act in ("suspend", "resume", "undelete")
+    ]
+    reading = await call("GET", "/exports", owner.headers)
+    by_key = await operate("POST", f"{tenant.slug}/suspend", json={})
+
+    assert {code(each) for each in (*refused, *by_operators)} == {(403, "reauthentication-required")}
+    assert [each.json()["ways"] for each in refused] == [["totp"]] * 4
+    assert (reading.status_code, by_key.status_code) == (200, 200)
 
 
 # --------------------------------------------------------------------------------------------------- suspension
@@ -251,15 +277,17 @@ async def test_an_admin_renames_the_tenant(make, tenant, call):
 
     changed = await call("PATCH", "/settings", {**admin, "If-Match": "*"}, json={"name": "Acme & Daughters"})
 
-    assert changed.json() == (await call("GET", "/settings", admin)).json() == {"name": "Acme & Daughters"}
+    assert (
+        changed.json()
+        == (await call("GET", "/settings", admin)).json()
+        == {"name": "Acme & Daughters", "mfa_required": False}
+    )
     assert (await call("GET", "", admin)).json()["name"] == "Acme & Daughters"
     assert code(await call("PATCH", "/settings", {**admin, "If-Match": "*"}, json={"name": " "})) == (
         400,
         "tenant-name-invalid",
     )
-    assert (await call("PATCH", "/settings", {**admin, "If-Match": "*"}, json={})).json() == {
-        "name": "Acme & Daughters"
-    }
+    assert (await call("PATCH", "/settings", {**admin, "If-Match": "*"}, json={})).json() == changed.json()
 
 
 async def test_a_viewer_changes_no_settings(make, tenant, call):

@@ -174,7 +174,7 @@ async def test_new_recovery_codes_end_the_earlier_ones(client, human, clock, beg
     made = (await client.post("/v1/me/totp", headers=human.headers)).json()
     code = pyotp.TOTP(made["secret"]).at(clock.now)
     first = (await client.post("/v1/me/totp/confirm", headers=human.headers, json={"code": code})).json()["codes"]
-    again = await client.post("/v1/me/reauthentication", headers=human.headers, json={"code": first[9]})
+    again = await client.post("/v1/me/reauthentication", json={"code": first[9]})
 
     second = (await client.post("/v1/me/recovery-codes")).json()["codes"]
 

@@ -39,9 +39,11 @@ tenants = Table(
     Column("plan", Text),
     Column("created_at", Instant, nullable=False),
     Column("sso_enforced", Boolean, nullable=False, server_default=text("false")),
+    Column("mfa_required", Boolean, nullable=False, server_default=text("false")),
 )
 """``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan.
-``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request."""
+``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request.
+``mfa_required``: who enters must have shown two factors; here for the same reason."""
 
 projects = tenant_table(
     "projects",

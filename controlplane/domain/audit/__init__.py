@@ -14,6 +14,7 @@ from controlplane.domain.audit.events import (
     line,
     link,
 )
+from controlplane.domain.audit.readers import note_reader
 from controlplane.domain.audit.reading import Filters, after, get, listing, people
 from controlplane.domain.audit.writing import denied, record
 
@@ -32,6 +33,7 @@ __all__ = [
     "line",
     "link",
     "listing",
+    "note_reader",
     "people",
     "record",
 ]

@@ -35,6 +35,26 @@ class RuntimeTurned(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class SessionFailed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session of a runtime has come to its end without success."""
+
+    session: str
+    runtime: str
+    agent: str
+    error: str | UnsetType = UNSET
+    """Its class, where the source names one."""
+
+
+class SessionWaiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session of a runtime goes on only once somebody does something."""
+
+    session: str
+    runtime: str
+    agent: str
+    waiting_for: str | UnsetType = UNSET
+    """``human_approval`` or ``resume``."""
+
+
 class EventType(Struct, frozen=True):
     name: str
     """``noun.verb``."""
@@ -67,6 +87,8 @@ ALL: Final[Sequence[EventType]] = (
     _act("group.deleted", "A group was deleted."),
     _act("group.member-added", "Somebody was taken into a group."),
     _act("group.member-removed", "Somebody was taken out of a group."),
+    _act("group.members-added", "A directory put people into a group.", users=list[str]),
+    _act("group.members-removed", "A directory took people out of a group.", users=list[str]),
     _act("invitation.accepted", "Somebody who was invited came."),
     _act("invitation.created", "Somebody was invited."),
     _act("invitation.revoked", "An invitation was taken back."),
@@ -75,6 +97,7 @@ ALL: Final[Sequence[EventType]] = (
     _act("project.archived", "A project was put away."),
     _act("project.changed", "A project was changed."),
     _act("project.created", "A project was made.", environment=str),
+    _act("project.restored", "A project was taken out of the archive."),
     _act("role.assigned", "A role was given."),
     _act("role.changed", "A role holds something else than before."),
     _act("role.created", "A role was made."),
@@ -90,6 +113,10 @@ ALL: Final[Sequence[EventType]] = (
     _act("tenant.resumed", "The tenant is served again."),
     _act("tenant.suspended", "The tenant is not served any more."),
     _act("user.added", "Somebody became a member."),
+    _act("user.came-in", "Somebody whom a directory had announced came for the first time."),
+    _act("user.changed", "A directory says something else of somebody than before."),
+    _act("user.deactivated", "Somebody is kept out."),
+    _act("user.reactivated", "Somebody is let in again."),
     _act("user.removed", "Somebody is no member any more."),
     _act("webhook.changed", "A webhook was changed.", changed=list[str]),
     _act("webhook.created", "A webhook was made.", host=str),
@@ -97,6 +124,8 @@ ALL: Final[Sequence[EventType]] = (
     _act("webhook.disabled", "Nothing is sent to a webhook any more.", reason=str),
     _act("webhook.secret-rotated", "A webhook has a new secret.", overlap_s=int),
     EventType("runtime.silent", "A runtime has not been heard from.", RuntimeTurned),
+    EventType("session.failed", "A session failed.", SessionFailed),
+    EventType("session.waiting", "A session waits for a human.", SessionWaiting),
 )
 
 TEST: Final = "webhook.test"

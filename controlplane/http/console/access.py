@@ -6,6 +6,7 @@ from typing import Any, Final
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 
+from controlplane.domain.permissions import DANGEROUS
 from controlplane.http.authorize import Rule, Surface, rule
 from controlplane.http.console.pages import groups, held, keys, people, person, projects, roles, scim, service_accounts
 
@@ -68,10 +69,6 @@ SHOWN: Final = {
     "projects": frozenset({"project:read"}),
 }
 """What everything takes that shows the pages of this part, those that a refused form comes back to included."""
-
-
-DANGEROUS: Final = frozenset({"role:write", "role:assign", "user:write", "api-key:create"})
-"""What takes a fresh proof of who it is: keys, roles, and taking people out."""
 
 
 def handlers() -> list[HTTPRouteHandler]:

@@ -1,11 +1,12 @@
 """My account: password, authenticator app, passkeys, and where one is signed in."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
+from urllib.parse import urlencode
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, URLEncodedBody
+from litestar.params import FromPath, QueryParameter, URLEncodedBody
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 
@@ -21,7 +22,7 @@ from controlplane.http.console.screen import Screen
 from controlplane.http.console.sign_in import SIGN_IN, AnyRequest
 from controlplane.http.console.single_sign_on import sso_places, told
 from controlplane.http.console.view import CONSOLE
-from controlplane.http.paths import identity
+from controlplane.http.paths import identity, inside
 from controlplane.http.transaction import PLATFORM_TX
 from controlplane.kit import qr
 from controlplane.kit.limiter import Limiter
@@ -30,6 +31,9 @@ from controlplane.kit.secret import Secret
 
 PAGE: Final = f"{CONSOLE}/account"
 APP_PAGE: Final = f"{PAGE}/totp"
+
+Then: TypeAlias = Annotated[str, QueryParameter(name="next")]
+"""Where to go on to, once there is a second factor."""
 
 MINE: Final = rule(Surface.CONSOLE)
 FRESH: Final = rule(Surface.CONSOLE, fresh=True)
@@ -92,32 +96,38 @@ async def end(
 
 @post("/account/totp", opt=FRESH, dependencies=PLATFORM_TX)
 async def begin_app(
-    person: NamedDependency[Person], actor: NamedDependency[Actor], tx: NamedDependency[PlatformTx]
+    person: NamedDependency[Person],
+    actor: NamedDependency[Actor],
+    tx: NamedDependency[PlatformTx],
+    then: Then = "",
 ) -> Response[Any]:
     await totp.enroll(tx, actor, person.account_id)
-    return Redirect(APP_PAGE, status_code=303)
+    return Redirect(f"{APP_PAGE}{_onward(then)}", status_code=303)
 
 
 @get("/account/totp", opt=FRESH)
-async def app_page(screen: NamedDependency[Screen], person: NamedDependency[Person]) -> Response[Any]:
-    return await _app_page(screen, person)
+async def app_page(screen: NamedDependency[Screen], person: NamedDependency[Person], then: Then = "") -> Response[Any]:
+    return await _app_page(screen, person, then)
 
 
 @post("/account/totp/confirm", opt=FRESH)
 async def confirm_app(
     data: URLEncodedBody[Code],
+    request: AnyRequest,
     screen: NamedDependency[Screen],
-    person: NamedDependency[Person],
-    actor: NamedDependency[Actor],
     db: NamedDependency[Database],
     keyring: NamedDependency[Keyring],
+    then: Then = "",
 ) -> Response[Any]:
+    person = screen.view.person
     try:
         async with db.platform() as tx:
-            codes = await totp.confirm(tx, actor, keyring.pepper, person.account_id, data.code)
+            codes, cookie = await proving.add_app(request, tx, keyring, person, data.code)
     except totp.CodeWrong as refusal:
-        return await _app_page(screen, person, refusal)
-    return await screen.plain("account/codes.html", {"codes": codes})
+        return await _app_page(screen, person, then, refusal)
+    answer = await screen.plain("account/codes.html", {"codes": codes, "then": inside(then) if then else PAGE})
+    answer.set_cookie(cookie)
+    return answer
 
 
 @post("/account/totp/remove", opt=FRESH, dependencies=PLATFORM_TX)
@@ -138,7 +148,7 @@ async def renew_codes(
 ) -> Response[Any]:
     async with db.platform() as tx:
         codes = await totp.renew_recovery_codes(tx, actor, keyring.pepper, person.account_id)
-    return await screen.plain("account/codes.html", {"codes": codes})
+    return await screen.plain("account/codes.html", {"codes": codes, "then": PAGE})
 
 
 @post("/account/passkeys/{passkey:str}/name", opt=MINE, dependencies=PLATFORM_TX)
@@ -191,17 +201,19 @@ async def _page(screen: Screen, request: AnyRequest, problem: Refusal | None = N
         }
     done = DONE.get(request.query_params.get("done", ""), "")
     sso = {"sso_places": await sso_places(screen), "came_back": told(request.query_params.get("problem", ""))}
-    fixed = {**sso, "done": done, "site": request.app.state.passkey_site, "shortest": passwords.SHORTEST}
+    then = request.query_params.get("next", "")
+    onward = {"then": inside(then) if then else "", "onward": _onward(then)}
+    fixed = {**sso, **onward, "done": done, "site": request.app.state.passkey_site, "shortest": passwords.SHORTEST}
     return await screen.plain("account/page.html", {**context, **fixed}, problem)
 
 
-async def _app_page(screen: Screen, person: Person, problem: Refusal | None = None) -> Response[Any]:
+async def _app_page(screen: Screen, person: Person, then: str, problem: Refusal | None = None) -> Response[Any]:
     async with screen.db.platform() as tx:
         seed = await totp.pending(tx, person.account_id)
     if seed is None:
         return Redirect(PAGE, status_code=303)
     address = totp.address(seed, person.email)
-    context = {"seed": seed, "address": address, "code": _drawn(address)}
+    context = {"seed": seed, "address": address, "code": _drawn(address), "onward": _onward(then)}
     return await screen.plain("account/app.html", context, problem)
 
 
@@ -213,6 +225,11 @@ def _drawn(address: str) -> tuple[int, str] | None:
         return None
     dark = ((x, y) for y, row in enumerate(rows) for x, module in enumerate(row) if module)
     return len(rows), "".join(f"M{x} {y}h1v1h-1z" for x, y in dark)
+
+
+def _onward(then: str) -> str:
+    """The query that carries along where somebody comes from who is to add a second factor."""
+    return f"?{urlencode({'next': inside(then)})}" if then else ""
 
 
 def _back(done: str) -> Response[Any]:

@@ -1,6 +1,6 @@
 """What buttons of the console do about tenants: each is a form, changes one thing and leads back to its page."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
@@ -11,7 +11,9 @@ from msgspec import Meta, Struct
 from controlplane.db.database import Database, TenantTx
 from controlplane.domain import exports, quotas, tenants
 from controlplane.domain.audit import Actor
+from controlplane.domain.permissions import Person
 from controlplane.domain.plans import LIMITS
+from controlplane.http import demanded_factors
 from controlplane.http.archive import archive
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.console.view import CONSOLE, home_of
@@ -22,7 +24,10 @@ from controlplane.kit.problems import NotFound, Refusal
 
 AnyRequest = Request[Any, Any, Any]
 
-CHANGE, END = "operator:tenant-write", "operator:tenant-delete"
+CHANGE: Final = rule(Surface.CONSOLE, "operator:tenant-write", fresh=True)
+END: Final = rule(Surface.CONSOLE, "operator:tenant-delete", fresh=True)
+TAKE_AWAY: Final = rule(Surface.CONSOLE, "tenant:export", fresh=True, unserved=True)
+LEAVE: Final = rule(Surface.CONSOLE, "tenant:delete", fresh=True, unserved=True)
 
 
 class NotConfirmed(Refusal):
@@ -46,11 +51,15 @@ class Confirmation(Struct, frozen=True, kw_only=True):
     confirm: Annotated[str, Meta(max_length=40)] = ""
 
 
+class Demand(Struct, frozen=True, kw_only=True):
+    to: Literal["on", "off"]
+
+
 class NewName(Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(max_length=1_000)] = ""
 
 
-@post("/suspend", opt=rule(Surface.CONSOLE, CHANGE))
+@post("/suspend", opt=CHANGE)
 async def suspend(
     data: URLEncodedBody[Words], db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]
 ) -> Response[Any]:
@@ -59,14 +68,14 @@ async def suspend(
     return _back(target)
 
 
-@post("/resume", opt=rule(Surface.CONSOLE, CHANGE))
+@post("/resume", opt=CHANGE)
 async def resume(db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]) -> Response[Any]:
     async with db.tenant(await _found(db, target)) as tx:
         await tenants.resume(tx, actor)
     return _back(target)
 
 
-@post("/delete", opt=rule(Surface.CONSOLE, END))
+@post("/delete", opt=END)
 async def delete(
     data: URLEncodedBody[Confirmation],
     request: AnyRequest,
@@ -79,7 +88,7 @@ async def delete(
     return _back(target)
 
 
-@post("/undelete", opt=rule(Surface.CONSOLE, END))
+@post("/undelete", opt=END)
 async def undelete(
     db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]
 ) -> Response[Any]:
@@ -88,7 +97,7 @@ async def undelete(
     return _back(target)
 
 
-@post("/limits", opt=rule(Surface.CONSOLE, CHANGE))
+@post("/limits", opt=CHANGE)
 async def agree(
     request: AnyRequest, db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]
 ) -> Response[Any]:
@@ -107,13 +116,28 @@ async def rename(
     return _home((await tenants.rename(tx, actor, data.name)).slug)
 
 
-@post("/exports", opt=rule(Surface.CONSOLE, "tenant:export", unserved=True))
+@post("/second-factor", opt=rule(Surface.CONSOLE, "tenant:own", fresh=True))
+async def demand_second_factor(
+    data: URLEncodedBody[Demand],
+    tx: NamedDependency[TenantTx],
+    actor: NamedDependency[Actor],
+    person: NamedDependency[Person],
+) -> Response[Any]:
+    tenant, demanded = await tenants.get(tx), data.to == "on"
+    if demanded:
+        demanded_factors.check(person, tenant)
+    if demanded != tenant.mfa_required:
+        await tenants.demand_second_factor(tx, actor, demanded)
+    return _home(tenant.slug)
+
+
+@post("/exports", opt=TAKE_AWAY)
 async def export(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> Response[Any]:
     await exports.request(tx, actor)
     return _home((await tenants.get(tx)).slug)
 
 
-@get("/exports/{export:str}", opt=rule(Surface.CONSOLE, "tenant:export", unserved=True))
+@get("/exports/{export:str}", opt=TAKE_AWAY)
 async def download(
     db: NamedDependency[Database],
     tx: NamedDependency[TenantTx],
@@ -123,7 +147,7 @@ async def download(
     return archive(db, tx.tenant_id, await exports.fetch(tx, actor, identity("exp", export)))
 
 
-@post("/delete", opt=rule(Surface.CONSOLE, "tenant:delete", unserved=True))
+@post("/delete", opt=LEAVE)
 async def leave(
     data: URLEncodedBody[Confirmation],
     request: AnyRequest,
@@ -133,7 +157,7 @@ async def leave(
     return _home(await _delete(tx, actor, request, data))
 
 
-@post("/undelete", opt=rule(Surface.CONSOLE, "tenant:delete", unserved=True))
+@post("/undelete", opt=LEAVE)
 async def stay(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> Response[Any]:
     return _home((await tenants.undelete(tx, actor)).slug)
 
@@ -141,7 +165,7 @@ async def stay(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> 
 ABOUT_ONE: Final = (suspend, resume, delete, undelete, agree)
 """At ``/console/tenants/{target}``, for operators."""
 
-ABOUT_ONES_OWN: Final = (rename, export, download, leave, stay)
+ABOUT_ONES_OWN: Final = (rename, demand_second_factor, export, download, leave, stay)
 """At ``/console/t/{tenant}/settings``; with the tenant's transaction."""
 
 IN_THE_TENANT: Final = TENANT_TX

@@ -17,6 +17,7 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.console import render
 from controlplane.http.console.sign_in import AnyRequest, into
 from controlplane.http.console.view import CONSOLE
+from controlplane.http.demanded_factors import MfaRequired
 from controlplane.http.paths import inside
 from controlplane.http.proving import Shown
 from controlplane.kit.limiter import Limiter
@@ -56,8 +57,19 @@ async def confirm(
 
 def first_confirm(request: AnyRequest) -> Response[Any]:
     """To that page, and afterwards back: to what was asked for, or to the page whose form was sent."""
-    wanted = request.url.path if request.method == "GET" else urlsplit(request.headers.get("referer", "")).path
-    return into(f"{CONSOLE}/confirm?next={quote(inside(wanted), safe='')}")
+    return into(f"{CONSOLE}/confirm?next={quote(_wanted(request), safe='')}")
+
+
+def first_second_factor(request: AnyRequest, refusal: MfaRequired) -> Response[Any]:
+    """To showing the one that they have; without any, to a page that leads to adding one, and back."""
+    if refusal.ways:
+        return first_confirm(request)
+    return render.html("mfa_required.html", {"problem": refusal, "then": _wanted(request)}, refusal.status)
+
+
+def _wanted(request: AnyRequest) -> str:
+    asked = urlsplit(str(request.url) if request.method == "GET" else request.headers.get("referer", ""))
+    return inside(f"{asked.path}?{asked.query}" if asked.query else asked.path)
 
 
 HANDLERS: Final = [form, confirm]

@@ -49,6 +49,7 @@ from controlplane.http.console.pages import (
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
 from controlplane.http.console.view import CONSOLE, home_of
+from controlplane.http.demanded_factors import MfaRequired
 from controlplane.http.headers import request_id
 from controlplane.kit.problems import NotFound, Refusal
 
@@ -119,6 +120,8 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
         return sign_in.first_sign_in(request)
     if isinstance(refusal, ReauthenticationRequired):
         return confirm.first_confirm(request)
+    if isinstance(refusal, MfaRequired):
+        return confirm.first_second_factor(request, refusal)
     if isinstance(refusal, SsoRequired | AccountProofRequired):
         return single_sign_on.refused(request, refusal)
     if isinstance(refusal, TenantSuspended | TenantPendingDeletion):

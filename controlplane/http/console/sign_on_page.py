@@ -34,8 +34,7 @@ from controlplane.kit.secret import Secret
 MOST_ROLES: Final = 200
 
 SEES: Final = rule(Surface.CONSOLE, "sso:read")
-CLAIMS: Final = rule(Surface.CONSOLE, "domain:manage")
-LETS_GO: Final = rule(Surface.CONSOLE, "domain:manage", fresh=True)
+CLAIMS: Final = rule(Surface.CONSOLE, "domain:manage", fresh=True)
 SETS_UP: Final = rule(Surface.CONSOLE, "sso:manage", fresh=True)
 
 DONE: Final[Mapping[str, str]] = {
@@ -120,7 +119,7 @@ async def verify(
     return _back(screen, "looked")
 
 
-@post("/domains/{domain:str}/delete", opt=LETS_GO, dependencies=TENANT_TX)
+@post("/domains/{domain:str}/delete", opt=CLAIMS, dependencies=TENANT_TX)
 async def let_go(
     screen: NamedDependency[Screen],
     tx: NamedDependency[TenantTx],

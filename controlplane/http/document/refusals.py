@@ -19,6 +19,7 @@ from controlplane.domain.idempotency import InProgress, KeyReused
 from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.http.allowance import Allowances
 from controlplane.http.authorize import AccountProofRequired, PermissionDenied, Rule, SsoRequired, Surface
+from controlplane.http.demanded_factors import MfaRequired
 from controlplane.http.edge import HeadersTooLarge, TargetTooLong
 from controlplane.http.manners import Manners
 from controlplane.http.negotiation import MediaTypeUnsupported, NotAcceptable
@@ -86,7 +87,7 @@ def _by_rule(handler: Any, its: Rule) -> Reached:
     if its.permission is not None:
         found |= {PermissionDenied}
     if its.surface is Surface.TENANT:
-        found |= {SsoRequired} | raised_by(tenants.not_served) | raised_by(Allowances.spend)
+        found |= {SsoRequired, MfaRequired} | raised_by(tenants.not_served) | raised_by(Allowances.spend)
     return found
 
 

@@ -89,13 +89,17 @@ async def enroll(
 @post("/totp/confirm", status_code=200, opt=FRESH, dependencies=PLATFORM_TX)
 async def confirm(
     data: JSONBody[Confirmation],
+    request: AnyRequest,
     tx: NamedDependency[PlatformTx],
     person: NamedDependency[Person],
-    actor: NamedDependency[Actor],
     keyring: NamedDependency[Keyring],
-) -> RecoveryCodes:
-    """Show a code of the app. From now on signing in takes one; the recovery codes are in the answer."""
-    return RecoveryCodes(codes=await totp.confirm(tx, actor, keyring.pepper, person.account_id, data.code))
+) -> Response[RecoveryCodes]:
+    """Show a code of the app. From now on signing in takes one; the recovery codes are in the answer.
+
+    The session goes on with a new cookie, as one that has seen two factors.
+    """
+    codes, cookie = await proving.add_app(request, tx, keyring, person, data.code)
+    return Response(RecoveryCodes(codes=codes), cookies=[cookie])
 
 
 @delete("/totp", opt=FRESH, dependencies=PLATFORM_TX)

@@ -79,7 +79,7 @@ class KeysController(Controller):
         """One key, without its secret."""
         return _view(await operator_keys.get(tx, identity("key", key)))
 
-    @delete("/{key:str}", opt=rule(Surface.OPERATOR, "operator:key-revoke"))
+    @delete("/{key:str}", opt=rule(Surface.OPERATOR, "operator:key-revoke", fresh=True))
     async def revoke(self, tx: NamedDependency[PlatformTx], actor: NamedDependency[Actor], key: FromPath[str]) -> None:
         """Revoke a key at once. Doing it again changes nothing."""
         await operator_keys.revoke(tx, actor, identity("key", key))

@@ -59,7 +59,7 @@ class LifecycleController(Controller):
     path = "/tenants/{target:str}"
     tags = ("operator",)
 
-    @post("/suspend", status_code=200, opt=rule(Surface.OPERATOR, "operator:tenant-write"))
+    @post("/suspend", status_code=200, opt=rule(Surface.OPERATOR, "operator:tenant-write", fresh=True))
     async def suspend(
         self,
         data: JSONBody[Suspension],
@@ -71,7 +71,7 @@ class LifecycleController(Controller):
         async with db.tenant(await found(db, target)) as tx:
             return operated_view(await tenants.suspend(tx, actor, data.reason, data.message))
 
-    @post("/resume", status_code=200, opt=rule(Surface.OPERATOR, "operator:tenant-write"))
+    @post("/resume", status_code=200, opt=rule(Surface.OPERATOR, "operator:tenant-write", fresh=True))
     async def resume(
         self, db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]
     ) -> OperatedTenantView:
@@ -79,7 +79,7 @@ class LifecycleController(Controller):
         async with db.tenant(await found(db, target)) as tx:
             return operated_view(await tenants.resume(tx, actor))
 
-    @delete("/", status_code=202, opt=rule(Surface.OPERATOR, "operator:tenant-delete"))
+    @delete("/", status_code=202, opt=rule(Surface.OPERATOR, "operator:tenant-delete", fresh=True))
     async def delete(
         self,
         request: Request[Any, Any, Any],
@@ -92,7 +92,7 @@ class LifecycleController(Controller):
         async with db.tenant(await found(db, target)) as tx:
             return operated_view(await tenants.delete(tx, actor, grace))
 
-    @post("/undelete", status_code=200, opt=rule(Surface.OPERATOR, "operator:tenant-delete"))
+    @post("/undelete", status_code=200, opt=rule(Surface.OPERATOR, "operator:tenant-delete", fresh=True))
     async def undelete(
         self, db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]
     ) -> OperatedTenantView:
@@ -117,7 +117,7 @@ class LifecycleController(Controller):
         async with db.tenant(await found(db, target)) as tx:
             return await limits_view(tx)
 
-    @put("/limits", opt=rule(Surface.OPERATOR, "operator:tenant-write"))
+    @put("/limits", opt=rule(Surface.OPERATOR, "operator:tenant-write", fresh=True))
     async def agree(
         self,
         data: JSONBody[Agreement],

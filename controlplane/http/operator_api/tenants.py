@@ -41,7 +41,7 @@ class TenantsController(Controller):
             rows = await tenants.listing(tx, after=paging.after_id, limit=paging.fetch, status=status, q=q)
         return paging.page(rows, lambda tenant: tenant.tenant_id, operated_view)
 
-    @post("/", status_code=201, opt=rule(Surface.OPERATOR, "operator:tenant-write"))
+    @post("/", status_code=201, opt=rule(Surface.OPERATOR, "operator:tenant-write", fresh=True))
     async def create(
         self,
         data: JSONBody[NewTenant],

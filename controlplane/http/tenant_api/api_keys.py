@@ -123,7 +123,7 @@ class ApiKeysController(Controller):
         key, secret = await api_keys.create(tx, actor, keyring.pepper, wanted)
         return CreatedApiKey(key=secret, **_facts(key))
 
-    @post("/revoke", status_code=200, opt={**rule(Surface.TENANT, "api-key:revoke"), **plain_answer()})
+    @post("/revoke", status_code=200, opt={**rule(Surface.TENANT, "api-key:revoke", fresh=True), **plain_answer()})
     async def revoke_many(
         self, data: JSONBody[Batch], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
     ) -> BatchResult:
@@ -152,7 +152,7 @@ class ApiKeysController(Controller):
         made, secret = await api_keys.rotate(tx, actor, keyring.pepper, old, overlap=overlap, lifetime=lifetime)
         return CreatedApiKey(key=secret, **_facts(made))
 
-    @delete("/{key:str}", opt=rule(Surface.TENANT, "api-key:revoke"))
+    @delete("/{key:str}", opt=rule(Surface.TENANT, "api-key:revoke", fresh=True))
     async def revoke(self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], key: FromPath[str]) -> None:
         """Revoke a key at once. Doing it again changes nothing."""
         await api_keys.revoke(tx, actor, identity("key", key))

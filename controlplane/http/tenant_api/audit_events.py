@@ -131,9 +131,17 @@ class AuditEventsController(Controller):
 
     @get("/", dependencies=FILTERS)
     async def listing(
-        self, tx: NamedDependency[TenantTx], filters: NamedDependency[Filters], paging: NamedDependency[Paging]
+        self,
+        tx: NamedDependency[TenantTx],
+        actor: NamedDependency[Actor],
+        filters: NamedDependency[Filters],
+        paging: NamedDependency[Paging],
     ) -> Page[EventView]:
-        """The tenant's audit log, newest first. ``action`` is a whole action, or its beginning up to a point."""
+        """The tenant's audit log, newest first. ``action`` is a whole action, or its beginning up to a point.
+
+        That somebody reads it is an event itself, once an hour.
+        """
+        await audit.note_reader(tx, actor)
         rows = await audit.listing(tx, before=paging.after_number, limit=paging.fetch, filters=filters)
         people = await audit.people(tx, rows)
         return paging.page(rows, lambda event: event.seq, lambda event: _view(event, people))
@@ -183,9 +191,12 @@ class AuditEventsController(Controller):
         return b"".join(audit.line(tx.tenant_id, event) + b"\n" for event in events)
 
     @get("/{event:str}")
-    async def show(self, tx: NamedDependency[TenantTx], event: FromPath[str]) -> EventView:
+    async def show(
+        self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], event: FromPath[str]
+    ) -> EventView:
         """One event."""
         found = await audit.get(tx, identity("aud", event))
+        await audit.note_reader(tx, actor)
         return _view(found, await audit.people(tx, [found]))
 
 

@@ -58,7 +58,7 @@ class DomainsController(Controller):
         rows = await domains.listing(tx, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda row: row.id, _view)
 
-    @post("/", status_code=201, opt=rule(Surface.TENANT, "domain:manage"))
+    @post("/", status_code=201, opt=rule(Surface.TENANT, "domain:manage", fresh=True))
     async def create(
         self, data: JSONBody[NewDomain], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
     ) -> DomainView:
@@ -70,7 +70,7 @@ class DomainsController(Controller):
         """One domain."""
         return _view(await domains.get(tx, identity("dom", domain)))
 
-    @post("/{domain:str}/verify", status_code=200, opt=rule(Surface.TENANT, "domain:manage"))
+    @post("/{domain:str}/verify", status_code=200, opt=rule(Surface.TENANT, "domain:manage", fresh=True))
     async def verify(
         self,
         request: AnyRequest,

@@ -1,5 +1,7 @@
 """/v1/tenants/{tenant}/exports: everything the tenant has, to take away. Also while it is suspended."""
 
+from typing import Final
+
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -15,6 +17,8 @@ from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.kit.ids import text_id
+
+FRESH: Final = rule(Surface.TENANT, "tenant:export", fresh=True, unserved=True)
 
 
 class ExportView(Struct, frozen=True, kw_only=True):
@@ -43,7 +47,7 @@ class ExportsController(Controller):
         rows = await exports.listing(tx, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda export: export.id, _view)
 
-    @post("/", status_code=202)
+    @post("/", status_code=202, opt=FRESH)
     async def request(self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> Response[ExportView]:
         """Have an archive made of everything. It is there when its state is `ready`."""
         return Response(_view(await exports.request(tx, actor)))
@@ -53,7 +57,7 @@ class ExportsController(Controller):
         """One export, and how far it is."""
         return _view(await exports.get(tx, identity("exp", export)))
 
-    @get("/{export:str}/archive", media_type="application/zip")
+    @get("/{export:str}/archive", media_type="application/zip", opt=FRESH)
     async def download(
         self,
         db: NamedDependency[Database],
@@ -64,7 +68,7 @@ class ExportsController(Controller):
         """The archive: a ZIP of one JSON line for each row, with a manifest."""
         return archive(db, tx.tenant_id, await exports.fetch(tx, actor, identity("exp", export)))
 
-    @delete("/{export:str}")
+    @delete("/{export:str}", opt=FRESH)
     async def discard(
         self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], export: FromPath[str]
     ) -> None:

@@ -69,7 +69,7 @@ class ScimTokensController(Controller):
         rows = await scim_tokens.listing(tx, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda token: token.id, _view)
 
-    @post("/", status_code=201, opt=rule(Surface.TENANT, "scim-token:create"))
+    @post("/", status_code=201, opt=rule(Surface.TENANT, "scim-token:create", fresh=True))
     async def create(
         self,
         data: JSONBody[NewScimToken],
@@ -87,7 +87,7 @@ class ScimTokensController(Controller):
         """One token, without its secret."""
         return _view(await scim_tokens.get(tx, identity("scm", scim_token)))
 
-    @post("/{scim_token:str}/rotate", status_code=201, opt=rule(Surface.TENANT, "scim-token:create"))
+    @post("/{scim_token:str}/rotate", status_code=201, opt=rule(Surface.TENANT, "scim-token:create", fresh=True))
     async def rotate(
         self,
         data: JSONBody[ScimTokenRotation],
@@ -107,7 +107,7 @@ class ScimTokensController(Controller):
         )
         return CreatedScimToken(token=secret, **_facts(made))
 
-    @delete("/{scim_token:str}", opt=rule(Surface.TENANT, "scim-token:revoke"))
+    @delete("/{scim_token:str}", opt=rule(Surface.TENANT, "scim-token:revoke", fresh=True))
     async def revoke(
         self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], scim_token: FromPath[str]
     ) -> None:

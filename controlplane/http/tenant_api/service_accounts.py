@@ -57,7 +57,7 @@ class ServiceAccountsController(Controller):
         rows = await service_accounts.listing(tx, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda account: account.id, _view)
 
-    @post("/", status_code=201, opt=rule(Surface.TENANT, "service-account:write"))
+    @post("/", status_code=201, opt=rule(Surface.TENANT, "service-account:write", fresh=True))
     async def create(
         self, data: JSONBody[NewServiceAccount], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
     ) -> ServiceAccountView:
@@ -75,7 +75,7 @@ class ServiceAccountsController(Controller):
         account = await service_accounts.get(tx, identity("sa", service_account))
         return held_view(await holdings.of(tx, Holder("service-account", account.id)))
 
-    @patch("/{service_account:str}", opt=rule(Surface.TENANT, "service-account:write"))
+    @patch("/{service_account:str}", opt=rule(Surface.TENANT, "service-account:write", fresh=True))
     async def change(
         self,
         data: JSONBody[ServiceAccountChange],
@@ -92,7 +92,7 @@ class ServiceAccountsController(Controller):
         )
         return _view(changed)
 
-    @delete("/{service_account:str}", opt=rule(Surface.TENANT, "service-account:write"))
+    @delete("/{service_account:str}", opt=rule(Surface.TENANT, "service-account:write", fresh=True))
     async def remove(
         self,
         request: AnyRequest,

@@ -11,6 +11,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from controlplane.db.database import TenantTx
 from controlplane.domain import tenants
 from controlplane.domain.audit import Actor
+from controlplane.domain.permissions import Person
+from controlplane.domain.tenants import Tenant
+from controlplane.http import authorize, demanded_factors
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.tenant_view import LimitsView, TenantView, limits_view, tenant_view
 
@@ -19,12 +22,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What a tenant decides about itself."""
 
     name: str
+    mfa_required: bool
+    """Whether its people enter with two factors only, unless by its identity provider. API keys come in as before."""
 
 
 class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is left out stays."""
 
     name: Annotated[str, Meta(min_length=1, max_length=tenants.MAX_NAME)] | UnsetType = UNSET
+    mfa_required: bool | UnsetType = UNSET
+    """For owners, with a fresh proof. Who turns it on has shown a second factor."""
 
 
 @get("/", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
@@ -33,7 +40,7 @@ async def show(tx: NamedDependency[TenantTx]) -> TenantView:
     return tenant_view(await tenants.get(tx))
 
 
-@delete("/", status_code=202, opt=rule(Surface.TENANT, "tenant:delete", unserved=True), tags=["tenant"])
+@delete("/", status_code=202, opt=rule(Surface.TENANT, "tenant:delete", fresh=True, unserved=True), tags=["tenant"])
 async def remove(
     request: Request[Any, Any, Any], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
 ) -> TenantView:
@@ -42,7 +49,9 @@ async def remove(
     return tenant_view(await tenants.delete(tx, actor, grace))
 
 
-@post("/undelete", status_code=200, opt=rule(Surface.TENANT, "tenant:delete", unserved=True), tags=["tenant"])
+@post(
+    "/undelete", status_code=200, opt=rule(Surface.TENANT, "tenant:delete", fresh=True, unserved=True), tags=["tenant"]
+)
 async def undelete(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> TenantView:
     """Take the deletion back: the tenant is what it was before."""
     return tenant_view(await tenants.undelete(tx, actor))
@@ -57,18 +66,30 @@ async def limits(tx: NamedDependency[TenantTx]) -> LimitsView:
 @get("/settings", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
 async def settings(tx: NamedDependency[TenantTx]) -> Settings:
     """What the tenant has decided about itself."""
-    return Settings(name=(await tenants.get(tx)).name)
+    return _settings(await tenants.get(tx))
 
 
 @patch("/settings", opt=rule(Surface.TENANT, "tenant:write"), tags=["tenant"])
 async def change_settings(
-    data: JSONBody[SettingsChange], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+    data: JSONBody[SettingsChange],
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[TenantTx],
+    actor: NamedDependency[Actor],
 ) -> Settings:
     """Decide something else; what is left out stays."""
     tenant = await tenants.get(tx)
+    if not isinstance(data.mfa_required, UnsetType) and data.mfa_required != tenant.mfa_required:
+        authorize.check_owner(request, tx.now)
+        if data.mfa_required and isinstance(request.user, Person):
+            demanded_factors.check(request.user, tenant)
+        tenant = await tenants.demand_second_factor(tx, actor, data.mfa_required)
     if not isinstance(data.name, UnsetType):
         tenant = await tenants.rename(tx, actor, data.name)
-    return Settings(name=tenant.name)
+    return _settings(tenant)
+
+
+def _settings(tenant: Tenant) -> Settings:
+    return Settings(name=tenant.name, mfa_required=tenant.mfa_required)
 
 
 HANDLERS = (show, remove, undelete, limits, settings, change_settings)

@@ -150,7 +150,7 @@ class WebhooksController(Controller):
         changes = Changes(url=data.url, description=data.description, types=data.types, state=data.state)
         return _view(await endpoints.change(tx, actor, identity("whk", webhook), changes))
 
-    @delete("/{webhook:str}", opt=rule(Surface.TENANT, "webhook:write"))
+    @delete("/{webhook:str}", opt=rule(Surface.TENANT, "webhook:write", fresh=True))
     async def delete(
         self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], webhook: FromPath[str]
     ) -> None:

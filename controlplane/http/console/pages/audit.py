@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from controlplane.db.database import Database, TenantTx
 from controlplane.domain import audit
-from controlplane.domain.audit import Event, Filters, Personal, stored
+from controlplane.domain.audit import Actor, Event, Filters, Personal, stored
 from controlplane.domain.audit.standing import Standing, standing
 from controlplane.domain.keys import Keyring
 from controlplane.domain.newest import Reading
@@ -94,8 +94,10 @@ def provide_asked_of_audit(
     return Asked(action=action, actor=by, target=target, outcome=outcome, period=period, before=before)
 
 
-async def page(screen: NamedDependency[Screen], asked_of_audit: NamedDependency[Asked]) -> Response[str]:
-    return await screen.show(
+async def page(
+    screen: NamedDependency[Screen], asked_of_audit: NamedDependency[Asked], actor: NamedDependency[Actor]
+) -> Response[str]:
+    shown = await screen.show(
         Page(
             template="audit/page.html",
             parts=("audit/verdict", "audit/list"),
@@ -103,6 +105,9 @@ async def page(screen: NamedDependency[Screen], asked_of_audit: NamedDependency[
             context={"asked": asked_of_audit, "at_once": AT_ONCE},
         )
     )
+    async with screen.inside() as tx:
+        await audit.note_reader(tx, actor)
+    return shown
 
 
 async def verify(

@@ -104,6 +104,7 @@ class TenantFacts(Struct, frozen=True, kw_only=True):
     purge_at: datetime | None
     plan: str | None
     created_at: datetime
+    mfa_required: bool
 
 
 TOTALS: Final = text("SELECT status, count(*) AS tenants FROM tenants GROUP BY status")
@@ -126,7 +127,7 @@ NEWEST: Final = text(
 ONE: Final = text(
     """
     SELECT tenant_id, slug, name, status, status_reason, status_message, status_by, status_since, purge_at, plan,
-        created_at
+        created_at, mfa_required
     FROM tenants WHERE tenant_id = :tenant_id
     """
 )

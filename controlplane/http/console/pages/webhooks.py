@@ -202,7 +202,7 @@ HANDLERS: Final[Sequence[HTTPRouteHandler]] = (
     _hung("/webhooks", make, fresh=True),
     _hung("/webhooks/{webhook:str}/test", test),
     _hung("/webhooks/{webhook:str}/rotate", rotate, fresh=True),
-    _hung("/webhooks/{webhook:str}/turn", turn),
+    _hung("/webhooks/{webhook:str}/turn", turn, fresh=True),
     _hung("/webhooks/{webhook:str}/delete", delete, fresh=True),
     _hung("/webhooks/{webhook:str}/deliveries/{delivery:str}/replay", replay),
 )
