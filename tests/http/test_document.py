@@ -6,11 +6,13 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from controlplane.domain import events
 from controlplane.domain.idempotency import InProgress, KeyReused
 from controlplane.domain.join_tokens import JoinTokenUnknown
 from controlplane.http import manners, negotiation, proof, routes
 from controlplane.http.authorize import Surface
 from controlplane.http.document import refusals
+from controlplane.kit.guard import Guard
 from controlplane.kit.problems import NotFound
 
 OURS = frozenset({Surface.TENANT, Surface.OPERATOR, Surface.ME})
@@ -125,6 +127,33 @@ def test_what_is_shown_once_is_not_promised_a_second_time(document):
     assert "key" not in created["required"]
     assert "id" in created["required"]
     assert "repeated" in created["properties"]["notice"]["description"]
+
+
+def test_every_text_of_a_parameter_is_bounded(operations):
+    bounds = {"maxLength", "pattern", "enum", "format"}
+    unbounded = {
+        (name, each["name"])
+        for name, operation in operations.items()
+        for each in operation.get("parameters", ())
+        if each["schema"].get("type") == "string" and not bounds & each["schema"].keys()
+    }
+
+    assert {parameter for _, parameter in unbounded} == {"If-Match", "If-None-Match"}  # RFC 9110 bounds neither
+
+
+def test_the_example_of_a_webhook_could_be_one(document):
+    webhook = document["components"]["schemas"]["NewWebhook"]["examples"][0]
+
+    Guard().check(webhook["url"])
+    assert events.check_types(webhook["types"]) == webhook["types"]
+
+
+def test_an_id_in_an_example_is_of_its_kind(document):
+    schemas = document["components"]["schemas"]
+    shown = {name: each["examples"][0].get("id") for name, each in schemas.items() if "examples" in each}
+
+    assert shown["WebhookView"].startswith("whk_")
+    assert [name for name, found in shown.items() if found and found.startswith("session_")] == []
 
 
 def test_headers_that_are_heeded_are_parameters(operations):
