@@ -100,8 +100,9 @@ def methods(app: Litestar) -> dict[str, str]:
 
 
 def bodies(app: Litestar) -> set[type]:
-    """What handlers take as a body."""
-    signatures = (handler.parsed_fn_signature.parameters for _, _, handler, _ in _handlers(app))
+    """What handlers take as a body, those aside that stand in no document: a form may be called as a body is."""
+    documented = (handler for _, _, handler, _ in _handlers(app) if handler.resolve_include_in_schema())
+    signatures = (handler.parsed_fn_signature.parameters for handler in documented)
     return {taken["data"].annotation for taken in signatures if "data" in taken}
 
 

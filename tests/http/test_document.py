@@ -4,6 +4,7 @@ from collections import Counter
 
 import msgspec
 import pytest
+from jsonschema_rs import Draft202012Validator
 from msgspec import Struct
 
 from controlplane.domain import events
@@ -50,9 +51,13 @@ def handlers(app):
     ]
 
 
-def example(operation, document, kind):
+def shape(operation, document, kind):
     schema = operation["requestBody"]["content"][kind]["schema"]
-    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"][0]
+    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+
+
+def example(operation, document, kind):
+    return shape(operation, document, kind)["examples"][0]
 
 
 def test_every_operation_has_a_name_of_its_own_and_is_explained(operations):
@@ -82,7 +87,17 @@ def test_every_example_of_a_body_is_one_that_is_taken(app, operations, document)
             msgspec.convert(example(operations[name], document, its.takes), kind)
 
 
-def test_every_body_is_refused_with_something_unknown_in_it(handlers):
+def test_every_example_is_one_that_its_schema_allows(document):
+    components = {"components": document["components"]}
+    examples = {name: each["examples"] for name, each in document["components"]["schemas"].items() if "examples" in each}
+
+    assert len(examples) > 100
+    for name, found in examples.items():
+        validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", **components})
+        assert [error.message for each in found for error in validator.iter_errors(each)] == [], name
+
+
+def test_every_body_is_refused_with_something_unknown_in_it_and_the_document_says_so(handlers, operations, document):
     kinds = {
         name: handler.parsed_fn_signature.parameters["data"].annotation
         for name, handler, its in handlers
@@ -94,6 +109,11 @@ def test_every_body_is_refused_with_something_unknown_in_it(handlers):
         name
         for name, kind in kinds.items()
         if not (issubclass(kind, Struct) and kind.__struct_config__.forbid_unknown_fields)
+    ] == []
+    assert [
+        name
+        for name in kinds
+        if shape(operations[name], document, negotiation.JSON).get("additionalProperties") is not False
     ] == []
 
 
