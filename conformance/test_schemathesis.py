@@ -3,7 +3,9 @@
 import asyncio
 import json
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +17,8 @@ from controlplane.domain import operator_keys, people, sign_ins
 from controlplane.kit.clock import wall_clock
 from tests.http.agents import Agent
 from tests.programs import said
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 SECONDS = 60
 """Of each run."""
@@ -75,7 +79,7 @@ def schemathesis(up, tmp_path):
         document.write_text(json.dumps(without_cursors(up.get("/openapi.json").json())))
         only = ["--include-path-regex", which, "--checks", "all", "--suppress-health-check", "all"]
         done = subprocess.run(
-            ["schemathesis", "--config-file", tmp_path / "schemathesis.toml", "run", document, *only, *words],
+            [SCHEMATHESIS, "--config-file", tmp_path / "schemathesis.toml", "run", document, *only, *words],
             capture_output=True,
             text=True,
             cwd=tmp_path,

@@ -89,7 +89,9 @@ def test_every_example_of_a_body_is_one_that_is_taken(app, operations, document)
 
 def test_every_example_is_one_that_its_schema_allows(document):
     components = {"components": document["components"]}
-    examples = {name: each["examples"] for name, each in document["components"]["schemas"].items() if "examples" in each}
+    examples = {
+        name: each["examples"] for name, each in document["components"]["schemas"].items() if "examples" in each
+    }
 
     assert len(examples) > 100
     for name, found in examples.items():
