@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
 from conformance.chromium import MISSING, NARROW, WIDE, ZONE, launch, program, signed_in
+from conformance.furnished import furnish
 from tests import programs
 
 COLORS = 256
@@ -18,6 +19,23 @@ COLORS = 256
 
 TALLEST = 1400
 """Pixels of a wide picture that are kept."""
+
+LISTS = (
+    "audit",
+    "groups",
+    "keys",
+    "people",
+    "projects",
+    "roles",
+    "scim",
+    "service-accounts",
+    "settings",
+    "single-sign-on/",
+    "webhooks",
+)
+"""Pages of a tenant that have one address."""
+
+STRANGERS = {"forgot": "forgot", "sign-in": "sign-in", "sso": "sso", "welcome": "welcome#once"}
 
 PATIENCE_MS = 120_000
 
@@ -31,14 +49,14 @@ def main(folder: Path) -> None:
         Path(place).chmod(0o711)
         with programs.up(Path(place) / "home", "--demo") as up:
             browser = launch(playwright)
-            link = up.report["sign_in"]
-            operator = signed_in(browser, link)
-            pages = {**_pages(operator, f"{up.url}/console")}
+            base = f"{up.url}/console"
+            within = furnish(up, "demo")
+            operator = signed_in(browser, up.report["sign_in"])
+            pages = {**_pages(operator, base), **_access(base, within)}
             state = operator.storage_state()
             for scheme in ("light", "dark"):
                 _take(browser, state, scheme, pages, folder)
-                strangers = {"sign-in": f"{up.url}/console/sign-in", "welcome": f"{up.url}/console/welcome#once"}
-                _take(browser, None, scheme, strangers, folder)
+                _take(browser, None, scheme, {name: f"{base}/{place}" for name, place in STRANGERS.items()}, folder)
             browser.close()
 
 
@@ -62,6 +80,17 @@ def _pages(operator: BrowserContext, base: str) -> dict[str, str]:
     }
     page.close()
     return found
+
+
+def _access(base: str, within: dict[str, str]) -> dict[str, str]:
+    """The addresses of the pages about tenants, people, keys and what a tenant is connected to."""
+    inside = {**{place.rstrip("/"): place for place in LISTS}, **within}
+    return {
+        "tenants": f"{base}/tenants",
+        "tenant-operated": f"{base}/tenants/demo",
+        "account": f"{base}/account",
+        **{name: f"{base}/t/demo/{place}" for name, place in inside.items()},
+    }
 
 
 def _first(page: Page, address: str) -> str:

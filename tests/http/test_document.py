@@ -178,6 +178,18 @@ def test_an_id_in_an_example_is_of_its_kind(document):
     assert [name for name, found in shown.items() if found and found.startswith("session_")] == []
 
 
+def test_an_answer_without_content_promises_none(operations):
+    silent = {
+        name: each["responses"][status]
+        for name, each in operations.items()
+        for status in ("204", "303", "304")
+        if status in each["responses"]
+    }
+
+    assert silent
+    assert [name for name, answer in silent.items() if "content" in answer] == []
+
+
 def test_headers_that_are_heeded_are_parameters(operations):
     def names(operation):
         return {each["name"] for each in operations[operation].get("parameters", ()) if each["in"] == "header"}

@@ -62,6 +62,7 @@ WORDS: Final[dict[str, Any]] = {
     "ids": [f"key_{SAMPLE}"],
     "key": "(the key, shown this once)",
     "name": "Nightly import",
+    "new": "a sentence that nobody guesses",
     "networks": ["192.0.2.0/24"],
     "outcome": "success",
     "owner": "ada@example.com",

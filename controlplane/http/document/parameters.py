@@ -3,8 +3,10 @@
 from typing import Any, Final, TypeAlias
 
 from controlplane.domain import consumers
+from controlplane.domain.permissions import PERMISSIONS
 from controlplane.http.edge import LONGEST_TARGET
 from controlplane.http.pages import MOST_CURSOR
+from controlplane.http.tenant_api.events import LONGEST_LIST
 from controlplane.http.tenant_api.filters import LONGEST
 
 Schema: TypeAlias = dict[str, Any]
@@ -73,7 +75,7 @@ KNOWN: Final[dict[str, Schema]] = {
     "iss": _brought("https://login.example.com/acme"),
     "kind": text(LONGEST, "node_complete"),
     "node": text(LONGEST, "report"),
-    "permission": text(LONGEST, "run:read"),
+    "permission": {"type": "string", "enum": sorted(PERMISSIONS), "examples": ["run:read"]},
     "project": text(LONGEST, "default"),
     "q": text(LONGEST, "invoice"),
     "replacement": text(LONGEST, "viewer"),
@@ -85,8 +87,8 @@ KNOWN: Final[dict[str, Schema]] = {
     "tenant": text(LONGEST, "acme"),
     "types": {
         "type": "string",
-        "maxLength": LONGEST_TARGET,
-        "pattern": "^[a-z.,-]*$",
+        "maxLength": LONGEST_LIST,
+        "pattern": "^([a-z.-]+(,[a-z.-]+)*)?$",
         "examples": ["runtime.joined,runtime.silent"],
     },
     "until": _instant(),
