@@ -20,12 +20,10 @@ SCIM_USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 
 
 class Furnisher:
-    """Makes things in one tenant, through the API, with an owner's key."""
+    """Makes things in one tenant, through the API."""
 
-    def __init__(self, up: programs.Up, slug: str) -> None:
-        key = said(up.home, "api-key", "create", "--tenant", slug, "--name", "Terraform", "--role", "owner")
-        self._client = httpx.Client(base_url=up.url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
-        self._slug = slug
+    def __init__(self, client: httpx.Client, slug: str) -> None:
+        self._client, self._slug = client, slug
 
     def make(self, what: str, method: str = "POST", **body: Any) -> dict[str, Any]:
         """What the API answers to having made one."""
@@ -49,7 +47,13 @@ class Furnisher:
 
 def furnish(up: programs.Up, slug: str) -> dict[str, str]:
     """Furnish the tenant; the addresses of one thing of each kind within its pages, by what the pictures are called."""
-    here = Furnisher(up, slug)
+    key = said(up.home, "api-key", "create", "--tenant", slug, "--name", "Terraform", "--role", "owner")
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=up.url, headers=headers, timeout=60) as client:
+        return _furnish(Furnisher(client, slug))
+
+
+def _furnish(here: Furnisher) -> dict[str, str]:
     token = here.make("scim-tokens", name="Entra ID")["token"]
     people = [here.announce(token, address, *name) for address, name in PEOPLE.items()]
     for address in ("george.lin@larkfield.example", "hana.kim@auditors.example"):

@@ -17,8 +17,8 @@ from tests import programs
 COLORS = 256
 """Of a picture's palette, chosen so that small dots keep theirs; a picture is a third as large and looks the same."""
 
-TALLEST = 1400
-"""Pixels of a wide picture that are kept."""
+TALLEST = {"wide": 1400, "narrow": NARROW["height"] * 2}
+"""Pixels of a picture that are kept."""
 
 LISTS = (
     "audit",
@@ -116,14 +116,14 @@ def _take(browser: Browser, state: StorageState | None, scheme: str, pages: dict
             page.wait_for_load_state("load")
             path = folder / f"{name}-{width}-{scheme}.png"
             page.screenshot(path=path, full_page=scale == 1)
-            _shrink(path)
+            _shrink(path, TALLEST[width])
         context.close()
 
 
-def _shrink(path: Path) -> None:
+def _shrink(path: Path, tallest: int) -> None:
     with Image.open(path) as taken:
         width, height = taken.size
-        kept = taken.convert("RGB").crop((0, 0, width, min(height, max(TALLEST, WIDE["height"]))))
+        kept = taken.convert("RGB").crop((0, 0, width, min(height, tallest)))
     kept.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
