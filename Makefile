@@ -28,7 +28,7 @@ lint: $(READY) ## format, lint, types, import contracts
 faults: $(READY) ## kill -9 of everything, 200 times, a quarter of an hour; KILLS=500 SEED=7 as you like
 	@$(BIN)/python -m tests.faults --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
-sabotage: $(READY) ## break the code in a dozen ways, one at a time, and see that some test notices; ONLY="a word" of its name
+sabotage: $(READY) ## break the code in twenty ways, one at a time, and see that some test notices; ONLY="a word" of its name
 	@$(BIN)/python -m scripts.sabotages $(if $(ONLY),"$(ONLY)")
 
 bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs one

@@ -39,6 +39,13 @@ SABOTAGES = (
     ),
     Sabotage(
         name="a table without its policy",
+        file="migrations/versions/0001_the_spine.py",
+        was='        op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING',
+        becomes='        table == "users" or op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING',
+        noticed_by=("tests/architecture/test_isolation.py",),
+    ),
+    Sabotage(
+        name="a policy that lets everybody see",
         file="migrations/versions/0004_roles.py",
         was='op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING ({MINE}) WITH CHECK ({MINE})")',
         becomes='op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING (true) WITH CHECK (true)")',
@@ -63,7 +70,7 @@ SABOTAGES = (
         file="controlplane/http/pages.py",
         was='repr((str(request.state.get("tenant_id")), request.scope',
         becomes="repr((request.scope",
-        noticed_by=("tests/http/test_pages.py",),
+        noticed_by=("tests/http/test_pages.py", "tests/http/test_manners_apart.py"),
     ),
     Sabotage(
         name="a key that opens every tenant",
@@ -71,6 +78,27 @@ SABOTAGES = (
         was="if not principal.tenant.is_named(reference):",
         becomes="if not reference:",
         noticed_by=("tests/architecture/test_locks.py", "tests/http/test_tenants_apart.py"),
+    ),
+    Sabotage(
+        name="somebody who is no member",
+        file="controlplane/http/authorize.py",
+        was="if not principal.is_member and (surface is not Surface.CONSOLE or principal.operator_role is None):",
+        becomes="if not principal:",
+        noticed_by=("tests/http/test_tenants_apart.py",),
+    ),
+    Sabotage(
+        name="a permission that nobody asks for",
+        file="controlplane/http/authorize.py",
+        was="if not authorizer.decide(principal, permission).allow:",
+        becomes="if not principal:",
+        noticed_by=("tests/http/test_tenants_apart.py", "tests/http/test_every_operation.py"),
+    ),
+    Sabotage(
+        name="a credential that opens every surface",
+        file="controlplane/http/authorize.py",
+        was="if its.surface not in SERVES[type(principal)]:",
+        becomes="if not its:",
+        noticed_by=("tests/http/test_every_operation.py",),
     ),
     Sabotage(
         name="a revoked key that still opens",
@@ -114,6 +142,34 @@ SABOTAGES = (
         becomes="pass",
         noticed_by=("tests/http/test_roles.py",),
     ),
+    Sabotage(
+        name="a change of any state",
+        file="controlplane/http/preconditions.py",
+        was="if not _matches(wanted, tag, absent=True) or _matches(unwanted, tag, absent=False):",
+        becomes="if not tag:",
+        noticed_by=("tests/http/test_preconditions.py",),
+    ),
+    Sabotage(
+        name="two changes at the same time",
+        file="controlplane/http/preconditions.py",
+        was="    await tx.alone(",
+        becomes="    str(",
+        noticed_by=("tests/http/test_preconditions.py",),
+    ),
+    Sabotage(
+        name="an Idempotency-Key that everybody shares",
+        file="controlplane/http/idempotency.py",
+        was='principal=f"{actor.kind} {actor.id}",',
+        becomes='principal="",',
+        noticed_by=("tests/http/test_idempotency.py",),
+    ),
+    Sabotage(
+        name="a secret that is kept",
+        file="controlplane/http/idempotency.py",
+        was="if name in shown}",
+        becomes="if name}",
+        noticed_by=("tests/http/test_idempotency.py",),
+    ),
 )
 
 
@@ -123,8 +179,7 @@ def main(wanted: list[str]) -> int:
     for sabotage in SABOTAGES:
         if wanted and not any(word in sabotage.name for word in wanted):
             continue
-        with _copy() as copy:
-            problem = _try(copy, sabotage)
+        problem = attempt(sabotage)
         print(
             f"{'NOT NOTICED' if problem else 'noticed':12} {sabotage.name}{f': {problem}' if problem else ''}",
             flush=True,
@@ -133,16 +188,17 @@ def main(wanted: list[str]) -> int:
     return 1 if unnoticed else 0
 
 
-def _try(copy: Path, sabotage: Sabotage) -> str:
+def attempt(sabotage: Sabotage) -> str:
     """Why it was not noticed; empty where it was."""
-    path = copy / sabotage.file
-    code = path.read_text()
-    if code.count(sabotage.was) != 1:
-        return f"{sabotage.file} has not the line any more"
-    path.write_text(code.replace(sabotage.was, sabotage.becomes))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *sabotage.noticed_by]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)  # noqa: S603 our own tests
-    return "" if done.returncode == 1 and "failed" in done.stdout else f"the tests ended with {done.returncode}"
+    with _copy() as copy:
+        path = copy / sabotage.file
+        code = path.read_text()
+        if code.count(sabotage.was) != 1:
+            return f"{sabotage.file} has not the line any more"
+        path.write_text(code.replace(sabotage.was, sabotage.becomes))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *sabotage.noticed_by]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)  # noqa: S603 our own tests
+        return "" if done.returncode == 1 and "failed" in done.stdout else f"the tests ended with {done.returncode}"
 
 
 @contextmanager

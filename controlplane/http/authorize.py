@@ -78,6 +78,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     """Whether query parameters that nobody asked for are let be: where others write the address."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
+    worded: frozenset[str] = frozenset()
+    """Those of them that may be left out and are no text: the word ``null`` would pass for one that was."""
 
     @property
     def permissions(self) -> tuple[str, ...]:
@@ -159,7 +161,7 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
     if not its.open_because:
         await _authorize(connection, its)
     negotiation.check(connection)
-    _refuse_unknown_parameters(connection, its)
+    _refuse_parameters(connection, its)
 
 
 async def _authorize(connection: Connection, its: Rule) -> None:
@@ -286,7 +288,7 @@ def _is_let_in(person: Person, found: Entrance) -> bool:
     return True
 
 
-def _refuse_unknown_parameters(connection: Connection, its: Rule) -> None:
+def _refuse_parameters(connection: Connection, its: Rule) -> None:
     if its.query is None:
         return
     unknown = sorted(set(connection.query_params) - its.query)
@@ -295,3 +297,6 @@ def _refuse_unknown_parameters(connection: Connection, its: Rule) -> None:
         raise Invalid(
             [{"in": "query", "name": name, "detail": f"no such parameter; there are: {known}"} for name in unknown]
         )
+    given = connection.query_params.multi_items()
+    if nulls := sorted({name for name, value in given if name in its.worded and value.casefold() == "null"}):
+        raise Invalid([{"in": "query", "name": name, "detail": "null is none of its values"} for name in nulls])

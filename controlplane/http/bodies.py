@@ -10,6 +10,7 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 
+from controlplane.http.authorize import Surface
 from controlplane.http.problems import Invalid
 
 User = TypeVar("User")
@@ -17,6 +18,13 @@ Auth = TypeVar("Auth")
 
 PLACE: Final = re.compile(r"(?P<what>.*?)(?: - at (?:the key in )?`\$?\.?(?P<where>[^`]*)`)?", re.DOTALL)
 """msgspec's words: what is wrong, and where."""
+
+NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON has to write the character that PostgreSQL keeps in no text."""
+
+KEEP: Final = frozenset({Surface.TENANT, Surface.OPERATOR, Surface.ME})
+"""Where everything that comes as JSON is kept as text or compared with such. Runtimes and directories are told in
+their own words."""
 
 
 class StrictRequest(Request[User, Auth, State]):
@@ -32,6 +40,8 @@ class StrictRequest(Request[User, Auth, State]):
         body = await self.body()
         if wanted is None or not body:
             return await super().json()
+        if NUL.search(body) and self.route_handler.opt["rule"].surface in KEEP:
+            raise Invalid([{"in": "body", "name": "", "detail": "a text with a NUL character"}])
         try:
             return _exactly(body, wanted.annotation)
         except msgspec.DecodeError as error:

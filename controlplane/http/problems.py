@@ -64,6 +64,13 @@ class Invalid(Refusal):
         return {"errors": self.errors}
 
 
+class AtOdds(Refusal):
+    """Each part of the request has its shape, and beside one another they mean nothing."""
+
+    code, status, title = "parts-at-odds", 400, "Parts of the request do not go together"
+    hint = "Say one of them."
+
+
 class MethodNotAllowed(Refusal):
     code, status, title = "method-not-allowed", 405, "This is not done here"
     hint = "See Allow for what is."

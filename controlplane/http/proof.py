@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from litestar import Litestar
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 from msgspec.structs import replace
@@ -68,7 +69,7 @@ def prove(app: Litestar) -> None:
             wrong.append(f"{path} ({handler}): {problem}")
         elif _is_strict(handler.opt["rule"]) and model is not None:
             names = frozenset(parameter.field_alias for parameter in model.expected_query_params)
-            handler.opt["rule"] = replace(handler.opt["rule"], query=names)
+            handler.opt["rule"] = replace(handler.opt["rule"], query=names, worded=_worded(handler) & names)
     if wrong:
         raise Unlocked("; ".join(wrong))
 
@@ -100,8 +101,9 @@ def methods(app: Litestar) -> dict[str, str]:
 
 
 def bodies(app: Litestar) -> set[type]:
-    """What handlers take as a body."""
-    signatures = (handler.parsed_fn_signature.parameters for _, _, handler, _ in _handlers(app))
+    """What handlers take as a body, those aside that stand in no document: a form may be called as a body is."""
+    documented = (handler for _, _, handler, _ in _handlers(app) if _is_documented(handler))
+    signatures = (handler.parsed_fn_signature.parameters for handler in documented)
     return {taken["data"].annotation for taken in signatures if "data" in taken}
 
 
@@ -116,6 +118,17 @@ def rules(app: Litestar) -> Iterator[tuple[str, str, Rule]]:
 def _is_strict(rule: Rule) -> bool:
     """Whether parameters that the handler does not know are refused."""
     return rule.surface not in (Surface.CONSOLE, Surface.SCIM) and not rule.any_query
+
+
+def _worded(handler: BaseRouteHandler) -> frozenset[str]:
+    """Parameters that may be left out and are no text."""
+    provided = (each.parsed_fn_signature for each in handler.resolve_dependencies().values())
+    taken = [field for each in (handler.parsed_fn_signature, *provided) for field in each.parameters.values()]
+    return frozenset(
+        (isinstance(field.kwarg_definition, ParameterKwarg) and field.kwarg_definition.name) or field.name
+        for field in taken
+        if field.is_optional and not field.has_inner_subclass_of(str)
+    )
 
 
 def _problem(path: str, rule: Any) -> str | None:
@@ -146,3 +159,7 @@ def _handlers(app: Litestar) -> Iterator[tuple[str, str, BaseRouteHandler, Any]]
 
 def _is_automatic_options(handler: BaseRouteHandler) -> bool:
     return handler.fn.__module__ == HTTPRoute.__module__
+
+
+def _is_documented(handler: BaseRouteHandler) -> bool:
+    return isinstance(handler, HTTPRouteHandler) and handler.resolve_include_in_schema()

@@ -4,13 +4,16 @@ from collections import Counter
 
 import msgspec
 import pytest
+from jsonschema_rs import Draft202012Validator
 from msgspec import Struct
 
+from controlplane.domain import events
 from controlplane.domain.idempotency import InProgress, KeyReused
 from controlplane.domain.join_tokens import JoinTokenUnknown
 from controlplane.http import manners, negotiation, proof, routes
 from controlplane.http.authorize import Surface
 from controlplane.http.document import refusals
+from controlplane.kit.guard import Guard
 from controlplane.kit.problems import NotFound
 
 OURS = frozenset({Surface.TENANT, Surface.OPERATOR, Surface.ME})
@@ -48,9 +51,13 @@ def handlers(app):
     ]
 
 
-def example(operation, document, kind):
+def shape(operation, document, kind):
     schema = operation["requestBody"]["content"][kind]["schema"]
-    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"][0]
+    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+
+
+def example(operation, document, kind):
+    return shape(operation, document, kind)["examples"][0]
 
 
 def test_every_operation_has_a_name_of_its_own_and_is_explained(operations):
@@ -80,7 +87,19 @@ def test_every_example_of_a_body_is_one_that_is_taken(app, operations, document)
             msgspec.convert(example(operations[name], document, its.takes), kind)
 
 
-def test_every_body_is_refused_with_something_unknown_in_it(handlers):
+def test_every_example_is_one_that_its_schema_allows(document):
+    components = {"components": document["components"]}
+    examples = {
+        name: each["examples"] for name, each in document["components"]["schemas"].items() if "examples" in each
+    }
+
+    assert len(examples) > 100
+    for name, found in examples.items():
+        validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", **components})
+        assert [error.message for each in found for error in validator.iter_errors(each)] == [], name
+
+
+def test_every_body_is_refused_with_something_unknown_in_it_and_the_document_says_so(handlers, operations, document):
     kinds = {
         name: handler.parsed_fn_signature.parameters["data"].annotation
         for name, handler, its in handlers
@@ -92,6 +111,11 @@ def test_every_body_is_refused_with_something_unknown_in_it(handlers):
         name
         for name, kind in kinds.items()
         if not (issubclass(kind, Struct) and kind.__struct_config__.forbid_unknown_fields)
+    ] == []
+    assert [
+        name
+        for name in kinds
+        if shape(operations[name], document, negotiation.JSON).get("additionalProperties") is not False
     ] == []
 
 
@@ -125,6 +149,45 @@ def test_what_is_shown_once_is_not_promised_a_second_time(document):
     assert "key" not in created["required"]
     assert "id" in created["required"]
     assert "repeated" in created["properties"]["notice"]["description"]
+
+
+def test_every_text_of_a_parameter_is_bounded(operations):
+    bounds = {"maxLength", "pattern", "enum", "format"}
+    unbounded = {
+        (name, each["name"])
+        for name, operation in operations.items()
+        for each in operation.get("parameters", ())
+        if each["schema"].get("type") == "string" and not bounds & each["schema"].keys()
+    }
+
+    assert {parameter for _, parameter in unbounded} == {"If-Match", "If-None-Match"}  # RFC 9110 bounds neither
+
+
+def test_the_example_of_a_webhook_could_be_one(document):
+    webhook = document["components"]["schemas"]["NewWebhook"]["examples"][0]
+
+    Guard().check(webhook["url"])
+    assert events.check_types(webhook["types"]) == webhook["types"]
+
+
+def test_an_id_in_an_example_is_of_its_kind(document):
+    schemas = document["components"]["schemas"]
+    shown = {name: each["examples"][0].get("id") for name, each in schemas.items() if "examples" in each}
+
+    assert shown["WebhookView"].startswith("whk_")
+    assert [name for name, found in shown.items() if found and found.startswith("session_")] == []
+
+
+def test_an_answer_without_content_promises_none(operations):
+    silent = {
+        name: each["responses"][status]
+        for name, each in operations.items()
+        for status in ("204", "303", "304")
+        if status in each["responses"]
+    }
+
+    assert silent
+    assert [name for name, answer in silent.items() if "content" in answer] == []
 
 
 def test_headers_that_are_heeded_are_parameters(operations):

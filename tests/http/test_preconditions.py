@@ -1,12 +1,14 @@
 """ETags: what was seen is not sent again, and what was seen is what is changed."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from litestar import Controller, Router, get, patch
+from litestar import Controller, Request, Router, get, patch
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
+from sqlalchemy import text
 
 from controlplane.app import assemble
 from controlplane.db import schema as t
@@ -16,6 +18,15 @@ from controlplane.http import proof, routes
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.transaction import TENANT_TX
 from tests.make import SHELL
+
+SLOW = "slow"
+"""Who is given this name stays in its change until the test lets them go on."""
+
+WAITING = text("""
+    SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (
+        SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database WHERE datname = current_database()
+    )
+""")
 
 STALE = '"AAAAAAAAAAAAAAAAAAAA"'
 
@@ -44,9 +55,18 @@ class ThingsController(Controller):
         return Thing(id=str(project.id), name=project.name)
 
     @patch("/{thing:str}", opt=rule(Surface.TENANT, "project:read"))
-    async def rename(self, tx: NamedDependency[TenantTx], thing: FromPath[str], data: JSONBody[Renaming]) -> Thing:
+    async def rename(
+        self,
+        request: Request[Any, Any, Any],
+        tx: NamedDependency[TenantTx],
+        thing: FromPath[str],
+        data: JSONBody[Renaming],
+    ) -> Thing:
         project = await projects.named(tx, thing)
         await tx.run(tx.update(t.projects).where(t.projects.c.id == project.id).values(name=data.name))
+        if data.name == SLOW:
+            request.app.state.written.set()
+            await request.app.state.go_on.wait()
         audit.record(tx, SHELL, "thing.renamed", ("project", thing))
         return Thing(id=str(project.id), name=data.name)
 
@@ -66,6 +86,7 @@ async def call(client, make, tenant):
 def things(app, monkeypatch):
     """A route whose changes have to say which state they are of."""
     monkeypatch.setattr(routes, "NEED_MATCH", frozenset({"things"}))
+    app.state.written, app.state.go_on = asyncio.Event(), asyncio.Event()
     app.register(Router("/v1/tenants/{tenant:str}", route_handlers=[ThingsController], dependencies=TENANT_TX))
     proof.prove(app)
     routes.settle(app)
@@ -163,6 +184,21 @@ async def test_what_several_people_edit_is_not_changed_without_saying_which_stat
     assert (refused.status_code, refused.json()["code"]) == (428, "precondition-required")
     assert changed.status_code == 200, changed.text
     assert (await call("GET", "/things/default")).json()["name"] == "Mine"
+
+
+async def test_a_change_waits_for_the_one_before_it_and_is_then_of_another_state(app, db, call, rename):
+    tag = (await call("GET", "/things/default")).headers["etag"]
+    first = asyncio.create_task(rename(SLOW, **{"If-Match": tag}))
+    await app.state.written.wait()
+
+    second = asyncio.create_task(rename("late", **{"If-Match": tag}))
+    async with db.platform() as tx, asyncio.timeout(30):
+        while not await tx.scalar(WAITING):
+            pass
+    app.state.go_on.set()
+
+    assert [(await each).status_code for each in (first, second)] == [200, 412]
+    assert (await call("GET", "/things/default")).json()["name"] == SLOW
 
 
 async def test_of_two_changes_of_one_state_one_is_made(call, rename):

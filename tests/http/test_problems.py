@@ -107,6 +107,13 @@ async def test_a_name_with_a_zero_byte_is_refused(client, make):
     assert (answer.status_code, answer.json()["code"]) == (400, "validation-failed")
 
 
+@pytest.mark.parametrize(("text", "status"), [("\0", 400), ("\\\0", 400), ("\\u0000", 401), ("\\\\u0000", 401)])
+async def test_so_is_a_zero_byte_in_what_is_never_kept(client, text, status):
+    answer = await client.post("/v1/auth/link", json={"token": f"a{text}", "password": f"a{text} long one"})
+
+    assert answer.status_code == status, answer.text
+
+
 async def test_a_body_that_is_too_large_is_refused(client, make):
     tenant = await make.tenant()
     headers = {**await make.api_key(tenant), "content-type": "application/json"}

@@ -197,8 +197,8 @@ async def test_an_assignment_says_who_holds_what_where(owner, member):
         ({"labels": {"env": "dev"}, "role": "owner"}, (400, "role-limit-unfit")),
         ({"project": "none"}, (404, "not-found")),
         ({"role": "emperor"}, (400, "role-unknown")),
-        ({"group": "grp_00000000000000000000000000"}, (400, "validation-failed")),
-        ({"user": None}, (400, "validation-failed")),
+        ({"group": "grp_00000000000000000000000000"}, (400, "parts-at-odds")),
+        ({"user": None}, (400, "parts-at-odds")),
         ({"user": "usr_x"}, (404, "not-found")),
     ],
 )

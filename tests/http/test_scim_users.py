@@ -104,6 +104,22 @@ async def test_a_replacement_that_is_silent_about_active_lets_nobody_in_again(di
     assert answer.json()["active"] is False
 
 
+@pytest.mark.parametrize("active", [True, False])
+async def test_a_directory_that_takes_back_what_it_said_of_active_changes_nothing_but_that(directory, active):
+    made = await directory.user(active=active)
+
+    removed = await directory.patch(f"/Users/{made['id']}", {"op": "remove", "path": "active"})
+    renamed = await directory.patch(f"/Users/{made['id']}", {"op": "replace", "path": "displayName", "value": "Ada"})
+    found = await directory.found("Users", f"?filter=active eq {active}".lower())
+    said = await directory.patch(f"/Users/{made['id']}", {"op": "add", "path": "active", "value": not active})
+
+    assert removed.status_code == 200
+    assert "active" not in removed.json()
+    assert "active" not in renamed.json()
+    assert len(found) == 1
+    assert said.json()["active"] is not active
+
+
 async def test_a_change_is_made_to_the_version_that_was_seen_or_not_at_all(directory):
     made = await directory.user()
     rename = {"op": "replace", "path": "displayName", "value": "Ada"}

@@ -141,7 +141,9 @@ async def test_a_narrowed_feed_moves_on_past_what_it_does_not_show(api, happen):
 
     assert empty["data"] == []
     assert (await api("GET", "/events", params={"after": end})).json()["data"] == []
-    assert (await api("GET", "/events", params={"types": "no.such"})).json()["code"] == "event-type-unknown"
+    for types in ("no.such", ",", "user.added,", "user.added,,role.created"):
+        assert (await api("GET", "/events", params={"types": types})).json()["code"] == "event-type-unknown"
+    assert (await api("GET", "/events", params={"types": "user.added," * 400})).json()["code"] == "validation-failed"
 
 
 async def test_who_waits_is_woken_by_what_happens(api, happen):

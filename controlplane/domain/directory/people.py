@@ -135,10 +135,12 @@ def told(entry: Entry) -> dict[str, Any]:
     if said is None:
         said = {"displayName": entry.name, "emails": [{"value": entry.email_norm, "type": "work", "primary": True}]}
     whole: dict[str, Any] = {
+        "active": entry.status == "active",
         **said,
         "userName": entry.user_name or entry.login_norm,
-        "active": entry.status == "active",
     }
+    if whole["active"] is None:  # UNSAID
+        del whole["active"]
     if entry.external_id is not None:
         whole["externalId"] = entry.external_id
     return whole

@@ -7,62 +7,88 @@ from controlplane.http.document.parameters import NO_ZERO, SAMPLE, Schema
 
 IDS: Final = {
     "Agent": "agt",
-    "Assignment": "asg",
+    "ApiKey": "key",
     "BrowserSession": "bs",
+    "Checkpoint": "cp",
+    "Delivery": "dlv",
+    "Domain": "dom",
+    "Event": "aud",
+    "Export": "exp",
     "Group": "grp",
     "Invitation": "inv",
-    "Passkey": "pk",
-    "Role": "role",
-    "ServiceAccount": "sa",
-    "ApiKey": "key",
-    "Checkpoint": "cp",
-    "Event": "aud",
     "ItemResult": "key",
     "JoinToken": "jt",
     "Me": "acc",
+    "Member": "usr",
     "Membership": "ten",
+    "OperatedTenant": "ten",
     "Operator": "acc",
     "OperatorKey": "key",
+    "Passkey": "pk",
+    "Payload": "evt",
     "Project": "prj",
+    "Role": "role",
+    "RoleAssignment": "asg",
     "Run": "run",
     "Runtime": "rt",
+    "ScimToken": "scm",
+    "ServiceAccount": "sa",
     "Session": "ses",
+    "SsoConnection": "sso",
     "Tenant": "ten",
     "User": "usr",
+    "Webhook": "whk",
 }
 """What kind of id an object has, by how the name of its schema begins."""
+
+MOMENT: Final = "2026-11-09T13:41:25.650Z"
 
 WORDS: Final[dict[str, Any]] = {
     "account": f"acc_{SAMPLE}",
     "action": "api-key.created",
     "agent": "invoice_review",
+    "client_id": "engine-cloud",
+    "client_secret": "(the secret of this client)",
+    "created_by": f"acc_{SAMPLE}",
     "current_node": "report",
     "default_role": "viewer",
+    "description": "What the finance team reads.",
     "email": "ada@example.com",
     "environment": "prod",
+    "event": f"evt_{SAMPLE}",
     "expires_in": 7_776_000,
     "hint": "ec_sk_…x7Qp",
     "issuer": "https://login.example.com/acme",
     "ids": [f"key_{SAMPLE}"],
     "key": "(the key, shown this once)",
     "name": "Nightly import",
+    "new": "a sentence that nobody guesses",
+    "networks": ["192.0.2.0/24"],
     "outcome": "success",
     "owner": "ada@example.com",
     "password": "a sentence that nobody guesses",
+    "path": ["intake", "risk_review", "report"],
+    "permissions": ["run:read", "session:read"],
     "project": "default",
     "reason": "The invoice of October is unpaid.",
     "request_id": f"req_{SAMPLE}",
     "role": "viewer",
+    "roles": ["viewer"],
     "runtime": f"rt_{SAMPLE}",
+    "scopes": ["run:read"],
+    "secret": "(the secret, shown this once)",
     "session": f"ses_{SAMPLE}",
     "slug": "acme",
     "status": "active",
+    "tenant": "acme",
+    "timestamp": MOMENT,
     "token": "(the token, shown this once)",
-    "url": "https://example.com/engine-cloud",
+    "type": "runtime.joined",
+    "types": ["runtime.joined", "runtime.silent"],
+    "url": "https://hooks.acme.example/engine-cloud",
 }
 """By the name of the member; left aside where its schema does not allow it."""
 
-MOMENT: Final = "2026-11-09T13:41:25.650Z"
 HEX: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 PUBLIC_KEY: Final = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
@@ -149,7 +175,7 @@ def _text(schema: Schema, name: str, owner: str) -> str:
         wanted = (str(WORDS.get(name, name)), *PATTERNED)
         return next((each for each in wanted if _fits(schema["pattern"], each)), name)
     if name == "id":
-        plain = owner.removeprefix("Created").removeprefix("Whole")
+        plain = owner.removeprefix("Created").removeprefix("Whole").rpartition("_")[2]
         kinds = [kind for start, kind in IDS.items() if plain.startswith(start)]
         return f"{kinds[-1]}_{SAMPLE}" if kinds else "session_20261109_134125_40151023"
     known = WORDS.get(name)

@@ -129,6 +129,8 @@ def _successes(operation: Operation, manners: Manners, examples: Examples) -> di
     said += ["Link"] if _is_a_page(operation) or manners.deprecation is not None else []
     said += ["Deprecation", "Sunset"] if manners.deprecation is not None else []
     for status, answer in found.items():
+        if status == "204":
+            answer.pop("content", None)
         answer["headers"] = _refer(*said, *(["Location"] if status == "201" and manners.made_up is not None else []))
         _exemplify(answer, examples)
     if manners.shows_object:

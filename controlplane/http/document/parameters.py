@@ -2,7 +2,11 @@
 
 from typing import Any, Final, TypeAlias
 
+from controlplane.domain import consumers
+from controlplane.domain.permissions import PERMISSIONS
+from controlplane.http.edge import LONGEST_TARGET
 from controlplane.http.pages import MOST_CURSOR
+from controlplane.http.tenant_api.events import LONGEST_LIST
 from controlplane.http.tenant_api.filters import LONGEST
 
 Schema: TypeAlias = dict[str, Any]
@@ -14,17 +18,23 @@ KINDS: Final = {
     "agent": "agt",
     "assignment": "asg",
     "checkpoint": "cp",
+    "connection": "sso",
+    "delivery": "dlv",
+    "domain": "dom",
     "event": "aud",
     "export": "exp",
     "group": "grp",
     "invitation": "inv",
     "key": "key",
+    "message": "evt",
     "passkey": "pk",
     "run": "run",
     "runtime": "rt",
+    "scim_token": "scm",
     "service_account": "sa",
     "token": "jt",
     "user": "usr",
+    "webhook": "whk",
 }
 """Parameters that are an id and nothing else, and of what kind."""
 
@@ -49,22 +59,38 @@ def _instant() -> Schema:
     return {"type": "string", "format": "date-time", "pattern": INSTANT, "examples": ["2026-11-09T13:41:25.650Z"]}
 
 
+def _brought(example: str) -> Schema:
+    """What a provider adds to an address: bounded by nothing but the longest that is read."""
+    return {"type": "string", "maxLength": LONGEST_TARGET, "examples": [example]}
+
+
 KNOWN: Final[dict[str, Schema]] = {
     **{name: identity(kind) for name, kind in KINDS.items()},
     "action": text(LONGEST, "role.created"),
     "actor": text(LONGEST, f"acc_{SAMPLE}"),
+    "code": _brought("SplxlOBeZQQYbYS6WxSbIA"),
+    "consumer": {"type": "string", "pattern": consumers.NAME, "examples": ["billing"]},
     "cursor": {"type": "string", "minLength": 1, "maxLength": MOST_CURSOR},
+    "error": _brought("access_denied"),
+    "iss": _brought("https://login.example.com/acme"),
     "kind": text(LONGEST, "node_complete"),
     "node": text(LONGEST, "report"),
-    "permission": text(LONGEST, "run:read"),
+    "permission": {"type": "string", "enum": sorted(PERMISSIONS), "examples": ["run:read"]},
     "project": text(LONGEST, "default"),
     "q": text(LONGEST, "invoice"),
     "replacement": text(LONGEST, "viewer"),
     "role": text(LONGEST, "viewer"),
     "session": {**identity("(ses|bs)"), "examples": [f"ses_{SAMPLE}"]},
     "since": _instant(),
+    "state": _brought("af0ifjsldkj"),
     "target": text(LONGEST, "acme"),
     "tenant": text(LONGEST, "acme"),
+    "types": {
+        "type": "string",
+        "maxLength": LONGEST_LIST,
+        "pattern": "^([a-z.-]+(,[a-z.-]+)*)?$",
+        "examples": ["runtime.joined,runtime.silent"],
+    },
     "until": _instant(),
 }
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from controlplane.domain import passwords, roles
 from controlplane.http.document.parameters import NO_ZERO, Schema
 
 PROBLEM: Final[Schema] = {
@@ -54,10 +55,19 @@ TAGS: Final = {
 }
 
 
+SPACES: Final = r"\s\u0000-\u001f\u0085"
+"""What is a space in Python, which is more than ECMA-262 knows, and what is no text."""
+
 TAKEN_BY_ROOMS: Final[dict[tuple[str, str], Schema]] = {
     ("NewTenant", "slug"): {"pattern": r"^[a-z0-9][a-z0-9-]{0,38}[a-z0-9]$"},
     ("NewTenant", "name"): {"pattern": r"^[^\u0000\s][^\u0000]*$"},
-    ("NewTenant", "owner"): {"pattern": r"^[^@\s\u0000]{1,64}@[^@\s\u0000]{1,189}$"},
+    ("NewTenant", "owner"): {"pattern": rf"^[^@{SPACES}]{{1,64}}@[^@{SPACES}]{{1,189}}$"},
+    ("NewConsumer", "name"): {"examples": ["billing"]},
+    ("NewDomain", "name"): {"examples": ["acme.example"]},
+    ("NewRole", "name"): {"pattern": f"^{roles.NAME.pattern}$", "examples": ["release"]},
+    ("Acceptance", "password"): {"minLength": passwords.SHORTEST},
+    ("NewPassword", "new"): {"minLength": passwords.SHORTEST},
+    ("Link", "password"): {"minLength": passwords.SHORTEST},
 }
 """Bounds of members of bodies that a room keeps, with a refusal of its own, by schema and member."""
 

@@ -23,7 +23,7 @@ from controlplane.http.manners import plain_answer
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
-from controlplane.http.problems import Invalid
+from controlplane.http.problems import AtOdds
 from controlplane.http.tenant_api import filters
 from controlplane.kit.ids import text_id
 
@@ -97,7 +97,7 @@ class ApiKeysController(Controller):
             filters.identity("sa", "service_account", service_account),
         )
         if person is not None and program is not None:
-            raise Invalid([{"in": "query", "name": "user", "detail": "a key has one owner: ask for one of them"}])
+            raise AtOdds("user and service_account: a key has one owner")
         owner = Holder("user", person) if person else Holder("service-account", program) if program else None
         rows = await api_keys.listing(tx, after=paging.after_id, limit=paging.fetch, owner=owner)
         return paging.page(rows, lambda key: key.id, _view)
@@ -160,7 +160,7 @@ class ApiKeysController(Controller):
 
 async def _owner(tx: TenantTx, actor: Actor, request: AnyRequest, data: NewApiKey) -> Holder:
     if data.role is not None and data.service_account is not None:
-        raise Invalid([{"in": "body", "name": "role", "detail": "the service account that is named has its own roles"}])
+        raise AtOdds("role and service_account: the one that is named has its own roles")
     if data.role is not None:
         account = await handing_on.new_service_account(tx, actor, request.user, data.name, data.role)
         return Holder("service-account", account.id)

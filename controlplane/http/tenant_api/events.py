@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 from litestar import Controller, Request, delete, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from controlplane.db.database import Database, TenantTx
@@ -28,9 +28,13 @@ LOOK_AGAIN_S: Final = 2.0
 
 MOST_TYPES: Final = 100
 
+LONGEST_LIST: Final = 4_000
+"""Characters of their names in an address: of all that there are, and some more."""
+
 Sequence64: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
 TypeNames: TypeAlias = Annotated[list[Annotated[str, Meta(max_length=60)]], Meta(max_length=MOST_TYPES)]
 Wait: TypeAlias = Annotated[int, QueryParameter(ge=0, le=30, description="Seconds to wait where there is nothing yet.")]
+Listed: TypeAlias = Annotated[str, QueryParameter(max_length=LONGEST_LIST, description="Names, separated by commas.")]
 After: TypeAlias = Annotated[int, QueryParameter(ge=0, le=2**62, description="Only events behind this sequence.")]
 
 
@@ -125,14 +129,11 @@ class EventsController(Controller):
         self,
         patience: NamedDependency[Patience],
         paging: NamedDependency[Paging],
-        types: FromQuery[str | None] = None,
+        types: Listed = "",
         after: After = 0,
     ) -> Page[Payload]:
-        """Events, oldest first. There is always a next cursor: it goes on behind what was read, now or later.
-
-        ``types`` are names separated by commas.
-        """
-        names = events.check_types([each for each in (types or "").split(",") if each])
+        """Events, oldest first. There is always a next cursor: it goes on behind what was read, now or later."""
+        names = events.check_types(types.split(",") if types else [])
         start = max(paging.after_number or 0, after)
 
         async def read(tx: TenantTx) -> tuple[list[Event], int]:

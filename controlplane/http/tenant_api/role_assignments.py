@@ -18,7 +18,7 @@ from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
-from controlplane.http.problems import Invalid
+from controlplane.http.problems import AtOdds, Invalid
 from controlplane.http.tenant_api import filters
 from controlplane.http.tenant_api.holding import LimitView, Word, limit_of, limit_view
 from controlplane.kit.ids import text_id
@@ -119,7 +119,7 @@ def _holder(data: NewRoleAssignment) -> Holder:
     }
     named = [(kind, text) for kind, text in given.items() if text is not None]
     if len(named) != 1:
-        raise Invalid([{"in": "body", "name": "user", "detail": "one of user, group and service_account is needed"}])
+        raise AtOdds("one of user, group and service_account is needed, and no more")
     [(kind, text)] = named
     return Holder(kind, identity(KINDS[kind], text))
 

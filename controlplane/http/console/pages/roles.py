@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from functools import partial
-from itertools import groupby
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -40,12 +39,16 @@ class Choice(Struct, frozen=True, kw_only=True):
     verb: str
 
 
-GROUPS: Final = [
-    (noun, [Choice(name=name, meaning=PERMISSIONS[name], verb=name.partition(":")[2]) for name in names])
-    for noun, names in groupby(
-        (name for name in PERMISSIONS if name not in RESERVED), lambda each: each.partition(":")[0]
-    )
-]
+def _choices() -> dict[str, list[Choice]]:
+    found: dict[str, list[Choice]] = defaultdict(list)
+    for name, meaning in PERMISSIONS.items():
+        if name not in RESERVED:
+            noun, _, verb = name.partition(":")
+            found[noun].append(Choice(name=name, meaning=meaning, verb=verb))
+    return found
+
+
+GROUPS: Final = list(_choices().items())
 """The permissions that a role of a tenant's own can hold, by what they are about."""
 
 
