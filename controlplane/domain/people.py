@@ -209,14 +209,7 @@ async def notify(tx: PlatformTx, account_id: AccountId, what: str) -> None:
 
 
 async def make_operator(tx: PlatformTx, actor: Actor, account_id: AccountId, role: str | None = None) -> Operator:
-    """Let the account operate the service.
-
-    Args:
-        role: None: of one that does already what it is, else ``admin``.
-
-    Raises:
-        UnknownRole: If there is no such role.
-    """
+    """Let the account operate the service; one that does already gets *role*, or without any stays what it is."""
     wanted = role or "admin"
     if wanted not in OPERATOR_ROLES:
         raise UnknownRole(wanted)

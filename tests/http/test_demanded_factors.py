@@ -75,6 +75,9 @@ async def test_whom_the_tenant_itself_has_let_in_is_asked_for_nothing_more(db, d
         await entries.break_glass(tx, SHELL, session.id, demanded.tenant_id)
 
     assert (await call("GET", "/sessions", one_factor.headers)).status_code == 200
+    for wanted in (False, True):
+        changed = await call("PATCH", "/settings", one_factor.headers, json={"mfa_required": wanted})
+        assert changed.json()["mfa_required"] is wanted
 
 
 async def test_whoever_adds_an_app_is_in_with_the_same_session(client, demanded, call, one_factor, clock):
