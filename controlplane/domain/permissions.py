@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from controlplane.domain.grants import EVERYWHERE, Grant, Limit
+from controlplane.domain.impersonation.powers import Acting
 from controlplane.domain.tenants import Tenant
 from controlplane.kit.ids import AccountId, KeyId, RuntimeId, ScimTokenId, ServiceAccountId, TenantId, UserId
 from controlplane.kit.problems import Refusal
@@ -56,6 +57,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "audit:read": "Read the tenant's audit log.",
         "event:read": "Read what happened in the tenant, as events.",
         "event:consume": "Make consumers of events, and say how far they have got.",
+        "impersonation:read": "See which operators of the service asked to work as whom, why, and what became of it.",
         "webhook:read": "See webhooks, never their secret, and what was sent there.",
         "webhook:write": "Have events sent to addresses outside, change where, and see secrets when they are made.",
     }
@@ -71,6 +73,8 @@ OPERATOR_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "operator:key-read": "See operator keys, never their secret.",
         "operator:key-create": "Make operator keys.",
         "operator:key-revoke": "Revoke operator keys.",
+        "operator:impersonation-read": "See every impersonation.",
+        "operator:impersonate": "Ask to work as somebody of a tenant, and do so where the tenant lets one.",
     }
 )
 """What can be done across tenants. Never part of a tenant's role."""
@@ -126,7 +130,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "auditor": frozenset(
             {*_WORK, "user:read", "group:read", "role:read", "service-account:read", "domain:read", "sso:read"}
             | {"invitation:read", "join-token:read", "api-key:read", "scim-token:read", "audit:read"}
-            | {"event:read", "webhook:read"}
+            | {"event:read", "webhook:read", "impersonation:read"}
         ),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),
@@ -186,6 +190,8 @@ class Person(Struct, frozen=True, kw_only=True):
     user_id: UserId | None = None
     """None: no member of *tenant*."""
     grants: tuple[Grant, ...] = ()
+    acting: Acting | None = None
+    """Then *tenant*, *user_id* and *grants* are whose they work as; only they themselves count otherwise."""
 
     @property
     def is_member(self) -> bool:

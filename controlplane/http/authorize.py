@@ -10,6 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from controlplane.domain import people, tenants
+from controlplane.domain.impersonation import acting, powers
+from controlplane.domain.impersonation.powers import ImpersonationForbids, ImpersonationReadOnly
 from controlplane.domain.people import Entrance
 from controlplane.domain.permissions import (
     OPERATOR_PERMISSIONS,
@@ -25,8 +27,10 @@ from controlplane.domain.permissions import (
 )
 from controlplane.domain.tenants import Tenant
 from controlplane.http import negotiation
+from controlplane.http.headers import IMPERSONATED_BY
 from controlplane.http.problems import Invalid
-from controlplane.http.sessions import refuse_foreign_pages
+from controlplane.http.sessions import SAFE_METHODS, refuse_foreign_pages
+from controlplane.kit.ids import text_id
 from controlplane.kit.problems import NotFound, Refusal
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
@@ -75,6 +79,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     """Whether a person must have proved who they are lately. Programs prove it with every call."""
     any_query: bool = False
     """Whether query parameters that nobody asked for are let be: where others write the address."""
+    as_oneself: bool = False
+    """Also while one works as somebody else, and then as oneself."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
 
@@ -103,6 +109,11 @@ def rule(
     """
     its = Rule(surface=surface, permission=permission, also=also, fresh=fresh, unserved=unserved, vouched=vouched)
     return {"rule": its}
+
+
+def as_oneself(its: dict[str, Rule]) -> dict[str, Rule]:
+    """*its* for a route that is also there while one works as somebody else, and where one is oneself: for the end."""
+    return {"rule": replace(its["rule"], as_oneself=True)}
 
 
 def open_to_all(because: str, surface: Surface | None = None, *, any_query: bool = False) -> dict[str, Rule]:
@@ -161,11 +172,7 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
 async def _authorize(connection: Connection, its: Rule) -> None:
     state = connection.app.state
     assert its.surface is not None
-    principal: Principal | None = await state.authentication[its.surface](connection)
-    if principal is None:
-        raise AuthenticationRequired
-    if its.surface not in SERVES[type(principal)]:
-        raise NotFound
+    principal = await _recognized(connection, its, its.surface)
     connection.scope["user"] = principal
     reference = connection.path_params.get(TENANT_PARAMETER)
     if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
@@ -181,9 +188,46 @@ async def _authorize(connection: Connection, its: Rule) -> None:
     else:
         _check_reach(principal, its)
     connection.scope["user"] = principal
+    _check_impersonation(connection, principal, its)
     _check_permissions(principal, its, state.authorizer)
     if its.fresh and isinstance(principal, Person) and not principal.is_fresh(state.db.clock()):
         raise ReauthenticationRequired(principal.ways)
+
+
+async def _recognized(connection: Connection, its: Rule, surface: Surface) -> Principal:
+    """Who calls, by a credential that serves *surface*.
+
+    Raises:
+        AuthenticationRequired: If nobody says who they are.
+        NotFound: If it is a credential for something else.
+    """
+    principal: Principal | None = await connection.app.state.authentication[surface](connection)
+    if principal is None:
+        raise AuthenticationRequired
+    if surface not in SERVES[type(principal)]:
+        raise NotFound
+    if isinstance(principal, Person) and principal.acting is not None:
+        connection.scope["state"][IMPERSONATED_BY] = text_id("acc", principal.account_id)
+        return acting.taken_off(principal) if its.as_oneself else principal
+    return principal
+
+
+def _check_impersonation(connection: Connection, principal: Principal, its: Rule) -> None:
+    """While one works as somebody else: what is on the list, in that tenant, and nothing that takes a fresh proof.
+
+    Raises:
+        ImpersonationForbids, ImpersonationReadOnly: If it is not to be done as somebody else.
+    """
+    if not isinstance(principal, Person) or principal.acting is None:
+        return
+    if connection.state.get("tenant_id") is None or its.fresh or not its.permissions:
+        raise ImpersonationForbids
+    for permission in its.permissions:
+        if permission not in powers.allowed("full"):
+            raise ImpersonationForbids(permission)
+    looks = connection.scope.get("method") in SAFE_METHODS and powers.READS.issuperset(its.permissions)
+    if principal.acting.mode == "read_only" and not looks:
+        raise ImpersonationReadOnly
 
 
 def _check_permissions(principal: Principal, its: Rule, authorizer: Authorizer) -> None:
@@ -199,6 +243,11 @@ async def _in_tenant(
 ) -> tuple[Principal, Tenant]:
     """*principal* bound to the tenant in the path. A foreign one is answered like an absent one."""
     if isinstance(principal, ApiKey):
+        if not principal.tenant.is_named(reference):
+            raise NotFound
+        tenant = principal.tenant
+    elif isinstance(principal, Person) and principal.acting is not None:
+        assert principal.tenant is not None, "one is somebody else in their tenant"
         if not principal.tenant.is_named(reference):
             raise NotFound
         tenant = principal.tenant
@@ -232,7 +281,10 @@ def _check_reach(principal: Principal, its: Rule) -> None:
 
     Raises:
         AccountProofRequired: If only a provider has vouched for this session.
+        ImpersonationForbids: If they work as somebody: that is in that one's tenant.
     """
+    if isinstance(principal, Person) and principal.acting is not None:
+        raise ImpersonationForbids
     vouched_only = isinstance(principal, Person) and principal.scope != "account"
     if vouched_only and not its.vouched and its.permission not in OPERATOR_PERMISSIONS:
         raise AccountProofRequired

@@ -50,6 +50,7 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     also: tuple[str, ...] = ()
     fresh: bool = False
     unserved: bool = False
+    as_oneself: bool = False
     open_because: str = ""
 
 
@@ -84,6 +85,7 @@ def locks(app: Litestar) -> list[Lock]:
             also=tuple(sorted(its.also)),
             fresh=its.fresh,
             unserved=its.unserved,
+            as_oneself=its.as_oneself,
             open_because=its.open_because,
         )
         for path, method, its in rules(app)

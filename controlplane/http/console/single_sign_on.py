@@ -19,7 +19,7 @@ from controlplane.domain.sso.flows import FlowOver
 from controlplane.domain.sso.identities import LinkFirst, NotLetIn, SubjectTaken
 from controlplane.domain.tenants import TenantSuspended
 from controlplane.http import breaking_glass
-from controlplane.http.authorize import AccountProofRequired, SsoRequired, Surface, open_to_all, rule
+from controlplane.http.authorize import AccountProofRequired, SsoRequired, Surface, as_oneself, open_to_all, rule
 from controlplane.http.console import render
 from controlplane.http.console.screen import Screen
 from controlplane.http.console.sign_in import SIGN_IN, AnyRequest, into
@@ -152,7 +152,7 @@ async def break_glass(
     return into(f"{home_of(data.tenant)}/")
 
 
-@post("/sign-out", opt=rule(Surface.CONSOLE, vouched=True))
+@post("/sign-out", opt=as_oneself(rule(Surface.CONSOLE, vouched=True)))
 async def sign_out(
     request: AnyRequest, person: NamedDependency[Person], actor: NamedDependency[Actor], desk: NamedDependency[Desk]
 ) -> Response[Any]:

@@ -11,7 +11,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from controlplane.db.database import TenantTx
 from controlplane.domain import tenants
 from controlplane.domain.audit import Actor
+from controlplane.domain.impersonation import requests
+from controlplane.domain.tenants import ImpersonationPolicy, Tenant
+from controlplane.http import deciding
 from controlplane.http.authorize import Surface, rule
+from controlplane.http.principals import AnyRequest
 from controlplane.http.tenant_view import LimitsView, TenantView, limits_view, tenant_view
 
 
@@ -19,12 +23,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What a tenant decides about itself."""
 
     name: str
+    impersonation_policy: ImpersonationPolicy
+    """Whether operators of the service may work as the tenant's people: `never`, once an owner agrees (`ask`), or `allow`."""
 
 
 class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is left out stays."""
 
     name: Annotated[str, Meta(min_length=1, max_length=tenants.MAX_NAME)] | UnsetType = UNSET
+    impersonation_policy: ImpersonationPolicy | UnsetType = UNSET
+    """Only owners decide this, with a fresh proof of who they are."""
 
 
 @get("/", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
@@ -57,18 +65,28 @@ async def limits(tx: NamedDependency[TenantTx]) -> LimitsView:
 @get("/settings", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
 async def settings(tx: NamedDependency[TenantTx]) -> Settings:
     """What the tenant has decided about itself."""
-    return Settings(name=(await tenants.get(tx)).name)
+    return _settings(await tenants.get(tx))
 
 
 @patch("/settings", opt=rule(Surface.TENANT, "tenant:write"), tags=["tenant"])
 async def change_settings(
-    data: JSONBody[SettingsChange], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+    data: JSONBody[SettingsChange],
+    request: AnyRequest,
+    tx: NamedDependency[TenantTx],
+    actor: NamedDependency[Actor],
 ) -> Settings:
     """Decide something else; what is left out stays."""
     tenant = await tenants.get(tx)
     if not isinstance(data.name, UnsetType):
         tenant = await tenants.rename(tx, actor, data.name)
-    return Settings(name=tenant.name)
+    if not isinstance(data.impersonation_policy, UnsetType):
+        deciding.check_owner(request)
+        tenant = await requests.set_policy(tx, actor, data.impersonation_policy)
+    return _settings(tenant)
+
+
+def _settings(tenant: Tenant) -> Settings:
+    return Settings(name=tenant.name, impersonation_policy=tenant.impersonation_policy)
 
 
 HANDLERS = (show, remove, undelete, limits, settings, change_settings)
