@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from controlplane.domain.grants import EVERYWHERE, Grant, Limit
-from controlplane.domain.impersonation.powers import Acting
+from controlplane.domain.masks import Acting
 from controlplane.domain.tenants import Tenant
 from controlplane.kit.ids import AccountId, KeyId, RuntimeId, ScimTokenId, ServiceAccountId, TenantId, UserId
 from controlplane.kit.problems import Refusal

@@ -28,6 +28,18 @@ class Found(Struct, frozen=True, kw_only=True):
     """The start of the address or the name, in any case."""
 
 
+async def by_id(tx: TenantTx, ids: list[UserId]) -> dict[UserId, User]:
+    """Those of *ids* who are still there."""
+    found = await tx.all(User, tx.select(t.users).where(t.users.c.id.in_(ids)))
+    return {user.id: user for user in found}
+
+
+async def suggested(tx: TenantTx, most: int) -> list[User]:
+    """The first by name who have come in and are active."""
+    there = tx.select(t.users).where(t.users.c.status == "active", t.users.c.account_id.is_not(None))
+    return await tx.all(User, there.order_by(t.users.c.name_norm, t.users.c.id).limit(most))
+
+
 async def listing(tx: TenantTx, found: Found, *, after: UUID | None, limit: int) -> list[User]:
     """Newest first, from just before *after* on."""
     its = t.users.c

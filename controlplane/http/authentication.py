@@ -9,8 +9,8 @@ from controlplane.domain import api_keys, credentials, operator_keys, scim_token
 from controlplane.domain.credentials import KeyUnknown
 from controlplane.domain.impersonation import acting
 from controlplane.domain.impersonation.acting import ImpersonationOver
-from controlplane.domain.impersonation.powers import ImpersonationForbids
 from controlplane.domain.key_uses import KeyUses
+from controlplane.domain.masks import ImpersonationForbids
 from controlplane.domain.permissions import ApiKey, Directory, OperatorKey, Person
 from controlplane.domain.scim_tokens import ScimTokenUnknown
 from controlplane.http.limits import SCIM, address, check

@@ -9,9 +9,9 @@ from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
 from msgspec.structs import replace
 
-from controlplane.domain import people, tenants
-from controlplane.domain.impersonation import acting, powers
-from controlplane.domain.impersonation.powers import ImpersonationForbids, ImpersonationReadOnly
+from controlplane.domain import masks, people, tenants
+from controlplane.domain.impersonation import acting
+from controlplane.domain.masks import ImpersonationForbids, ImpersonationReadOnly
 from controlplane.domain.people import Entrance
 from controlplane.domain.permissions import (
     OPERATOR_PERMISSIONS,
@@ -223,9 +223,9 @@ def _check_impersonation(connection: Connection, principal: Principal, its: Rule
     if connection.state.get("tenant_id") is None or its.fresh or not its.permissions:
         raise ImpersonationForbids
     for permission in its.permissions:
-        if permission not in powers.allowed("full"):
+        if permission not in masks.allowed("full"):
             raise ImpersonationForbids(permission)
-    looks = connection.scope.get("method") in SAFE_METHODS and powers.READS.issuperset(its.permissions)
+    looks = connection.scope.get("method") in SAFE_METHODS and masks.READS.issuperset(its.permissions)
     if principal.acting.mode == "read_only" and not looks:
         raise ImpersonationReadOnly
 

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from controlplane.db.database import PlatformTx
 from controlplane.domain import people
-from controlplane.domain.impersonation.powers import Mode
 from controlplane.domain.impersonation.requests import Impersonation, State
+from controlplane.domain.masks import Mode
 from controlplane.domain.people import Account
 from controlplane.http.instants import Moment, moment
 from controlplane.kit.ids import AccountId, text_id

@@ -15,8 +15,8 @@ from controlplane.domain import audit, holdings, people, tenants
 from controlplane.domain.audit import Actor
 from controlplane.domain.impersonation import notices, requests
 from controlplane.domain.impersonation.notices import Notice
-from controlplane.domain.impersonation.powers import Acting, Mode, narrowed
 from controlplane.domain.impersonation.requests import How, Impersonation, ImpersonationNever, ImpersonationOfNobody
+from controlplane.domain.masks import Acting, Mode, narrowed
 from controlplane.domain.permissions import OPERATOR_ROLES, Person
 from controlplane.domain.sign_ins import IDLE, Mask
 from controlplane.domain.tenants import Tenant

@@ -15,7 +15,7 @@ from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder
 from controlplane.domain.impersonation import notices
 from controlplane.domain.impersonation.notices import Notice
-from controlplane.domain.impersonation.powers import Mode
+from controlplane.domain.masks import Mode
 from controlplane.domain.tenants import ImpersonationPolicy
 from controlplane.kit.ids import AccountId, ImpersonationId, TenantId, UserId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal

@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 from controlplane.db.database import Database, PlatformTx
 from controlplane.domain.audit import Actor
 from controlplane.domain.impersonation import requests
-from controlplane.domain.impersonation.powers import Mode
 from controlplane.domain.impersonation.requests import LONGEST_MINUTES, MAX_REASON, MAX_TICKET, Wanted
 from controlplane.domain.keys import Keyring
+from controlplane.domain.masks import Mode
 from controlplane.http import impersonating
 from controlplane.http.authorize import Surface, as_oneself, rule
 from controlplane.http.impersonation_view import ImpersonationView, impersonation_view, operators_of
