@@ -118,7 +118,7 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
         return problems.refuse(request, refusal)
     person = request.scope.get("user")
     acting = person.acting if isinstance(person, Person) else None
-    if acting is not None and request.url.path == f"{CONSOLE}/":
+    if acting is not None and request.url.path.rstrip("/") == CONSOLE:
         return Redirect(f"{home_of(person.tenant.slug)}/", status_code=303)
     if isinstance(refusal, AuthenticationRequired):
         return sign_in.first_sign_in(request)

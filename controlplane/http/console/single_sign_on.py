@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from litestar import Response, get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter, URLEncodedBody
 from litestar.response import Redirect
@@ -163,7 +164,8 @@ async def sign_out(
     gone = request.app.state.session_cookie.gone()
     going = await leaving.to_log_out(desk, way) if way and person.scope == "tenants" else None
     if going is None:
-        return Redirect(SIGN_IN, status_code=303, cookies=[gone])
+        worn: Cookie = request.app.state.impersonation_cookie.gone()
+        return Redirect(SIGN_IN, status_code=303, cookies=[gone, worn])
     return away(Away(url=going.url, cookie=gone))
 
 

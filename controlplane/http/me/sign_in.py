@@ -137,8 +137,8 @@ async def sign_out(
 ) -> Response[None]:
     """End this session."""
     await sign_ins.end(tx, actor, person.session_id)
-    return with_cookie(request.app.state.session_cookie.gone())
+    return with_cookie(request.app.state.session_cookie.gone(), request.app.state.impersonation_cookie.gone())
 
 
-def with_cookie(cookie: Cookie) -> Response[None]:
-    return Response(None, status_code=204, cookies=[cookie])
+def with_cookie(*cookies: Cookie) -> Response[None]:
+    return Response(None, status_code=204, cookies=list(cookies))
