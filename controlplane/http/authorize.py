@@ -247,10 +247,10 @@ async def _in_tenant(
             raise NotFound
         tenant = principal.tenant
     elif isinstance(principal, Person) and principal.acting is not None:
-        assert principal.tenant is not None, "one is somebody else in their tenant"
-        if not principal.tenant.is_named(reference):
+        worn_in = principal.tenant
+        if worn_in is None or not worn_in.is_named(reference):
             raise NotFound
-        tenant = principal.tenant
+        tenant = worn_in
     else:
         assert isinstance(principal, Person)
         principal, tenant = await _entered(connection, principal, reference)
