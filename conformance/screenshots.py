@@ -77,6 +77,8 @@ def _pages(operator: BrowserContext, base: str) -> dict[str, str]:
         "session": _first(page, f"{sessions}?agent=invoice_review&status=succeeded&period=all"),
         "runtimes": f"{base}/runtimes",
         "runtime": runtime,
+        "impersonation-owner": f"{base}/t/demo/impersonations",
+        "impersonation-operator": f"{base}/tenants/demo/impersonations",
     }
     page.close()
     return found

@@ -279,6 +279,7 @@ def _outside(given: Settings) -> dict[str, object]:
         "public_url": given.public_url,
         "passkey_site": site_of(given.public_url),
         "session_cookie": cookie_for(given.public_url),
+        "impersonation_cookie": cookie_for(given.public_url, "impersonation"),
         "metrics_token": Secret(given.metrics_token) if given.metrics_token else None,
         "trusted_proxies": given.proxies(),
         "deletion_grace": given.grace(),

@@ -18,7 +18,7 @@ from controlplane.app import build
 from controlplane.db.database import Database
 from controlplane.domain import keys
 from controlplane.domain.events import catalogue
-from controlplane.domain.permissions import (
+from controlplane.domain.permission_names import (
     ANYWHERE,
     OPERATOR_PERMISSIONS,
     OPERATOR_ROLES,

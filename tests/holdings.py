@@ -23,12 +23,15 @@ from controlplane.domain import (
     quotas,
     roles,
     scim_tokens,
+    users,
 )
 from controlplane.domain.audit import Actor, Personal, checkpoints, retention, streams
 from controlplane.domain.directory import people as announced
 from controlplane.domain.exports import Due
 from controlplane.domain.holdings import Holder
 from controlplane.domain.idempotency import Answer, Claim
+from controlplane.domain.impersonation import requests
+from controlplane.domain.impersonation.requests import Wanted
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.people import Account
 from controlplane.domain.scim_tokens import SyncError
@@ -84,6 +87,7 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
     runtime = await join(db, tenant.tenant_id, project.id)
     await _report(db, runtime, slug)
     await _signs_on(db, tenant, boss, accounts[0])
+    await _worked_as(db, make, tenant, boss)
     secrets.append(await _listens(db, tenant, boss))
     await _keeps(db, tenant, boss)
     await _exports(db, tenant, boss)
@@ -140,6 +144,18 @@ async def _signs_on(db: Database, tenant: Tenant, boss: Actor, account: Account)
         await domains.create(tx, boss, f"{tenant.slug}.example")
         connection = await connections.create(tx, boss, new)
         await identities.link(tx, boss, connection, Identity(sub=f"sub-{tenant.slug}"), account.id)
+
+
+async def _worked_as(db: Database, make: Make, tenant: Tenant, boss: Actor) -> None:
+    """An operator who wanted to work as its owner, with a reason that names things."""
+    operator = await make.operator()
+    asking = Actor(kind="operator", id=text_id("acc", operator.account.id))
+    async with db.tenant(tenant.tenant_id) as tx:
+        [owner, *_] = await users.suggested(tx, 1)
+        wanted = Wanted(user_id=owner.id, reason=f"what hangs at {tenant.slug}?")
+        made = await requests.request(tx, asking, operator.account.id, LETTERHEAD.public_url, wanted)
+        assert made is not None
+        await requests.refuse(tx, boss, made.id)
 
 
 async def _listens(db: Database, tenant: Tenant, boss: Actor) -> str:

@@ -47,7 +47,7 @@ UNAUDITED = frozenset(
         *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
         *(t.events, t.event_heads, t.webhook_deliveries, t.webhook_progress),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
-        *(t.sso_flows, t.session_entries, t.logout_tokens),
+        *(t.sso_flows, t.session_entries, t.logout_tokens, t.impersonation_sessions),
         *(t.exports, t.export_parts, t.purge_steps),
         *(t.idempotency_records, t.platform_idempotency_records),
     )

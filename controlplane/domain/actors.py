@@ -6,6 +6,10 @@ from controlplane.kit.ids import text_id
 
 
 def actor_of(principal: Principal, request_id: str) -> Actor:
+    if isinstance(principal, Person) and principal.acting is not None:
+        behind = text_id("acc", principal.account_id)
+        whose = text_id("acc", principal.acting.account_id)
+        return Actor(kind="account", id=whose, impersonator=behind, request_id=request_id)
     if isinstance(principal, Person):
         acts_as_operator = principal.operator_role is not None and not principal.is_member
         kind = "operator" if acts_as_operator else "account"

@@ -16,7 +16,7 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import audit, holdings, quotas, roles, service_accounts
 from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder
-from controlplane.domain.permissions import PERMISSIONS
+from controlplane.domain.permission_names import PERMISSIONS
 from controlplane.kit import tokens
 from controlplane.kit.ids import KeyId, ServiceAccountId, UserId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal

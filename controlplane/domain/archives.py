@@ -40,6 +40,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "limit_overrides": "are agreed with the installation",
         "data_keys": "are wrapped for this installation",
         "idempotency_records": "are answers of this installation",
+        "impersonations": "were agreed with the operators of this installation; what they did is in audit_events",
         "mails": "are on their way from here",
         "domains": "are proved again, to the installation that is to trust them",
         "sso_connections": "are set up again: their secrets are sealed for this installation, and its addresses registered",
@@ -265,10 +266,10 @@ NAMED: Final = text("SELECT slug FROM tenants WHERE tenant_id = :tenant_id")
 
 TENANT: Final = Resource(
     "tenant.jsonl",
-    ("slug", "name", "created_at"),
+    ("slug", "name", "created_at", "impersonation_policy"),
     text(
         "SELECT CAST(row_to_json(r) AS text) FROM "
-        "(SELECT slug, name, created_at FROM tenants WHERE tenant_id = :tenant_id) r"
+        "(SELECT slug, name, created_at, impersonation_policy FROM tenants WHERE tenant_id = :tenant_id) r"
     ),
 )
 

@@ -8,14 +8,8 @@ from controlplane.domain import holdings, roles, service_accounts
 from controlplane.domain.audit import Actor
 from controlplane.domain.grants import EVERYWHERE, Limit
 from controlplane.domain.holdings import Holder
-from controlplane.domain.permissions import (
-    PERMISSIONS,
-    ApiKey,
-    Person,
-    Principal,
-    check_grantable,
-    check_takeable,
-)
+from controlplane.domain.permission_names import PERMISSIONS
+from controlplane.domain.permissions import ApiKey, Person, Principal, check_grantable, check_takeable
 from controlplane.domain.roles import Role
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain.grants import Grant, Limit
-from controlplane.domain.permissions import PERMISSIONS, ROLES
+from controlplane.domain.permission_names import PERMISSIONS, ROLES
 from controlplane.kit.ids import GroupId, ProjectId
 from controlplane.kit.problems import Refusal
 

@@ -24,6 +24,7 @@ from controlplane.db.upgrade import newest
 from controlplane.domain import archives, audit, people, tenants
 from controlplane.domain.archives import ACCOUNTS, FORMAT, MANIFEST, NOTE, TENANT, VERSION, File, Manifest, Note
 from controlplane.domain.audit import Actor
+from controlplane.domain.tenants import ImpersonationPolicy
 from controlplane.kit.ids import AccountId, TenantId, born_at, parse_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
 
@@ -203,7 +204,9 @@ async def _provision(db: Database, actor: Actor, archive: Archive) -> None:
         try:
             known = await tenants.get(tx)
         except NotFound:
-            await tenants.found(tx, facts.slug, facts.name, "provisioning", facts.created_at)
+            await tenants.found(
+                tx, facts.slug, facts.name, "provisioning", facts.created_at, facts.impersonation_policy
+            )
             tx.audited = True  # in the platform's chain: the tenant's own comes along as it was
             return
         if known.status != "provisioning":
@@ -293,6 +296,7 @@ class _Founded(Struct, frozen=True):
     slug: str
     name: str
     created_at: datetime
+    impersonation_policy: ImpersonationPolicy
 
 
 class _Human(Struct, frozen=True):

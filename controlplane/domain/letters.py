@@ -1,5 +1,6 @@
 """What the service writes to people: one sentence a paragraph, at most one link, and never more than they must know."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from html import escape
 from typing import Final
@@ -101,6 +102,22 @@ def webhook_disabled(to: str, host: str, reason: str, tenant: str) -> Letter:
             f"Events of {tenant} are not sent to {host} any more: {reason}.",
             "Nothing is lost: they are kept for thirty days, and can be replayed once the webhook is enabled again.",
         ],
+    )
+
+
+def impersonation(to: str, what: Sequence[str], link: str) -> Letter:
+    """To a tenant's owners: that an operator wants to work as somebody, may, tried to, or does.
+
+    Args:
+        what: Sentences: who, as whom, why, how long.
+    """
+    return Letter(
+        to=to,
+        subject="Somebody of Engine Cloud and your tenant",
+        paragraphs=list(what),
+        link=link,
+        label="See it, and agree, refuse or end it",
+        after=["Whatever is done meanwhile stands in your audit log with both names."],
     )
 
 

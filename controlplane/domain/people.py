@@ -15,7 +15,8 @@ from controlplane.domain import assignments, audit, holdings, letters, mails, qu
 from controlplane.domain.audit import Actor
 from controlplane.domain.grants import EVERYWHERE, Grant, Limit
 from controlplane.domain.holdings import Holder
-from controlplane.domain.permissions import OPERATOR_ROLES, UnknownRole
+from controlplane.domain.permission_names import OPERATOR_ROLES
+from controlplane.domain.permissions import UnknownRole
 from controlplane.domain.tenants import Tenant
 from controlplane.kit.ids import AccountId, TenantId, UserId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal

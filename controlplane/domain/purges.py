@@ -68,8 +68,11 @@ HOMELESS: Final = text("""
 
 UNROUTE: Final = text("DELETE FROM routes WHERE tenant_id = :tenant_id")
 
-SHUT: Final = text("DELETE FROM session_entries WHERE tenant_id = :tenant_id")
-"""Sessions that were let into it by its provider."""
+SHUT: Final = (
+    text("DELETE FROM session_entries WHERE tenant_id = :tenant_id"),
+    text("DELETE FROM impersonation_sessions WHERE tenant = :tenant_id"),
+)
+"""Sessions that were let into it by its provider, or work as somebody in it."""
 
 
 def order() -> Sequence[Table]:
@@ -166,7 +169,8 @@ async def _bury(tx: PlatformTx, keyring: Keyring, actor: Actor, tenant: Tenant) 
         return False
     accounts = await _let_go(tx, tenant.tenant_id)
     await tx.run(UNROUTE.bindparams(tenant_id=tenant.tenant_id))
-    await tx.run(SHUT.bindparams(tenant_id=tenant.tenant_id))
+    for statement in SHUT:
+        await tx.run(statement.bindparams(tenant_id=tenant.tenant_id))
     certificate = certificates.sign(keyring, await _facts(tx, tenant, noted, accounts))
     stone = {"tenant": tenant.tenant_id, "purged_at": tx.now, "certificate": msgspec.to_builtins(certificate)}
     await tx.run(tx.insert(t.tombstones).values(**stone).on_conflict_do_nothing(index_elements=["tenant"]))

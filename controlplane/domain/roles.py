@@ -12,7 +12,8 @@ from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import audit
 from controlplane.domain.audit import Actor
-from controlplane.domain.permissions import PERMISSIONS, RESERVED, ROLES, UnknownRole
+from controlplane.domain.permission_names import PERMISSIONS, RESERVED, ROLES
+from controlplane.domain.permissions import UnknownRole
 from controlplane.kit.ids import RoleId, new_id, parse_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
 

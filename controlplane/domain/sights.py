@@ -10,7 +10,8 @@ from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.db.sight import EVERYTHING, Sight
 from controlplane.domain.grants import Limit
-from controlplane.domain.permissions import WITHIN_PROJECTS, WITHIN_RUNTIMES, Principal, limits_of
+from controlplane.domain.permission_names import WITHIN_PROJECTS, WITHIN_RUNTIMES
+from controlplane.domain.permissions import Principal, limits_of
 
 
 async def sight(tx: TenantTx, principal: Principal, permissions: Iterable[str]) -> Sight:

@@ -13,7 +13,7 @@ from controlplane.domain import audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import Person, Scope, Way
 from controlplane.kit import tokens
-from controlplane.kit.ids import AccountId, new_id, text_id
+from controlplane.kit.ids import AccountId, ImpersonationId, TenantId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
 
 IDLE: Final = timedelta(minutes=30)
@@ -53,6 +53,13 @@ class Session(Struct, frozen=True, kw_only=True):
     auth_method: str
 
 
+class Mask(Struct, frozen=True):
+    """What a session wears: which impersonation, in which tenant."""
+
+    tenant_id: TenantId
+    impersonation_id: ImpersonationId
+
+
 class SignInRefused(Refusal):
     """Wrong address, wrong password, disabled account: which one is nobody's business."""
 
@@ -69,11 +76,13 @@ class LinkUsedUp(Refusal):
 
 WHO = text("""
     SELECT s.id, a.id, a.name, a.email, o.role, s.seen_at, s.authenticated_at, s.auth_level, s.scope,
+        x.tenant AS mask_tenant, x.impersonation_id AS mask_id,
         ARRAY(SELECT e.tenant_id FROM session_entries e WHERE e.session_id = s.id) AS entries,
         a.password_hash IS NOT NULL AS password,
         EXISTS (SELECT FROM totps t WHERE t.account_id = a.id AND t.confirmed_at IS NOT NULL) AS totp,
         EXISTS (SELECT FROM passkeys p WHERE p.account_id = a.id) AS passkey
     FROM browser_sessions s JOIN accounts a ON a.id = s.account_id LEFT JOIN operators o ON o.account_id = a.id
+    LEFT JOIN impersonation_sessions x ON x.session_id = s.id AND x.token_hash = :mask_hash AND x.ends_at > :now
     WHERE s.token_hash = :token_hash AND s.expires_at > :now AND s.seen_at > :idle_since AND a.status = 'active'
 """)
 
@@ -157,14 +166,30 @@ async def session_id_of(tx: PlatformTx, pepper: bytes, token: str) -> UUID:
 
 async def person_by(tx: PlatformTx, pepper: bytes, token: str) -> Person | None:
     """Whose session this is, unless it has ended; and note that it is in use."""
+    found = await masked(tx, pepper, token, None)
+    return None if found is None else found[0]
+
+
+async def masked(tx: PlatformTx, pepper: bytes, token: str, mask: str | None) -> tuple[Person, Mask | None] | None:
+    """As :func:`person_by`, with what the session wears.
+
+    Args:
+        mask: The token of that. None in the answer: it is not this session's, or its time is over.
+    """
     token_hash = tokens.fingerprint(pepper, token)
-    found = await tx.query(_SignedIn, WHO, token_hash=token_hash, now=tx.now, idle_since=tx.now - IDLE)
+    mask_hash = None if mask is None else tokens.fingerprint(pepper, mask)
+    values = {"token_hash": token_hash, "mask_hash": mask_hash, "now": tx.now, "idle_since": tx.now - IDLE}
+    found = await tx.query(_SignedIn, WHO, **values)
     if not found:
         return None
     [session] = found
     if tx.now - session.seen_at >= SEEN_EVERY:
         mine = tx.update(t.browser_sessions).where(t.browser_sessions.c.id == session.session_id)
         await tx.run(mine.values(seen_at=tx.now))
+    return _person(session), session.mask
+
+
+def _person(session: "_SignedIn") -> Person:
     return Person(
         account_id=session.account_id,
         session_id=session.session_id,
@@ -282,10 +307,16 @@ class _SignedIn(Struct, frozen=True):
     authenticated_at: datetime
     auth_level: int
     scope: Scope
+    mask_tenant: TenantId | None
+    mask_id: ImpersonationId | None
     entries: list[UUID]
     password: bool
     totp: bool
     passkey: bool
+
+    @property
+    def mask(self) -> Mask | None:
+        return Mask(self.mask_tenant, self.mask_id) if self.mask_tenant and self.mask_id else None
 
     @property
     def ways(self) -> frozenset[Way]:

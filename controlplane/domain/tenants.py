@@ -29,6 +29,9 @@ Reference: TypeAlias = str
 
 Status: TypeAlias = Literal["provisioning", "active", "suspended", "pending_deletion", "purging", "deleted"]
 
+ImpersonationPolicy: TypeAlias = Literal["never", "ask", "allow"]
+"""Whether operators may work as the tenant's people: not at all, once an owner agrees, or when they say why."""
+
 Act: TypeAlias = Literal["activate", "suspend", "resume", "delete", "undelete", "purge", "bury"]
 
 TRANSITIONS: Final[Mapping[Act, Mapping[Status, Status]]] = MappingProxyType(
@@ -75,6 +78,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """Whether people enter by the tenant's provider only."""
     mfa_required: bool = False
     """Whether people enter with two factors only, unless by the tenant's provider."""
+    impersonation_policy: ImpersonationPolicy = "ask"
 
     def is_named(self, reference: Reference) -> bool:
         """Whether *reference* means this tenant."""
@@ -156,7 +160,14 @@ async def create(tx: TenantTx, actor: Actor, slug: str, name: str) -> Tenant:
     return tenant
 
 
-async def found(tx: TenantTx, slug: str, name: str, status: Status, created_at: datetime) -> Tenant:
+async def found(
+    tx: TenantTx,
+    slug: str,
+    name: str,
+    status: Status,
+    created_at: datetime,
+    impersonation_policy: ImpersonationPolicy = "ask",
+) -> Tenant:
     """The tenant's row and the route to it, and nothing else: who calls this says so in an audit log.
 
     Raises:
@@ -170,7 +181,14 @@ async def found(tx: TenantTx, slug: str, name: str, status: Status, created_at: 
         raise SlugTaken
     [tenant] = await tx.take(
         Tenant,
-        tx.insert(t.tenants).values(slug=slug, name=name, status=status, status_reason="", created_at=created_at),
+        tx.insert(t.tenants).values(
+            slug=slug,
+            name=name,
+            status=status,
+            status_reason="",
+            created_at=created_at,
+            impersonation_policy=impersonation_policy,
+        ),
     )
     return tenant
 

@@ -1,5 +1,6 @@
 """The people of a tenant as its administrators see them: finding, deactivating, removing."""
 
+from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from controlplane.domain import api_keys, audit, quotas
 from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder, an_owner_stays
 from controlplane.domain.people import ManagedElsewhere, User, normalized, user
-from controlplane.kit.ids import UserId, text_id
+from controlplane.kit.ids import AccountId, UserId, text_id
 from controlplane.kit.problems import NotFound
 
 Status: TypeAlias = Literal["active", "disabled"]
@@ -26,6 +27,24 @@ class Found(Struct, frozen=True, kw_only=True):
     status: Status | None = None
     q: str | None = None
     """The start of the address or the name, in any case."""
+
+
+async def by_id(tx: TenantTx, ids: list[UserId]) -> dict[UserId, User]:
+    """Those of *ids* who are still there."""
+    found = await tx.all(User, tx.select(t.users).where(t.users.c.id.in_(ids)))
+    return {user.id: user for user in found}
+
+
+async def by_account(tx: TenantTx, ids: Iterable[UUID]) -> dict[AccountId, User]:
+    """Those who have come in with one of these accounts."""
+    found = await tx.all(User, tx.select(t.users).where(t.users.c.account_id.in_(list(ids))))
+    return {user.account_id: user for user in found if user.account_id is not None}
+
+
+async def suggested(tx: TenantTx, most: int) -> list[User]:
+    """The first by name who have come in and are active."""
+    there = tx.select(t.users).where(t.users.c.status == "active", t.users.c.account_id.is_not(None))
+    return await tx.all(User, there.order_by(t.users.c.name_norm, t.users.c.id).limit(most))
 
 
 async def listing(tx: TenantTx, found: Found, *, after: UUID | None, limit: int) -> list[User]:

@@ -7,7 +7,10 @@ from litestar.connection import ASGIConnection
 from controlplane.db.database import Database
 from controlplane.domain import api_keys, credentials, operator_keys, scim_tokens, sign_ins
 from controlplane.domain.credentials import KeyUnknown
+from controlplane.domain.impersonation import acting
+from controlplane.domain.impersonation.acting import ImpersonationOver
 from controlplane.domain.key_uses import KeyUses
+from controlplane.domain.masks import ImpersonationForbids
 from controlplane.domain.permissions import ApiKey, Directory, OperatorKey, Person
 from controlplane.domain.scim_tokens import ScimTokenUnknown
 from controlplane.http.limits import SCIM, address, check
@@ -28,15 +31,39 @@ class WrongCredential(KeyUnknown):
 
 
 async def person(connection: Connection) -> Person | None:
-    """By the session cookie; nobody where it has ended."""
+    """By the session cookie; nobody where it has ended. With the other cookie beside it, as whom they work.
+
+    Raises:
+        ImpersonationOver: If that is over. Nothing is done as oneself that was meant to be done as somebody else.
+    """
     state = connection.app.state
     cookie: SessionCookie = state.session_cookie
     token = connection.cookies.get(cookie.name)
     if not token:
         return None
     db: Database = state.db
+    worn: SessionCookie = state.impersonation_cookie
+    mask = connection.cookies.get(worn.name)
     async with db.platform() as tx:
-        return await sign_ins.person_by(tx, state.keyring.pepper, token)
+        found = await sign_ins.masked(tx, state.keyring.pepper, token, mask)
+    if found is None or mask is None:
+        return None if found is None else found[0]
+    try:
+        return await acting.put_on(db, *found)
+    except ImpersonationOver:
+        raise ImpersonationOver(worn.gone().to_header(header="")) from None
+
+
+async def oneself(connection: Connection) -> Person | None:
+    """As :func:`person`, for what belongs to an account: nobody does it as somebody else.
+
+    Raises:
+        ImpersonationForbids: If they work as somebody.
+    """
+    found = await person(connection)
+    if found is not None and found.acting is not None:
+        raise ImpersonationForbids
+    return found
 
 
 async def person_or_api_key(connection: Connection) -> Person | ApiKey | None:

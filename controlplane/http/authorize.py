@@ -1,7 +1,6 @@
 """The one guard: who calls, in which tenant, and whether they may. Every route has a rule, or the app does not start."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
@@ -10,10 +9,12 @@ from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
 from msgspec.structs import replace
 
-from controlplane.domain import people, tenants
+from controlplane.domain import masks, people, tenants
+from controlplane.domain.impersonation import acting
+from controlplane.domain.masks import ImpersonationForbids, ImpersonationReadOnly
 from controlplane.domain.people import Entrance
+from controlplane.domain.permission_names import OPERATOR_PERMISSIONS
 from controlplane.domain.permissions import (
-    OPERATOR_PERMISSIONS,
     ApiKey,
     AuthenticationRequired,
     Authorizer,
@@ -26,8 +27,10 @@ from controlplane.domain.permissions import (
 )
 from controlplane.domain.tenants import Tenant
 from controlplane.http import demanded_factors, negotiation
+from controlplane.http.headers import IMPERSONATED_BY
 from controlplane.http.problems import Invalid
-from controlplane.http.sessions import refuse_foreign_pages
+from controlplane.http.sessions import SAFE_METHODS, refuse_foreign_pages
+from controlplane.kit.ids import text_id
 from controlplane.kit.problems import NotFound, Refusal
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
@@ -76,6 +79,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     """Whether a person must have proved who they are lately. Programs prove it with every call."""
     any_query: bool = False
     """Whether query parameters that nobody asked for are let be: where others write the address."""
+    as_oneself: bool = False
+    """Also while one works as somebody else, and then as oneself."""
     query: frozenset[str] | None = None
     """The query parameters there are, filled in at the start; others are refused. None: anything goes."""
     worded: frozenset[str] = frozenset()
@@ -108,12 +113,14 @@ def rule(
     return {"rule": its}
 
 
+def as_oneself(its: dict[str, Rule]) -> dict[str, Rule]:
+    """*its* for a route that is also there while one works as somebody else, and where one is oneself: for the end."""
+    return {"rule": replace(its["rule"], as_oneself=True)}
+
+
 def open_to_all(because: str, surface: Surface | None = None, *, any_query: bool = False) -> dict[str, Rule]:
     """``@get("/livez", opt=open_to_all("says nothing"))``."""
     return {"rule": Rule(surface=surface, open_because=because, any_query=any_query)}
-
-
-OWNERS_ALONE: Final = Rule(surface=Surface.TENANT, permission="tenant:own")
 
 
 class PermissionDenied(Refusal):
@@ -167,11 +174,7 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
 async def _authorize(connection: Connection, its: Rule) -> None:
     state = connection.app.state
     assert its.surface is not None
-    principal: Principal | None = await state.authentication[its.surface](connection)
-    if principal is None:
-        raise AuthenticationRequired
-    if its.surface not in SERVES[type(principal)]:
-        raise NotFound
+    principal = await _recognized(connection, its, its.surface)
     connection.scope["user"] = principal
     reference = connection.path_params.get(TENANT_PARAMETER)
     if reference is not None and its.surface in (Surface.TENANT, Surface.CONSOLE):
@@ -187,9 +190,46 @@ async def _authorize(connection: Connection, its: Rule) -> None:
     else:
         _check_reach(principal, its)
     connection.scope["user"] = principal
+    _check_impersonation(connection, principal, its)
     _check_permissions(principal, its, state.authorizer)
     if its.fresh and isinstance(principal, Person) and not principal.is_fresh(state.db.clock()):
         raise ReauthenticationRequired(principal.ways)
+
+
+async def _recognized(connection: Connection, its: Rule, surface: Surface) -> Principal:
+    """Who calls, by a credential that serves *surface*.
+
+    Raises:
+        AuthenticationRequired: If nobody says who they are.
+        NotFound: If it is a credential for something else.
+    """
+    principal: Principal | None = await connection.app.state.authentication[surface](connection)
+    if principal is None:
+        raise AuthenticationRequired
+    if surface not in SERVES[type(principal)]:
+        raise NotFound
+    if isinstance(principal, Person) and principal.acting is not None:
+        connection.scope["state"][IMPERSONATED_BY] = text_id("acc", principal.account_id)
+        return acting.taken_off(principal) if its.as_oneself else principal
+    return principal
+
+
+def _check_impersonation(connection: Connection, principal: Principal, its: Rule) -> None:
+    """While one works as somebody else: what is on the list, in that tenant, and nothing that takes a fresh proof.
+
+    Raises:
+        ImpersonationForbids, ImpersonationReadOnly: If it is not to be done as somebody else.
+    """
+    if not isinstance(principal, Person) or principal.acting is None:
+        return
+    if connection.state.get("tenant_id") is None or its.fresh or not its.permissions:
+        raise ImpersonationForbids
+    for permission in its.permissions:
+        if permission not in masks.allowed("full"):
+            raise ImpersonationForbids(permission)
+    looks = connection.scope.get("method") in SAFE_METHODS and masks.READS.issuperset(its.permissions)
+    if principal.acting.mode == "read_only" and not looks:
+        raise ImpersonationReadOnly
 
 
 def _check_permissions(principal: Principal, its: Rule, authorizer: Authorizer) -> None:
@@ -200,18 +240,6 @@ def _check_permissions(principal: Principal, its: Rule, authorizer: Authorizer) 
             raise PermissionDenied(permission)
 
 
-def check_owner(connection: Connection, now: datetime) -> None:
-    """For what of a route is for owners alone: the part of its body that decides over everybody.
-
-    Raises:
-        PermissionDenied: If whoever calls is none.
-        ReauthenticationRequired: If it is a person who has not proved lately who they are.
-    """
-    _check_permissions(connection.user, OWNERS_ALONE, connection.app.state.authorizer)
-    if isinstance(connection.user, Person) and not connection.user.is_fresh(now):
-        raise ReauthenticationRequired(connection.user.ways)
-
-
 async def _in_tenant(
     connection: Connection, principal: Principal, reference: str, surface: Surface
 ) -> tuple[Principal, Tenant]:
@@ -220,6 +248,11 @@ async def _in_tenant(
         if not principal.tenant.is_named(reference):
             raise NotFound
         tenant = principal.tenant
+    elif isinstance(principal, Person) and principal.acting is not None:
+        worn_in = principal.tenant
+        if worn_in is None or not worn_in.is_named(reference):
+            raise NotFound
+        tenant = worn_in
     else:
         assert isinstance(principal, Person)
         principal, tenant = await _entered(connection, principal, reference)
@@ -250,7 +283,10 @@ def _check_reach(principal: Principal, its: Rule) -> None:
 
     Raises:
         AccountProofRequired: If only a provider has vouched for this session.
+        ImpersonationForbids: If they work as somebody: that is in that one's tenant.
     """
+    if isinstance(principal, Person) and principal.acting is not None:
+        raise ImpersonationForbids
     vouched_only = isinstance(principal, Person) and principal.scope != "account"
     if vouched_only and not its.vouched and its.permission not in OPERATOR_PERMISSIONS:
         raise AccountProofRequired

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from controlplane.domain.actors import actor_of
 from controlplane.domain.audit.denials import Denial, Denials
 from controlplane.domain.audit.events import Actor
+from controlplane.domain.impersonation.acting import ImpersonationOver
 from controlplane.domain.permissions import ApiKey, AuthenticationRequired, Principal, Runtime
 from controlplane.domain.sign_ins import SignInRefused
 from controlplane.http import limits
@@ -23,8 +24,8 @@ from controlplane.kit.problems import NotFound, Refusal
 
 log = structlog.get_logger("controlplane.http")
 
-ALREADY_TOLD: Final = (AuthenticationRequired, SignInRefused)
-"""Showing nothing is no attempt; a wrong password is written down where it is found to be wrong."""
+ALREADY_TOLD: Final = (AuthenticationRequired, SignInRefused, ImpersonationOver)
+"""Showing nothing, or what was good until now, is no attempt; a wrong password is written down where it is found to be wrong."""
 
 
 MOST_OF_A_NAME: Final = 60

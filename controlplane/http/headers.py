@@ -23,6 +23,9 @@ CAREFUL = {
 }
 """Set where the handler has not set its own; the console's pages bring a Content-Security-Policy of theirs."""
 
+IMPERSONATED_BY = "impersonated_by"
+"""Where in a request's state stands who really asks, while they work as somebody else."""
+
 OF_THE_RATE_LIMIT = "rate_limit_headers"
 """Where in a request's state the headers wait that tell how many more may come."""
 
@@ -66,6 +69,8 @@ async def complete(message: Message, scope: Scope) -> None:
     headers = MutableScopeHeaders.from_message(message)
     headers["Request-Id"] = request_id(scope)
     headers["X-Request-Id"] = callers_id(scope) or request_id(scope)
+    if (impersonator := scope["state"].get(IMPERSONATED_BY)) is not None:
+        headers["Impersonated-By"] = impersonator
     if "allow" in headers:
         headers["Allow"] = _allowed(headers["allow"], scope)
     if (deprecation := _its(scope).deprecation) is not None:

@@ -78,7 +78,7 @@ def replayed(_: Request[Any, Any, Any], replay: Replay) -> Response[bytes]:
 async def _claim(request: AnyRequest, key: str) -> Claim:
     actor = actor_of(request.user, "")
     return Claim(
-        principal=f"{actor.kind} {actor.id}",
+        principal=" ".join(filter(None, (actor.kind, actor.id, actor.impersonator))),
         operation=f"{request.method} {request.scope['path_template']}",
         key=key,
         fingerprint=await _fingerprint(request),

@@ -80,7 +80,7 @@ async def join(
         PasswordUnfit: If the password will not do.
         InvitationInvalid: If somebody was quicker.
     """
-    person = await authentication.person(request)
+    person = await authentication.oneself(request)
     if person is not None:
         await _accept(request, db, found, await _own(db, person, found))
         return None

@@ -10,7 +10,12 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct
 from msgspec.structs import replace
 
-from controlplane.domain.permissions import OPERATOR_PERMISSIONS, PERMISSIONS, RUNTIME_PERMISSIONS, SCIM_PERMISSIONS
+from controlplane.domain.permission_names import (
+    OPERATOR_PERMISSIONS,
+    PERMISSIONS,
+    RUNTIME_PERMISSIONS,
+    SCIM_PERMISSIONS,
+)
 from controlplane.http.authorize import TENANT_PARAMETER, Rule, Surface
 
 PREFIXES: Final = {
@@ -51,6 +56,7 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     also: tuple[str, ...] = ()
     fresh: bool = False
     unserved: bool = False
+    as_oneself: bool = False
     open_because: str = ""
 
 
@@ -85,6 +91,7 @@ def locks(app: Litestar) -> list[Lock]:
             also=tuple(sorted(its.also)),
             fresh=its.fresh,
             unserved=its.unserved,
+            as_oneself=its.as_oneself,
             open_because=its.open_because,
         )
         for path, method, its in rules(app)

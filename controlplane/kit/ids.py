@@ -29,6 +29,7 @@ EventId = NewType("EventId", UUID)
 WebhookId = NewType("WebhookId", UUID)
 DeliveryId = NewType("DeliveryId", UUID)
 ExportId = NewType("ExportId", UUID)
+ImpersonationId = NewType("ImpersonationId", UUID)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}

@@ -6,7 +6,7 @@ import pytest
 from litestar import get
 
 from controlplane.app import assemble
-from controlplane.domain.permissions import DANGEROUS
+from controlplane.domain.permission_names import DANGEROUS
 from controlplane.http import proof
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
 from controlplane.http.proof import Unlocked

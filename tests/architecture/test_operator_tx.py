@@ -9,6 +9,7 @@ MAY_LOOK_ACROSS_TENANTS = (
     "controlplane/domain/idempotency.py",  # the work of the chore forget-kept-answers
     "controlplane/domain/reports.py",  # the work of the chore mark-silent-runtimes
     "controlplane/http/console/",
+    "controlplane/http/impersonating.py",  # for operators, at both their doors
     "controlplane/http/operator_api/",
 )
 DEFINES_IT = "controlplane/db/database.py"

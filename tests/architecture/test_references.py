@@ -6,7 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from controlplane.domain.permissions import OPERATOR_PERMISSIONS, PERMISSIONS, RUNTIME_PERMISSIONS, SCIM_PERMISSIONS
+from controlplane.domain.permission_names import (
+    OPERATOR_PERMISSIONS,
+    PERMISSIONS,
+    RUNTIME_PERMISSIONS,
+    SCIM_PERMISSIONS,
+)
 from controlplane.http.proof import Lock
 from scripts import references
 

@@ -21,8 +21,8 @@ from tests.make import SHELL
 SOMEBODY = Actor(kind="account", id="acc_somebody", personal=Personal(address="192.0.2.7", name="Zoë"))
 
 EVERYTHING = text("""
-    SELECT seq, id, occurred_us, action, outcome, actor_kind, actor_id, target_kind, target_id, facts, request_id,
-        sealed, prev_hash, hash
+    SELECT seq, id, occurred_us, action, outcome, actor_kind, actor_id, impersonator, target_kind, target_id,
+        facts, request_id, sealed, prev_hash, hash
     FROM audit_events ORDER BY seq
 """)
 PLATFORM = text(EVERYTHING.text.replace("audit_events", "platform_audit_events"))
@@ -66,6 +66,7 @@ async def test_the_hash_covers_every_field_and_the_chain(db, make):
         "outcome": "denied",
         "actor_kind": "account",
         "actor_id": "x",
+        "impersonator": "x",
         "target_kind": "x",
         "target_id": "x",
         "facts": {},

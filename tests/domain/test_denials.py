@@ -5,8 +5,8 @@ from controlplane.domain.audit import Actor, Event
 from controlplane.domain.audit.denials import ONE_BY_ONE, WINDOW, Denial, Denials
 
 EVENTS = text("""
-    SELECT seq, id, occurred_us, action, outcome, actor_kind, actor_id, target_kind, target_id, facts, request_id,
-        sealed, prev_hash, hash
+    SELECT seq, id, occurred_us, action, outcome, actor_kind, actor_id, impersonator, target_kind, target_id,
+        facts, request_id, sealed, prev_hash, hash
     FROM audit_events WHERE outcome = 'denied' ORDER BY seq
 """)
 

@@ -3,7 +3,7 @@ from uuid import UUID
 import pytest
 
 from controlplane.domain.grants import EVERYWHERE, Grant, Limit
-from controlplane.domain.permissions import (
+from controlplane.domain.permission_names import (
     ADMINISTRATION,
     ANYWHERE,
     OPERATOR_PERMISSIONS,
@@ -14,6 +14,8 @@ from controlplane.domain.permissions import (
     ROLES,
     WITHIN_PROJECTS,
     WITHIN_RUNTIMES,
+)
+from controlplane.domain.permissions import (
     ApiKey,
     Authorizer,
     NotYours,

@@ -23,6 +23,8 @@ from controlplane.domain import (
     service_accounts,
 )
 from controlplane.domain.holdings import Holder
+from controlplane.domain.impersonation import requests
+from controlplane.domain.impersonation.requests import Wanted
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.sso import connections
 from controlplane.domain.sso.connections import NewConnection
@@ -82,6 +84,7 @@ class Company:
             "delivery": self._delivery,
             "message": self._message,
             "webhook": self._webhook,
+            "impersonation": self._impersonation,
             "invitation": self._invitation,
             "key": self._key,
             "project": self._project,
@@ -172,6 +175,15 @@ class Company:
             new = NewConnection(name=CANARY, issuer="http://127.0.0.1:9", client_id=CANARY, client_secret=Secret("s"))
             made = await connections.create(tx, SHELL, new)
         return text_id("sso", made.id)
+
+    async def _impersonation(self):
+        """Of somebody who came in just now, for an owner to answer."""
+        operator, account = await self._make.operator(), await self._make.account()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            user = await people.add_user(tx, SHELL, account, "viewer")
+            wanted = Wanted(user_id=user.id, reason=CANARY)
+            made = await requests.request(tx, SHELL, operator.account.id, "http://test", wanted)
+        return text_id("imp", made.id)
 
     async def _invitation(self):
         letterhead = Letterhead(public_url="http://test", pepper=bytes(32))

@@ -9,7 +9,9 @@ import asyncpg
 import pytest
 
 from controlplane.db import schema as t
-from controlplane.domain import operator_keys
+from controlplane.domain import operator_keys, people
+from controlplane.domain.impersonation import requests
+from controlplane.domain.impersonation.requests import Wanted
 from controlplane.http.authorize import Surface
 from controlplane.http.document.operations import OPENS
 from controlplane.kit.ids import text_id
@@ -36,7 +38,12 @@ OPEN = {
 }
 """Operations that ask for no credential before they run: each has its reason in its rule."""
 
-BODIES = {"NewOperatorKey": {"name": "x"}, "NewTenant": {"slug": "made", "name": "Made"}, "Suspension": {}}
+BODIES = {
+    "NewImpersonation": {"tenant": "nowhere", "user": "nobody", "reason": "x"},
+    "NewOperatorKey": {"name": "x"},
+    "NewTenant": {"slug": "made", "name": "Made"},
+    "Suspension": {},
+}
 """By the name of the schema: something that an operator is let through with."""
 
 NOT_OF_THE_LIVING = {
@@ -45,6 +52,12 @@ NOT_OF_THE_LIVING = {
     "POST /v1/operator/tenants/{target}/undelete",
 }
 """What there is to do with a tenant that is suspended or gone, and with no other: it is refused by the tenant's state."""
+
+NOT_AGREED_TO = "POST /v1/operator/impersonations/{impersonation}/start"
+"""What an owner has to agree to first."""
+
+AT_A_BROWSER = {"POST /v1/operator/tenants", NOT_AGREED_TO}
+"""What is tried by a person: a key has done the one already, and cannot do the other."""
 
 FLEETING = "last_used_at", "seen_at"
 
@@ -78,19 +91,39 @@ def factory(db, make):
     async def target():
         return (await make.tenant()).slug
 
-    return {"key": key, "target": target}
+    async def user():
+        """Somebody of a tenant."""
+        tenant, account = await make.tenant(), await make.account()
+        async with db.tenant(tenant.tenant_id) as tx:
+            return tenant, await people.add_user(tx, SHELL, account, "viewer")
+
+    async def impersonation():
+        operator, (tenant, somebody) = await make.operator(), await user()
+        async with db.tenant(tenant.tenant_id) as tx:
+            wanted = Wanted(user_id=somebody.id, reason="canary")
+            made = await requests.request(tx, SHELL, operator.account.id, "http://test", wanted)
+        return text_id("imp", made.id)
+
+    async def asked():
+        tenant, somebody = await user()
+        return {"tenant": tenant.slug, "user": text_id("usr", somebody.id)}
+
+    return {"key": key, "target": target, "impersonation": impersonation, "NewImpersonation": asked}
 
 
 @pytest.fixture
 def call(client, factory):
-    async def call(name, operation, headers):
+    async def call(name, operation, headers, *, ready=False):
         method, path = name.split()
         for parameter in re.findall(r"{(\w+)}", path):
             assert parameter in factory, f"{name}: no factory for {parameter}"
             path = path.replace(f"{{{parameter}}}", await factory[parameter]())
         schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-        body = {"json": BODIES.get(schema["$ref"].rpartition("/")[2], {})} if schema else {}
-        return await client.request(method, path, headers=headers, **body)
+        if not schema:
+            return await client.request(method, path, headers=headers)
+        called = schema["$ref"].rpartition("/")[2]
+        more = await factory[called]() if ready and called in factory else {}
+        return await client.request(method, path, headers=headers, json={**BODIES.get(called, {}), **more})
 
     return call
 
@@ -182,9 +215,10 @@ async def test_an_operator_without_the_permission_changes_nothing(operations, ca
 async def test_an_operator_is_let_through_so_that_all_of_this_means_something(operations, call, make):
     key, person = await make.operator_key(), await make.operator()
     for name, operation in of(operations, Surface.OPERATOR).items():
-        answer = await call(name, operation, key if name != "POST /v1/operator/tenants" else person.headers)
+        answer = await call(name, operation, person.headers if name in AT_A_BROWSER else key, ready=True)
 
-        there = answer.status_code in (404, 409) if name in NOT_OF_THE_LIVING else answer.is_success
+        refused = name in NOT_OF_THE_LIVING or name == NOT_AGREED_TO
+        there = answer.status_code in (404, 409) if refused else answer.is_success
         assert there, f"{name}: {answer.text}"
 
 

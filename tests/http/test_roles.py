@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from controlplane.domain import people
-from controlplane.domain.permissions import PERMISSIONS
+from controlplane.domain.permission_names import PERMISSIONS
 from controlplane.domain.roles import BUILT_IN
 from controlplane.kit.ids import text_id
 

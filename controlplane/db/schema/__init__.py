@@ -40,6 +40,10 @@ from controlplane.db.schema.identity import (
     recovery_codes,
     totps,
 )
+from controlplane.db.schema.impersonation import (
+    impersonation_sessions,
+    impersonations,
+)
 from controlplane.db.schema.keys import (
     data_keys,
     platform_data_keys,
@@ -136,6 +140,8 @@ __all__ = [
     "group_members",
     "groups",
     "idempotency_records",
+    "impersonation_sessions",
+    "impersonations",
     "invitations",
     "join_tokens",
     "limit_overrides",

@@ -31,6 +31,7 @@ def _chain() -> tuple[SchemaItem, ...]:
         Column("outcome", Text, nullable=False),
         Column("actor_kind", Text, nullable=False),
         Column("actor_id", Text, nullable=False),
+        Column("impersonator", Text),
         Column("target_kind", Text, nullable=False),
         Column("target_id", Text, nullable=False),
         Column("facts", JSONB, nullable=False),

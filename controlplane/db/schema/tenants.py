@@ -40,6 +40,8 @@ tenants = Table(
     Column("created_at", Instant, nullable=False),
     Column("sso_enforced", Boolean, nullable=False, server_default=text("false")),
     Column("mfa_required", Boolean, nullable=False, server_default=text("false")),
+    Column("impersonation_policy", Text, nullable=False, server_default=text("'ask'")),
+    CheckConstraint("impersonation_policy IN ('never', 'ask', 'allow')", name="impersonation_policy"),
 )
 """``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan.
 ``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request.

@@ -13,6 +13,9 @@ from controlplane.kit.canonical import canonical, uncheckedly
 SCHEMA: Final = 1
 """Of the hashed fields; a further one is a new number, and old events keep theirs."""
 
+SCHEMA_IMPERSONATED: Final = 2
+"""Of an event whose actor has an impersonator; all others are as they were."""
+
 DOMAIN: Final = b"cp.audit.v1"
 START: Final = bytes(32)
 """What the first event of a chain has for a predecessor."""
@@ -54,8 +57,11 @@ class Actor(Struct, frozen=True, kw_only=True):
     ]
     id: str
     """As shown, ``acc_…``; for ``shell`` the account on that machine, for ``nobody`` empty."""
+    impersonator: str | None = None
+    """Who really acts, ``acc_…``, where somebody works as whom :attr:`id` names."""
     request_id: str = ""
     personal: Personal | None = None
+    """Of the impersonator, where there is one: nobody else is behind the request."""
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -70,6 +76,7 @@ class Event(Struct, frozen=True, kw_only=True):
     outcome: str
     actor_kind: str
     actor_id: str
+    impersonator: str | None = None
     target_kind: str
     target_id: str
     facts: dict[str, Any]
@@ -115,16 +122,25 @@ def linked(prev_hash: bytes, content: bytes) -> bytes:
     return hashlib.sha256(DOMAIN + _sized(prev_hash) + _sized(content)).digest()
 
 
+def schema_of(impersonator: str | None) -> int:
+    """Which fields the hash of such an event covers."""
+    return SCHEMA if impersonator is None else SCHEMA_IMPERSONATED
+
+
 def _content(chain: str, event: Event) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
+        "schema": schema_of(event.impersonator),
         "chain": chain,
         "seq": event.seq,
         "id": str(event.id),
         "occurred_us": event.occurred_us,
         "action": event.action,
         "outcome": event.outcome,
-        "actor": {"kind": event.actor_kind, "id": event.actor_id},
+        "actor": {
+            "kind": event.actor_kind,
+            "id": event.actor_id,
+            **({} if event.impersonator is None else {"impersonator": event.impersonator}),
+        },
         "target": {"kind": event.target_kind, "id": event.target_id},
         "facts": event.facts,
         "request_id": event.request_id,

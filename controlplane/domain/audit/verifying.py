@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from controlplane.domain.audit.events import PRUNED, SCHEMA, START, Event, Head, link, linked
+from controlplane.domain.audit.events import PRUNED, START, Event, Head, link, linked, schema_of
 from controlplane.kit.canonical import uncheckedly
 from controlplane.kit.merkle import Tree
 from controlplane.kit.notes import Checkpoint
@@ -178,11 +178,17 @@ class _Reference(Struct, forbid_unknown_fields=True):
     kind: str
 
 
+class _Actor(Struct, forbid_unknown_fields=True, kw_only=True):
+    id: str
+    impersonator: str | msgspec.UnsetType = msgspec.UNSET
+    kind: str
+
+
 class _Line(Struct, forbid_unknown_fields=True):
     """A line of an export, its fields in the order in which they stand there."""
 
     action: str
-    actor: _Reference
+    actor: _Actor
     chain: str
     facts: dict[str, Any]
     hash: str
@@ -201,7 +207,7 @@ class _Content(Struct):
     """What of a line is hashed."""
 
     action: str
-    actor: _Reference
+    actor: _Actor
     chain: str
     facts: dict[str, Any]
     id: str
@@ -236,7 +242,7 @@ def verify_line(verifier: Verifier, chain: str, raw: bytes) -> None:
         return
     if not as_exported:
         verifier.unreadable("the line is not as it was exported")
-    elif found.chain != chain or found.schema != SCHEMA:
+    elif found.chain != chain or found.schema != schema_of(found.actor.impersonator or None):
         verifier.unreadable("it is of another log, or of a schema that is not known here")
     else:
         verifier.take(found.seq, prev_hash, claimed, linked(prev_hash, uncheckedly(_content(found))))

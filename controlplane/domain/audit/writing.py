@@ -21,7 +21,10 @@ from controlplane.domain.keys import Context
 from controlplane.kit.ids import new_id, text_id
 
 OPERATORS: Final = frozenset({"operator", "operator-key", "shell"})
-"""Whose acts inside a tenant stand in the platform's chain as well."""
+"""Whose acts inside a tenant stand in the platform's chain as well; and so does what they do as somebody else."""
+
+ABOUT_OPERATORS: Final = "impersonation."
+"""What stands in both chains, whoever does it: an owner who agrees, too."""
 
 _LINK = (
     """sha256('cp.audit.v1'::bytea || int8send(32) || {prev} || int8send(octet_length({content})::int8) || {content})"""
@@ -43,11 +46,11 @@ def _append_to(events: str, heads: str, key: str, value: str) -> Any:
             ON CONFLICT ({key}) DO UPDATE SET seq = h.seq + 1, prev_hash = h.hash, hash = {later}
             RETURNING seq, hash, prev_hash
         )
-        INSERT INTO {events} ({scope}seq, id, occurred_us, action, outcome, actor_kind, actor_id, target_kind,
-            target_id, facts, request_id, sealed, prev_hash, hash)
+        INSERT INTO {events} ({scope}seq, id, occurred_us, action, outcome, actor_kind, actor_id, impersonator,
+            target_kind, target_id, facts, request_id, sealed, prev_hash, hash)
         SELECT {scoped}head.seq, CAST(:id AS uuid), CAST(:occurred_us AS bigint), CAST(:action AS text),
-            CAST(:outcome AS text), CAST(:actor_kind AS text), CAST(:actor_id AS text), CAST(:target_kind AS text),
-            CAST(:target_id AS text), CAST(:facts AS jsonb), CAST(:request_id AS text), CAST(:sealed AS bytea),
+            CAST(:outcome AS text), CAST(:actor_kind AS text), CAST(:actor_id AS text), CAST(:impersonator AS text),
+            CAST(:target_kind AS text), CAST(:target_id AS text), CAST(:facts AS jsonb), CAST(:request_id AS text), CAST(:sealed AS bytea),
             head.prev_hash, head.hash
         FROM head
     """  # noqa: S608 names of ours
@@ -83,7 +86,8 @@ def record(
     told = {**facts, **own}
     _note(tx, _Noted(_event(tx, actor, action, target, "success", told), actor.personal, frozenset(own)))
     if isinstance(tx, TenantTx):
-        events.acted(tx, action, (actor.kind, actor.id), target, told, actor.request_id)
+        doer = events.Doer(kind=actor.kind, id=actor.id, impersonator=actor.impersonator)
+        events.acted(tx, action, doer, target, told, actor.request_id)
 
 
 def denied(tx: WritingTx, actor: Actor, action: str, target: Target, **facts: object) -> None:
@@ -101,6 +105,7 @@ def _event(tx: WritingTx, actor: Actor, action: str, target: Target, outcome: st
         outcome=outcome,
         actor_kind=actor.kind,
         actor_id=actor.id,
+        impersonator=actor.impersonator,
         target_kind=target[0],
         target_id=target[1],
         facts=facts,
@@ -124,9 +129,15 @@ async def _append(tx: ScopedTx) -> None:
     noted: list[_Noted] = tx.events
     await _write(tx, IN_TENANT if isinstance(tx, TenantTx) else ON_PLATFORM, noted)
     if isinstance(tx, TenantTx):
-        seen = [_seen_from_outside(tx, each) for each in noted if each.event.actor_kind in OPERATORS]
+        seen = [_seen_from_outside(tx, each) for each in noted if _concerns_operators(each.event)]
         if seen:
             await _write(tx.on_platform(), ON_PLATFORM, seen)
+
+
+def _concerns_operators(event: Event) -> bool:
+    if event.action.startswith(ABOUT_OPERATORS):
+        return True
+    return event.actor_kind in OPERATORS or event.impersonator is not None
 
 
 async def _write(tx: ScopedTx, statement: Any, noted: Sequence[_Noted]) -> None:
@@ -148,7 +159,8 @@ async def _row(tx: ScopedTx, noted: _Noted) -> dict[str, Any]:
 
 
 async def _sealed(tx: ScopedTx, event: Event, personal: Personal) -> bytes:
-    subject = event.actor_id if event.actor_id.startswith("acc_") else ""
+    behind = event.impersonator or event.actor_id
+    subject = behind if behind.startswith("acc_") else ""
     return await keys.seal(tx, "audit-personal", msgspec.json.encode(personal), place(event.id), subject=subject)
 
 

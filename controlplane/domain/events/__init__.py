@@ -4,7 +4,7 @@ An event is written in the transaction of what it tells, or not at all. Events o
 and in the order of the commits, so whoever has read up to a number has missed nothing before it.
 """
 
-from controlplane.domain.events.catalogue import EventType, TypeUnknown, catalogue, check_types
+from controlplane.domain.events.catalogue import Doer, EventType, TypeUnknown, catalogue, check_types
 from controlplane.domain.events.outbox import acted, tell
 from controlplane.domain.events.reading import (
     KEPT,
@@ -22,6 +22,7 @@ from controlplane.domain.events.reading import (
 
 __all__ = [
     "KEPT",
+    "Doer",
     "Event",
     "EventType",
     "EventsGone",

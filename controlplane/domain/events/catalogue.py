@@ -19,10 +19,15 @@ class Party(Struct, frozen=True, kw_only=True):
     id: str
 
 
+class Doer(Party, frozen=True, kw_only=True, omit_defaults=True):
+    impersonator: str | None = None
+    """Who really acts, where somebody of the service works as whom :attr:`id` names."""
+
+
 class Act(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What somebody did, as it stands in the audit log too."""
 
-    actor: Party
+    actor: Doer
     object: Party
     request_id: str = ""
 
@@ -89,6 +94,13 @@ ALL: Final[Sequence[EventType]] = (
     _act("group.member-removed", "Somebody was taken out of a group."),
     _act("group.members-added", "A directory put people into a group.", users=list[str]),
     _act("group.members-removed", "A directory took people out of a group.", users=list[str]),
+    _act("impersonation.consented", "An owner let an operator of the service work as one of the tenant's people."),
+    _act("impersonation.ended", "An operator no longer works as somebody.", how=str),
+    _act("impersonation.refused", "An owner did not let an operator work as somebody."),
+    _act(
+        "impersonation.requested", "An operator wants to work as somebody.", user=str, mode=str, minutes=int, ticket=str
+    ),
+    _act("impersonation.started", "An operator works as somebody from now on.", user=str, mode=str, minutes=int),
     _act("invitation.accepted", "Somebody who was invited came."),
     _act("invitation.created", "Somebody was invited."),
     _act("invitation.revoked", "An invitation was taken back."),

@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from controlplane.db.database import TenantTx
-from controlplane.domain.events.catalogue import Act, Party, catalogue
+from controlplane.domain.events.catalogue import Act, Doer, Party, catalogue
 from controlplane.kit.ids import new_id
 
 APPEND: Final = text("""
@@ -42,12 +42,12 @@ def tell(tx: TenantTx, name: str, data: Struct) -> None:
 
 
 def acted(
-    tx: TenantTx, name: str, actor: tuple[str, str], target: tuple[str, str], facts: Mapping[str, object], request: str
+    tx: TenantTx, name: str, actor: Doer, target: tuple[str, str], facts: Mapping[str, object], request: str
 ) -> None:
     """Tell of an act that goes into the audit log, if the catalogue has a type of that name.
 
     Args:
-        actor, target: Kind and id.
+        target: Kind and id.
         facts: Of the audit event; those that the type names are told.
         request: Id of the request that it was done in.
     """
@@ -55,7 +55,7 @@ def acted(
     if its is None or not issubclass(its.data, Act):
         return
     told: dict[str, Any] = {fact: facts[fact] for fact in its.facts if fact in facts}
-    told |= {"actor": Party(kind=actor[0], id=actor[1]), "object": Party(kind=target[0], id=target[1])}
+    told |= {"actor": actor, "object": Party(kind=target[0], id=target[1])}
     tell(tx, name, its.data(request_id=request, **told))
 
 

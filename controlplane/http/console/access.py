@@ -6,7 +6,7 @@ from typing import Any, Final
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 
-from controlplane.domain.permissions import DANGEROUS
+from controlplane.domain.permission_names import DANGEROUS
 from controlplane.http.authorize import Rule, Surface, rule
 from controlplane.http.console.pages import groups, held, keys, people, person, projects, roles, scim, service_accounts
 

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
+from controlplane.domain.permissions import AuthenticationRequired, Person, ReauthenticationRequired
 from controlplane.domain.tenants import TenantPendingDeletion, TenantSuspended
 from controlplane.http import problems
 from controlplane.http.authorize import (
@@ -37,6 +37,7 @@ from controlplane.http.console import (
 )
 from controlplane.http.console.pages import (
     audit,
+    impersonations,
     overview,
     runtime,
     runtimes,
@@ -116,6 +117,10 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
     """A refusal as a page. Who has not signed in is asked to; streams get the bare problem."""
     if "text/event-stream" in request.headers.get("accept", ""):
         return problems.refuse(request, refusal)
+    person = request.scope.get("user")
+    acting = person.acting if isinstance(person, Person) else None
+    if acting is not None and request.url.path.rstrip("/") == CONSOLE:
+        return Redirect(f"{home_of(person.tenant.slug)}/", status_code=303)
     if isinstance(refusal, AuthenticationRequired):
         return sign_in.first_sign_in(request)
     if isinstance(refusal, ReauthenticationRequired):
@@ -128,7 +133,7 @@ def refuse(request: AnyRequest, refusal: Refusal) -> Response[Any]:
         onward = f"{home_of(str(request.path_params[TENANT_PARAMETER]))}/settings"
         return render.refusal(refusal, said=refusal.detail, onward=onward)
     absent_or_foreign = isinstance(refusal, NotFound)
-    return render.refusal(refusal, "" if absent_or_foreign else request_id(request.scope))
+    return render.refusal(refusal, "" if absent_or_foreign else request_id(request.scope), acting=acting)
 
 
 def malformed(request: AnyRequest, error: HTTPException) -> Response[Any]:
@@ -154,6 +159,7 @@ router = Router(
         get("/{rest:path}", opt=open_to_all("says that nothing is there", Surface.CONSOLE))(absent),
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
+        *impersonations.OF_OPERATORS,
         *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS + single_sign_on.HANDLERS),
         Router("/tenants/{target:str}", route_handlers=acts.ABOUT_ONE),
         Router(
@@ -163,6 +169,7 @@ router = Router(
                 *ACTS,
                 *access.handlers(),
                 *webhooks.HANDLERS,
+                *impersonations.OF_THE_TENANT,
                 get("/settings", opt=rule(Surface.CONSOLE, "tenant:read", unserved=True))(settings.page),
                 Router("/settings", route_handlers=acts.ABOUT_ONES_OWN, dependencies=acts.IN_THE_TENANT),
                 Router("/single-sign-on", route_handlers=sign_on_page.HANDLERS),

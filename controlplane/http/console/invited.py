@@ -98,7 +98,7 @@ HANDLERS: Final = [page, read, accept]
 
 
 async def _show(request: AnyRequest, found: Found | None = None, problem: Refusal | None = None) -> Response[Any]:
-    person = await authentication.person(request)
+    person = await authentication.oneself(request)
     mine = person and found and people.normalized(person.email) == found.invitation.email_norm
     context = {"found": found, "person": person, "mine": mine, "problem": problem, "shortest": passwords.SHORTEST}
     answer = render.html("invitation.html", context, problem.status if problem else 200)

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from controlplane.db.database import Database
+from controlplane.domain.masks import Acting
 from controlplane.domain.newest import Reading
 from controlplane.http.console import words
 from controlplane.http.console.assets import asset
@@ -115,14 +116,18 @@ async def plain(
     return answer
 
 
-def refusal(problem: Refusal, request_id: str = "", *, said: str = "", onward: str = "") -> Response[str]:
+def refusal(
+    problem: Refusal, request_id: str = "", *, said: str = "", onward: str = "", acting: Acting | None = None
+) -> Response[str]:
     """An error page. What was not found says nothing of who asked or for what: foreign and absent are one page.
 
     Args:
         said: What stands before the hint, in somebody's own words.
         onward: Where the page leads, if not to the overview.
+        acting: As whom somebody works who sees it.
     """
-    context = {"title": problem.title, "hint": problem.hint, "request_id": request_id, "said": said, "onward": onward}
+    told = {"title": problem.title, "hint": problem.hint, "request_id": request_id, "said": said, "onward": onward}
+    context = {**told, "acting": acting}
     answer = html("error.html", context, problem.status)
     answer.headers.update(problem.headers())
     return answer

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from litestar import Response, get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter, URLEncodedBody
 from litestar.response import Redirect
@@ -19,7 +20,7 @@ from controlplane.domain.sso.flows import FlowOver
 from controlplane.domain.sso.identities import LinkFirst, NotLetIn, SubjectTaken
 from controlplane.domain.tenants import TenantSuspended
 from controlplane.http import breaking_glass
-from controlplane.http.authorize import AccountProofRequired, SsoRequired, Surface, open_to_all, rule
+from controlplane.http.authorize import AccountProofRequired, SsoRequired, Surface, as_oneself, open_to_all, rule
 from controlplane.http.console import render
 from controlplane.http.console.screen import Screen
 from controlplane.http.console.sign_in import SIGN_IN, AnyRequest, into
@@ -152,7 +153,7 @@ async def break_glass(
     return into(f"{home_of(data.tenant)}/")
 
 
-@post("/sign-out", opt=rule(Surface.CONSOLE, vouched=True))
+@post("/sign-out", opt=as_oneself(rule(Surface.CONSOLE, vouched=True)))
 async def sign_out(
     request: AnyRequest, person: NamedDependency[Person], actor: NamedDependency[Actor], desk: NamedDependency[Desk]
 ) -> Response[Any]:
@@ -163,7 +164,8 @@ async def sign_out(
     gone = request.app.state.session_cookie.gone()
     going = await leaving.to_log_out(desk, way) if way and person.scope == "tenants" else None
     if going is None:
-        return Redirect(SIGN_IN, status_code=303, cookies=[gone])
+        worn: Cookie = request.app.state.impersonation_cookie.gone()
+        return Redirect(SIGN_IN, status_code=303, cookies=[gone, worn])
     return away(Away(url=going.url, cookie=gone))
 
 

@@ -21,7 +21,10 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 async def places_for(db: Database, view: View) -> list[Place]:
-    """What the menu of *view* offers. An operator gets the first by slug, others all that they belong to."""
+    """What the menu of *view* offers. An operator gets the first by slug, others all that they belong to; whoever
+    works as somebody else stays where that is."""
+    if view.person.acting is not None and view.tenant is not None:
+        return [Place(slug=view.tenant.slug, name=view.tenant.name, status=view.tenant.status)]
     if view.person.operator_role is None:
         return await memberships(db, view.person)
     async with db.operator() as tx:

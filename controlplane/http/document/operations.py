@@ -1,7 +1,7 @@
 """One operation of the document: who may, what it is answered with, and which headers belong to it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from controlplane.http.authorize import Rule, Surface
@@ -51,6 +51,10 @@ HEADERS: Final = {
     "Deprecation": ("Since when this operation is to go (RFC 9745).", "@1767225600"),
     "ETag": ("Of this state of the object (RFC 9110 section 8.8.3).", ETAG),
     "Idempotency-Replayed": ("`true`: this is what the first request with this key was answered.", "true"),
+    "Impersonated-By": (
+        "Who really asked, `acc_…`, while an operator works as somebody of the tenant.",
+        "acc_01m708nkw8f8tshbwj0hqsf1bv",
+    ),
     "Link": (
         "The next page, where there is one; what to use instead of an operation that is to go (RFC 8288).",
         '</v1/tenants/acme/runs?cursor=k3Jd>; rel="next"',
@@ -72,7 +76,8 @@ def complete(operation: Operation, its: Rule, manners: Manners, reached: Reached
     operation["parameters"] = _parameters(operation, manners)
     if not operation["parameters"]:
         del operation["parameters"]
-    operation["responses"] = {**_successes(operation, manners, examples), **_references(reached)}
+    worn = ("Impersonated-By",) if its.surface is Surface.TENANT else ()
+    operation["responses"] = {**_successes(operation, manners, examples, worn), **_references(reached)}
     if "requestBody" in operation:
         _exemplify(operation["requestBody"], examples)
     operation["security"] = []
@@ -121,9 +126,9 @@ def _parameters(operation: Operation, manners: Manners) -> list[dict[str, Any]]:
     return found
 
 
-def _successes(operation: Operation, manners: Manners, examples: Examples) -> dict[str, Any]:
+def _successes(operation: Operation, manners: Manners, examples: Examples, also: Sequence[str]) -> dict[str, Any]:
     found = {status: answer for status, answer in operation["responses"].items() if status < "400"}
-    said = ["Request-Id"]
+    said = ["Request-Id", *also]
     said += ["ETag"] if manners.shows_object else []
     said += ["Idempotency-Replayed"] if manners.takes_key else []
     said += ["Link"] if _is_a_page(operation) or manners.deprecation is not None else []

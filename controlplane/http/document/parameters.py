@@ -3,7 +3,7 @@
 from typing import Any, Final, TypeAlias
 
 from controlplane.domain import consumers
-from controlplane.domain.permissions import PERMISSIONS
+from controlplane.domain.permission_names import PERMISSIONS
 from controlplane.http.edge import LONGEST_TARGET
 from controlplane.http.pages import MOST_CURSOR
 from controlplane.http.tenant_api.events import LONGEST_LIST

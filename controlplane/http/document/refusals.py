@@ -16,6 +16,7 @@ from litestar.handlers import BaseRouteHandler
 
 from controlplane.domain import tenants
 from controlplane.domain.idempotency import InProgress, KeyReused
+from controlplane.domain.masks import ImpersonationForbids, ImpersonationReadOnly
 from controlplane.domain.permissions import AuthenticationRequired, ReauthenticationRequired
 from controlplane.http.allowance import Allowances
 from controlplane.http.authorize import AccountProofRequired, PermissionDenied, Rule, SsoRequired, Surface
@@ -29,6 +30,9 @@ from controlplane.http.sessions import SAFE_METHODS, CrossSite
 from controlplane.kit.problems import NotFound, Refusal
 
 OURS: Final = "controlplane."
+
+WORN_AT: Final = frozenset({Surface.TENANT, Surface.OPERATOR, Surface.ME})
+"""Where somebody may come who works as somebody else."""
 
 Reached = set[type[Refusal]]
 
@@ -82,6 +86,7 @@ def _by_rule(handler: Any, its: Rule) -> Reached:
     found |= {AuthenticationRequired, NotFound}
     if its.surface is Surface.ME and not its.vouched:
         found |= {AccountProofRequired}
+    found |= _by_mask(its, changes=changes)
     if its.fresh:
         found |= {ReauthenticationRequired}
     if its.permission is not None:
@@ -89,6 +94,14 @@ def _by_rule(handler: Any, its: Rule) -> Reached:
     if its.surface is Surface.TENANT:
         found |= {SsoRequired, MfaRequired} | raised_by(tenants.not_served) | raised_by(Allowances.spend)
     return found
+
+
+def _by_mask(its: Rule, *, changes: bool) -> Reached:
+    """Of somebody who works as somebody else."""
+    if its.as_oneself or its.surface not in WORN_AT:
+        return set()
+    changes_work = changes and its.surface is Surface.TENANT
+    return {ImpersonationForbids, ImpersonationReadOnly} if changes_work else {ImpersonationForbids}
 
 
 def _by_code(handler: Any) -> Reached:

@@ -15,7 +15,7 @@ from controlplane.domain.keys import Keyring
 from controlplane.domain.passkey_answers import Credential
 from controlplane.domain.permissions import Person
 from controlplane.http import signing_in
-from controlplane.http.authorize import Surface, open_to_all, rule
+from controlplane.http.authorize import Surface, as_oneself, open_to_all, rule
 from controlplane.http.signing_in import Asked
 from controlplane.http.transaction import PLATFORM_TX
 from controlplane.kit.limiter import Limiter
@@ -128,7 +128,7 @@ async def password_reset(
     await signing_in.ask_for_reset(request, db, limiter, data.email)
 
 
-@post("/sign-out", status_code=204, opt=rule(Surface.ME, vouched=True), dependencies=PLATFORM_TX)
+@post("/sign-out", status_code=204, opt=as_oneself(rule(Surface.ME, vouched=True)), dependencies=PLATFORM_TX)
 async def sign_out(
     request: AnyRequest,
     person: NamedDependency[Person],
@@ -137,8 +137,8 @@ async def sign_out(
 ) -> Response[None]:
     """End this session."""
     await sign_ins.end(tx, actor, person.session_id)
-    return with_cookie(request.app.state.session_cookie.gone())
+    return with_cookie(request.app.state.session_cookie.gone(), request.app.state.impersonation_cookie.gone())
 
 
-def with_cookie(cookie: Cookie) -> Response[None]:
-    return Response(None, status_code=204, cookies=[cookie])
+def with_cookie(*cookies: Cookie) -> Response[None]:
+    return Response(None, status_code=204, cookies=list(cookies))

@@ -125,7 +125,7 @@ async def _finished(desk: Desk, trusted: Trusted, flow: Flow, who: Identity, id_
         if trusted.connection is None or trusted.tenant_id is None:
             return await _in_as_operator(desk, trusted, flow, who)
         return await _in_by_tenant(desk, trusted.connection, trusted.tenant_id, flow, (who, id_token))
-    person = await authentication.person(desk.request)
+    person = await authentication.oneself(desk.request)
     if person is None or person.session_id != flow.session_id:
         raise FlowOver
     if flow.purpose == "confirm":
@@ -155,7 +155,7 @@ async def _in_by_tenant(
     if account_id is None:
         account_id = await _newcomer(desk, connection, tenant_id, who)
     entry = Entry(tenant_id=tenant_id, connection_id=connection.id, sub=who.sub, sid=who.sid, id_token=id_token)
-    person = await authentication.person(desk.request)
+    person = await authentication.oneself(desk.request)
     async with desk.db.platform() as platform:
         await _check_active(platform, account_id)
         session = await _opened(desk, platform, account_id, person, _proof(desk, who, "tenants"))
@@ -186,7 +186,7 @@ async def _opened(desk: Desk, tx: PlatformTx, account_id: AccountId, person: Per
 
 
 async def _in_as_operator(desk: Desk, trusted: Trusted, flow: Flow, who: Identity) -> Back:
-    person = await authentication.person(desk.request)
+    person = await authentication.oneself(desk.request)
     async with desk.db.platform() as tx:
         account_id = await operators.arrived(tx, desk.nobody(), trusted.issuer, who.sub)
         await _check_active(tx, account_id)

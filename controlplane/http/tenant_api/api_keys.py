@@ -14,7 +14,7 @@ from controlplane.domain.api_keys import Wanted
 from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder
 from controlplane.domain.keys import Keyring
-from controlplane.domain.permissions import PERMISSIONS
+from controlplane.domain.permission_names import PERMISSIONS
 from controlplane.http import bulk
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.bulk import Batch, BatchResult

@@ -36,8 +36,14 @@ class Reference(Struct, frozen=True, kw_only=True):
     id: str
 
 
+class ActorView(Reference, frozen=True, kw_only=True):
+    impersonator: str | None
+    """Who really acted, `acc_…`, where an operator worked as whom `id` names."""
+
+
 class PersonView(Struct, frozen=True, kw_only=True):
-    """What is known of the person behind an event; empty where the request did not tell."""
+    """What is known of the person behind an event, the impersonator where there is one; empty where the request did not
+    tell."""
 
     address: str
     client: str
@@ -52,7 +58,7 @@ class EventView(Struct, frozen=True, kw_only=True):
     occurred_at: Moment
     action: str
     outcome: str
-    actor: Reference
+    actor: ActorView
     person: PersonView | None
     """Null where nobody is behind the event, and where it was erased."""
     erased: bool
@@ -208,7 +214,7 @@ def _view(event: audit.Event, people: Mapping[int, Personal | None]) -> EventVie
         occurred_at=moment(event.occurred_at),
         action=event.action,
         outcome=event.outcome,
-        actor=Reference(kind=event.actor_kind, id=event.actor_id),
+        actor=ActorView(kind=event.actor_kind, id=event.actor_id, impersonator=event.impersonator),
         person=PersonView(**asdict(person)) if person else None,
         erased=event.sealed is not None and person is None,
         target=Reference(kind=event.target_kind, id=event.target_id),

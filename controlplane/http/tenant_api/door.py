@@ -15,6 +15,7 @@ from controlplane.http.tenant_api.domains import DomainsController
 from controlplane.http.tenant_api.events import EventsController
 from controlplane.http.tenant_api.exports import ExportsController
 from controlplane.http.tenant_api.groups import GroupsController
+from controlplane.http.tenant_api.impersonations import ImpersonationsController
 from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.permissions import PermissionsController
@@ -57,6 +58,7 @@ router = Router(
         SsoConnectionsController,
         EventsController,
         WebhooksController,
+        ImpersonationsController,
     ],
     dependencies=TENANT_TX,
 )

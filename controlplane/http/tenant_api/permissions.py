@@ -5,14 +5,8 @@ from typing import Literal
 from litestar import Controller, get
 from msgspec import Struct
 
-from controlplane.domain.permissions import (
-    ANYWHERE,
-    PERMISSIONS,
-    RESERVED,
-    WITHIN_PROJECTS,
-    WITHIN_RUNTIMES,
-    limits_of,
-)
+from controlplane.domain.permission_names import ANYWHERE, PERMISSIONS, RESERVED, WITHIN_PROJECTS, WITHIN_RUNTIMES
+from controlplane.domain.permissions import limits_of
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.principals import AnyRequest
 from controlplane.http.tenant_api.holding import LimitView, limit_view

@@ -12,7 +12,8 @@ from controlplane.domain import assignments, handing_on, roles
 from controlplane.domain.assignments import KINDS, Assignment, Found
 from controlplane.domain.audit import Actor
 from controlplane.domain.holdings import Holder, HolderKind
-from controlplane.domain.permissions import ADMINISTRATION, PERMISSIONS, check_grantable
+from controlplane.domain.permission_names import ADMINISTRATION, PERMISSIONS
+from controlplane.domain.permissions import check_grantable
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging

@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 from controlplane.db.database import TenantTx
 from controlplane.domain import assignments, handing_on, roles
 from controlplane.domain.audit import Actor
-from controlplane.domain.permissions import ADMINISTRATION, PERMISSIONS, UnknownRole, check_grantable
+from controlplane.domain.permission_names import ADMINISTRATION, PERMISSIONS
+from controlplane.domain.permissions import UnknownRole, check_grantable
 from controlplane.domain.roles import Role
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment

@@ -11,10 +11,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from controlplane.db.database import TenantTx
 from controlplane.domain import tenants
 from controlplane.domain.audit import Actor
+from controlplane.domain.impersonation import requests
 from controlplane.domain.permissions import Person
-from controlplane.domain.tenants import Tenant
-from controlplane.http import authorize, demanded_factors
+from controlplane.domain.tenants import ImpersonationPolicy, Tenant
+from controlplane.http import deciding, demanded_factors
 from controlplane.http.authorize import Surface, rule
+from controlplane.http.principals import AnyRequest
 from controlplane.http.tenant_view import LimitsView, TenantView, limits_view, tenant_view
 
 
@@ -24,6 +26,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     name: str
     mfa_required: bool
     """Whether its people enter with two factors only, unless by its identity provider. API keys come in as before."""
+    impersonation_policy: ImpersonationPolicy
+    """Whether operators of the service may work as the tenant's people: `never`, once an owner agrees (`ask`), or `allow`."""
 
 
 class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +36,8 @@ class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: Annotated[str, Meta(min_length=1, max_length=tenants.MAX_NAME)] | UnsetType = UNSET
     mfa_required: bool | UnsetType = UNSET
     """For owners, with a fresh proof. Who turns it on has shown a second factor."""
+    impersonation_policy: ImpersonationPolicy | UnsetType = UNSET
+    """Only owners decide this, with a fresh proof of who they are."""
 
 
 @get("/", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
@@ -72,24 +78,29 @@ async def settings(tx: NamedDependency[TenantTx]) -> Settings:
 @patch("/settings", opt=rule(Surface.TENANT, "tenant:write"), tags=["tenant"])
 async def change_settings(
     data: JSONBody[SettingsChange],
-    request: Request[Any, Any, Any],
+    request: AnyRequest,
     tx: NamedDependency[TenantTx],
     actor: NamedDependency[Actor],
 ) -> Settings:
     """Decide something else; what is left out stays."""
     tenant = await tenants.get(tx)
     if not isinstance(data.mfa_required, UnsetType) and data.mfa_required != tenant.mfa_required:
-        authorize.check_owner(request, tx.now)
+        deciding.check_owner(request)
         if data.mfa_required and isinstance(request.user, Person):
             demanded_factors.check(request.user, tenant)
         tenant = await tenants.demand_second_factor(tx, actor, data.mfa_required)
     if not isinstance(data.name, UnsetType):
         tenant = await tenants.rename(tx, actor, data.name)
+    if not isinstance(data.impersonation_policy, UnsetType):
+        deciding.check_owner(request)
+        tenant = await requests.set_policy(tx, actor, data.impersonation_policy)
     return _settings(tenant)
 
 
 def _settings(tenant: Tenant) -> Settings:
-    return Settings(name=tenant.name, mfa_required=tenant.mfa_required)
+    return Settings(
+        name=tenant.name, mfa_required=tenant.mfa_required, impersonation_policy=tenant.impersonation_policy
+    )
 
 
 HANDLERS = (show, remove, undelete, limits, settings, change_settings)

@@ -1,6 +1,6 @@
 """A tenant's audit log: whether it is what was written, and who did what, narrowed by whom, what, whom and when."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -13,7 +13,7 @@ from litestar.response import Redirect
 from msgspec import Meta, Struct
 
 from controlplane.db.database import Database, TenantTx
-from controlplane.domain import audit
+from controlplane.domain import audit, users
 from controlplane.domain.audit import Actor, Event, Filters, Personal, stored
 from controlplane.domain.audit.standing import Standing, standing
 from controlplane.domain.keys import Keyring
@@ -21,6 +21,7 @@ from controlplane.domain.newest import Reading
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen
 from controlplane.http.console.words import with_query
+from controlplane.kit.ids import parse_id, text_id
 
 ROWS: Final = 50
 
@@ -68,6 +69,8 @@ class Asked(Struct, frozen=True, kw_only=True):
 class Row(Struct, frozen=True, kw_only=True):
     event: Event
     person: Personal | None
+    worked_as: str
+    """The name of whom the actor was somebody else as; empty where nobody was, or they have gone."""
     facts: str
     """As JSON, for people."""
 
@@ -130,17 +133,26 @@ async def _gather(tx: Reading, asked: Asked) -> AuditPage:
     filters = asked.filters(tx.now)
     events = await audit.listing(tx, before=asked.before, limit=ROWS + 1, filters=filters)
     people = await audit.people(tx, events[:ROWS])
+    masks = await _masks(tx, events[:ROWS])
     return AuditPage(
         now=tx.now,
         standing=await standing(tx),
-        rows=[_row(event, people) for event in events[:ROWS]],
+        rows=[_row(event, people, masks) for event in events[:ROWS]],
         older=events[ROWS - 1].seq if len(events) > ROWS else None,
     )
 
 
-def _row(event: Event, people: Mapping[int, Personal | None]) -> Row:
+async def _masks(tx: TenantTx, events: Sequence[Event]) -> dict[str, str]:
+    """The names of those as whom somebody else has acted, by their account."""
+    ids = {parse_id("acc", event.actor_id) for event in events if event.impersonator is not None}
+    found = await users.by_account(tx, [each for each in ids if each is not None]) if ids else {}
+    return {text_id("acc", account_id): user.name or user.email_norm for account_id, user in found.items()}
+
+
+def _row(event: Event, people: Mapping[int, Personal | None], masks: Mapping[str, str]) -> Row:
     facts = msgspec.json.format(msgspec.json.encode(event.facts, order="sorted"), indent=2).decode()
-    return Row(event=event, person=people.get(event.seq), facts=facts if event.facts else "")
+    worked_as = masks.get(event.actor_id, "") if event.impersonator is not None else ""
+    return Row(event=event, person=people.get(event.seq), worked_as=worked_as, facts=facts if event.facts else "")
 
 
 def _said(given: str | None) -> str | None:

@@ -17,7 +17,8 @@ from controlplane.domain.assignments import KINDS
 from controlplane.domain.audit import Actor
 from controlplane.domain.grants import Limit
 from controlplane.domain.holdings import Holder, HolderKind
-from controlplane.domain.permissions import ADMINISTRATION, check_grantable
+from controlplane.domain.permission_names import ADMINISTRATION
+from controlplane.domain.permissions import check_grantable
 from controlplane.domain.projects import Project
 from controlplane.domain.roles import Role
 from controlplane.http.console import forms

@@ -15,7 +15,8 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import assignments, handing_on, roles
 from controlplane.domain.audit import Actor
 from controlplane.domain.newest import Reading
-from controlplane.domain.permissions import ADMINISTRATION, PERMISSIONS, RESERVED, check_grantable
+from controlplane.domain.permission_names import ADMINISTRATION, PERMISSIONS, RESERVED
+from controlplane.domain.permissions import check_grantable
 from controlplane.domain.roles import BUILT_IN, Role
 from controlplane.http.console import forms
 from controlplane.http.console.pages.held import Held, held_by
