@@ -96,8 +96,8 @@ SABOTAGES = (
     Sabotage(
         name="a credential that opens every surface",
         file="controlplane/http/authorize.py",
-        was="if its.surface not in SERVES[type(principal)]:",
-        becomes="if not its:",
+        was="if surface not in SERVES[type(principal)]:",
+        becomes="if not surface:",
         noticed_by=("tests/http/test_every_operation.py",),
     ),
     Sabotage(
@@ -159,7 +159,7 @@ SABOTAGES = (
     Sabotage(
         name="an Idempotency-Key that everybody shares",
         file="controlplane/http/idempotency.py",
-        was='principal=f"{actor.kind} {actor.id}",',
+        was='principal=" ".join(filter(None, (actor.kind, actor.id, actor.impersonator))),',
         becomes='principal="",',
         noticed_by=("tests/http/test_idempotency.py",),
     ),

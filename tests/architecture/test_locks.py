@@ -41,9 +41,19 @@ OPEN_IN_THE_CONSOLE = re.compile(
 )
 
 
+TAKES_BACK = "ends what somebody was let in for"
+
 HARMLESS = {
     "POST /v1/tenants/{tenant}/sso-connections/{connection}/test": "asks the provider, and changes nothing",
     "POST /console/t/{tenant}/single-sign-on/connections/{connection}/examine": "asks the provider, and changes nothing",
+    **dict.fromkeys(
+        (
+            f"POST {at}/{{tenant}}/impersonations/{{impersonation}}/{act}"
+            for at in ("/v1/tenants", "/console/t")
+            for act in ("refuse", "end")
+        ),
+        TAKES_BACK,
+    ),
     "POST /v1/tenants/{tenant}/webhooks/{webhook}/test": SENT_WHERE_IT_GOES,
     "POST /v1/tenants/{tenant}/webhooks/{webhook}/replay": SENT_WHERE_IT_GOES,
     "POST /v1/tenants/{tenant}/webhooks/{webhook}/deliveries/{delivery}/replay": SENT_WHERE_IT_GOES,

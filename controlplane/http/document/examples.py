@@ -14,6 +14,7 @@ IDS: Final = {
     "Domain": "dom",
     "Event": "aud",
     "Export": "exp",
+    "Impersonation": "imp",
     "Group": "grp",
     "Invitation": "inv",
     "ItemResult": "key",

@@ -24,6 +24,7 @@ KINDS: Final = {
     "event": "aud",
     "export": "exp",
     "group": "grp",
+    "impersonation": "imp",
     "invitation": "inv",
     "key": "key",
     "message": "evt",
