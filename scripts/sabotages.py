@@ -31,6 +31,27 @@ class Sabotage(Struct, frozen=True, kw_only=True):
 
 SABOTAGES = (
     Sabotage(
+        name="a mask that fits every session",
+        file="controlplane/domain/sign_ins.py",
+        was="ON x.session_id = s.id AND x.token_hash = :mask_hash",
+        becomes="ON x.token_hash = :mask_hash",
+        noticed_by=("tests/http/test_impersonation_bounds.py",),
+    ),
+    Sabotage(
+        name="an impersonation that goes on against the tenant's policy",
+        file="controlplane/domain/impersonation/acting.py",
+        was=" AND t.impersonation_policy <> 'never'",
+        becomes="",
+        noticed_by=("tests/http/test_impersonation_bounds.py",),
+    ),
+    Sabotage(
+        name="everything that somebody may, for whoever works as them",
+        file="controlplane/domain/masks.py",
+        was='return READS | CHANGES if mode == "full" else READS',
+        becomes="return READS | CHANGES | NEVER.keys()",
+        noticed_by=("tests/domain/test_masks.py", "tests/http/test_impersonation_bounds.py"),
+    ),
+    Sabotage(
         name="a statement that does not name its tenant",
         file="controlplane/db/database.py",
         was="return select(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))",

@@ -164,17 +164,13 @@ async def session_id_of(tx: PlatformTx, pepper: bytes, token: str) -> UUID:
     return found.id
 
 
-async def person_by(tx: PlatformTx, pepper: bytes, token: str) -> Person | None:
-    """Whose session this is, unless it has ended; and note that it is in use."""
-    found = await masked(tx, pepper, token, None)
-    return None if found is None else found[0]
-
-
-async def masked(tx: PlatformTx, pepper: bytes, token: str, mask: str | None) -> tuple[Person, Mask | None] | None:
-    """As :func:`person_by`, with what the session wears.
+async def person_by(
+    tx: PlatformTx, pepper: bytes, token: str, mask: str | None = None
+) -> tuple[Person, Mask | None] | None:
+    """Whose session this is, unless it has ended, and what it wears; and note that it is in use.
 
     Args:
-        mask: The token of that. None in the answer: it is not this session's, or its time is over.
+        mask: The token of what it wears. None in the answer: that is not this session's, or its time is over.
     """
     token_hash = tokens.fingerprint(pepper, token)
     mask_hash = None if mask is None else tokens.fingerprint(pepper, mask)

@@ -45,7 +45,7 @@ async def person(connection: Connection) -> Person | None:
     worn: SessionCookie = state.impersonation_cookie
     mask = connection.cookies.get(worn.name)
     async with db.platform() as tx:
-        found = await sign_ins.masked(tx, state.keyring.pepper, token, mask)
+        found = await sign_ins.person_by(tx, state.keyring.pepper, token, mask)
     if found is None or mask is None:
         return None if found is None else found[0]
     try:

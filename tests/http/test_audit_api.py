@@ -194,7 +194,7 @@ async def test_a_revoked_key_is_on_record_in_its_own_tenant(client, owner, log):
     [event, *_] = await log()
     assert event["action"] == "authentication.refused"
     assert event["facts"]["code"] == "api-key-revoked"
-    assert event["actor"] == {"kind": "nobody", "id": ""}
+    assert event["actor"] == {"kind": "nobody", "id": "", "impersonator": None}
 
 
 async def test_a_key_of_nobody_is_on_record_on_the_platform(client, db, log):

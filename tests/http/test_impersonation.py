@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from controlplane.chores.impersonations import end_impersonations
 from controlplane.db import schema as t
-from controlplane.domain import audit, people
+from controlplane.domain import audit, keys, people
 from controlplane.domain.audit import Event, exports, stored
 from controlplane.kit.ids import text_id
 from tests.conftest import KEYRING
@@ -180,6 +180,40 @@ async def test_both_chains_know_of_it_and_the_platforms_without_the_reason(db, d
     assert all(event.facts["tenant"] == text_id("ten", doing.case.tenant.tenant_id) for event in events)
     assert "reason" not in events[0].facts
     assert events[0].facts["ticket"] == "T-1"
+
+
+async def test_what_an_operator_does_as_somebody_stands_in_the_platforms_chain_too(client, db, make, doing):
+    doing = Doing(client, await case(db, make, role="admin"))
+    _, worn = await doing.wear(mode="full")
+    base = f"/v1/tenants/{doing.case.tenant.slug}"
+    await client.post(f"{base}/projects", headers=worn, json={"slug": "fresh", "name": "Fresh"})
+
+    async with db.platform() as tx:
+        its = t.platform_audit_events.c
+        [outside] = await tx.all(
+            Event,
+            tx.select(t.platform_audit_events).where(its.action == "project.created", its.impersonator.is_not(None)),
+        )
+
+    assert outside.impersonator == text_id("acc", doing.case.operator.account.id)
+    assert outside.facts["tenant"] == text_id("ten", doing.case.tenant.tenant_id)
+    assert (await stored.verify(db, KEYRING, None)).unbroken
+
+
+async def test_who_is_behind_it_goes_with_the_operators_key_and_not_with_the_persons(db, doing, look):
+    _, worn = await doing.wear()
+    await look(worn, "api-keys")
+    left = []
+    for account in (doing.case.subject.account, doing.case.operator.account):
+        async with db.tenant(doing.case.tenant.tenant_id) as tx:
+            audit.record(tx, SHELL, "person.erased", ("account", text_id("acc", account.id)))
+            await keys.shred(tx, subject=text_id("acc", account.id))
+        async with db.tenant(doing.case.tenant.tenant_id) as tx:
+            [event] = [each for each in await audit.after(tx, 0, 100) if each.impersonator is not None]
+            left.append((await audit.people(tx, [event]))[event.seq])
+
+    assert left[0] is not None
+    assert left[1] is None
 
 
 async def test_where_the_tenant_allows_it_it_begins_at_once_and_owners_hear_of_it(doing, letters):

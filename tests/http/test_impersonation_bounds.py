@@ -4,18 +4,47 @@ import re
 from datetime import timedelta
 
 import pytest
+from litestar import get, post
+from sqlalchemy import func
 
+from controlplane.app import assemble
 from controlplane.chores.impersonations import end_impersonations
 from controlplane.db import schema as t
 from controlplane.domain import masks, tenants
 from controlplane.domain.impersonation import requests
-from controlplane.http import proof
-from controlplane.http.authorize import Surface
+from controlplane.http import proof, routes
+from controlplane.http.authorize import Surface, rule
 from controlplane.kit.ids import parse_id
 from tests.http.masked import Doing, case
 from tests.make import SHELL
 
 OVER = (401, "impersonation-over")
+
+
+@pytest.fixture
+def assembled(assembled, request):
+    """Tests that add a route have an app of their own."""
+    return assemble() if "later" in request.fixturenames else assembled
+
+
+@pytest.fixture
+def later(app, client):
+    """Routes that somebody adds one day: with a fresh proof, with no permission, and one that does more than look."""
+
+    @post("/v1/tenants/{tenant:str}/dangerous", opt=rule(Surface.TENANT, "project:write", fresh=True))
+    async def dangerous() -> None: ...
+
+    @get("/console/t/{tenant:str}/anybody", opt=rule(Surface.CONSOLE))
+    async def anybody() -> str:
+        return "in"
+
+    @post("/v1/tenants/{tenant:str}/looking", opt=rule(Surface.TENANT, "project:read"))
+    async def looking() -> None: ...
+
+    for each in (dangerous, anybody, looking):
+        app.register(each)
+    proof.prove(app)
+    routes.settle(app)
 
 
 @pytest.fixture
@@ -111,10 +140,11 @@ async def test_it_counts_in_one_tenant_and_no_other(client, db, make, doing):
 async def test_a_mask_is_worth_nothing_without_the_session_it_is_of(client, doing, make, look):
     _, worn = await doing.wear()
     mask = worn["cookie"].partition("; ")[2]
-    other = await make.operator()
+    other, again = await make.operator(), await make.signed_in(doing.case.operator.account)
 
     assert (await look({"cookie": mask}))[0] == 401
     assert await look({"cookie": f"{other.headers['cookie']}; {mask}"}) == OVER
+    assert await look({"cookie": f"{again.headers['cookie']}; {mask}"}) == OVER, "nor with another of the same operator"
     assert (await look({"cookie": mask.replace("impersonation=", "session=")}))[0] == 401, "it is no session"
 
 
@@ -137,6 +167,22 @@ async def test_full_mode_works_and_read_only_looks(client, doing, base):
 
     assert code(refused) == (403, "impersonation-read-only")
     assert done.status_code == 201
+
+
+@pytest.mark.usefixtures("later")
+async def test_what_takes_a_fresh_proof_or_no_permission_is_shut_whatever_it_is(client, doing, base):
+    made, worn = await doing.wear(mode="full")
+    fresh = await client.post(f"{base}/dangerous", headers=worn)
+    nothing = await client.get(f"/console/t/{doing.case.tenant.slug}/anybody", headers=worn)
+    works = await client.post(f"{base}/looking", headers=worn)
+    await doing.operator("end", made)
+    _, worn = await doing.wear()
+    looks = await client.post(f"{base}/looking", headers=worn)
+
+    assert code(fresh) == (403, "impersonation-forbids")
+    assert nothing.status_code == 403
+    assert works.status_code == 201
+    assert code(looks) == (403, "impersonation-read-only")
 
 
 async def test_its_minutes_end_it_at_their_last_microsecond(doing, clock, look, db, ended):
@@ -176,11 +222,14 @@ async def test_the_policy_never_ends_it(doing, look, ended):
     assert await ended() == "policy"
 
 
-async def test_the_database_itself_asks_for_the_policy(db, doing, look):
+@pytest.mark.parametrize(
+    ("table", "turned"), [(t.tenants, {"impersonation_policy": "never"}), (t.impersonations, {"ended_at": func.now()})]
+)
+async def test_each_request_asks_the_database_whether_it_goes_on(db, doing, look, table, turned):
     _, worn = await doing.wear()
     async with db.tenant(doing.case.tenant.tenant_id) as tx:
         tx.audited = True
-        await tx.run(tx.update(t.tenants).values(impersonation_policy="never"))
+        await tx.run(tx.update(table).values(**turned))
 
     assert await look(worn) == OVER
 
