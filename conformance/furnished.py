@@ -54,12 +54,16 @@ def furnish(up: programs.Up, slug: str) -> dict[str, str]:
 
 
 def _furnish(here: Furnisher) -> dict[str, str]:
+    here.make("projects", slug="claims", name="Claims", environment="prod")
+    here.make("projects", slug="claims-staging", name="Claims, staging", environment="staging")
+    return {**_people(here), **_programs(here)}
+
+
+def _people(here: Furnisher) -> dict[str, str]:
     token = here.make("scim-tokens", name="Entra ID")["token"]
     people = [here.announce(token, address, *name) for address, name in PEOPLE.items()]
     for address in ("george.lin@larkfield.example", "hana.kim@auditors.example"):
         here.make("invitations", email=address, role="viewer")
-    here.make("projects", slug="claims", name="Claims", environment="prod")
-    here.make("projects", slug="claims-staging", name="Claims, staging", environment="staging")
     role = here.make(
         "roles",
         name="reviewer",
@@ -73,6 +77,10 @@ def _furnish(here: Furnisher) -> dict[str, str]:
     here.make("role-assignments", role="reviewer", group=group["id"], project="claims")
     here.make("role-assignments", role="developer", user=people[0])
     here.make("role-assignments", role="auditor", user=people[1])
+    return {"person": f"people/{people[0]}", "role": f"roles/{role['id']}", "group": f"groups/{group['id']}"}
+
+
+def _programs(here: Furnisher) -> dict[str, str]:
     program = here.make("service-accounts", name="Billing export", description="Reads usage, once a night.")
     here.make("role-assignments", role="viewer", service_account=program["id"])
     here.make("api-keys", name="Nightly", service_account=program["id"], networks=["192.0.2.0/24"])
@@ -90,10 +98,4 @@ def _furnish(here: Furnisher) -> dict[str, str]:
     here.make(f"webhooks/{hook['id']}/test")
     here.make("webhooks", url="https://siem.larkfield.example/in", types=["api-key.created", "role.assigned"])
     here.make("exports")
-    return {
-        "person": f"people/{people[0]}",
-        "role": f"roles/{role['id']}",
-        "group": f"groups/{group['id']}",
-        "service-account": f"service-accounts/{program['id']}",
-        "webhook": f"webhooks/{hook['id']}",
-    }
+    return {"service-account": f"service-accounts/{program['id']}", "webhook": f"webhooks/{hook['id']}"}

@@ -4,8 +4,8 @@ from typing import Any, Final, TypeAlias
 
 from controlplane.domain import consumers
 from controlplane.domain.permission_names import PERMISSIONS
-from controlplane.http.edge import LONGEST_TARGET
 from controlplane.http.pages import MOST_CURSOR
+from controlplane.http.sso import returning
 from controlplane.http.tenant_api.events import LONGEST_LIST
 from controlplane.http.tenant_api.filters import LONGEST
 
@@ -60,20 +60,20 @@ def _instant() -> Schema:
     return {"type": "string", "format": "date-time", "pattern": INSTANT, "examples": ["2026-11-09T13:41:25.650Z"]}
 
 
-def _brought(example: str) -> Schema:
-    """What a provider adds to an address: bounded by nothing but the longest that is read."""
-    return {"type": "string", "maxLength": LONGEST_TARGET, "examples": [example]}
+def _brought(name: str, example: str) -> Schema:
+    """What a provider adds to an address. More of it is not read, and refused no other way than a wrong one."""
+    return {"type": "string", "maxLength": returning.READ[name], "examples": [example]}
 
 
 KNOWN: Final[dict[str, Schema]] = {
     **{name: identity(kind) for name, kind in KINDS.items()},
     "action": text(LONGEST, "role.created"),
     "actor": text(LONGEST, f"acc_{SAMPLE}"),
-    "code": _brought("SplxlOBeZQQYbYS6WxSbIA"),
+    "code": _brought("code", "SplxlOBeZQQYbYS6WxSbIA"),
     "consumer": {"type": "string", "pattern": consumers.NAME, "examples": ["billing"]},
     "cursor": {"type": "string", "minLength": 1, "maxLength": MOST_CURSOR},
-    "error": _brought("access_denied"),
-    "iss": _brought("https://login.example.com/acme"),
+    "error": _brought("error", "access_denied"),
+    "iss": _brought("iss", "https://login.example.com/acme"),
     "kind": text(LONGEST, "node_complete"),
     "node": text(LONGEST, "report"),
     "permission": {"type": "string", "enum": sorted(PERMISSIONS), "examples": ["run:read"]},
@@ -83,7 +83,7 @@ KNOWN: Final[dict[str, Schema]] = {
     "role": text(LONGEST, "viewer"),
     "session": {**identity("(ses|bs)"), "examples": [f"ses_{SAMPLE}"]},
     "since": _instant(),
-    "state": _brought("af0ifjsldkj"),
+    "state": _brought("state", "af0ifjsldkj"),
     "target": text(LONGEST, "acme"),
     "tenant": text(LONGEST, "acme"),
     "types": {

@@ -62,6 +62,7 @@ TAKEN_BY_ROOMS: Final[dict[tuple[str, str], Schema]] = {
     ("NewTenant", "slug"): {"pattern": r"^[a-z0-9][a-z0-9-]{0,38}[a-z0-9]$"},
     ("NewTenant", "name"): {"pattern": r"^[^\u0000\s][^\u0000]*$"},
     ("NewTenant", "owner"): {"pattern": rf"^[^@{SPACES}]{{1,64}}@[^@{SPACES}]{{1,189}}$"},
+    ("Hello", "caps"): {"pattern": ""},
     ("NewConsumer", "name"): {"examples": ["billing"]},
     ("NewDomain", "name"): {"examples": ["acme.example"]},
     ("NewRole", "name"): {"pattern": f"^{roles.NAME.pattern}$", "examples": ["release"]},
@@ -69,7 +70,8 @@ TAKEN_BY_ROOMS: Final[dict[tuple[str, str], Schema]] = {
     ("NewPassword", "new"): {"minLength": passwords.SHORTEST},
     ("Link", "password"): {"minLength": passwords.SHORTEST},
 }
-"""Bounds of members of bodies that a room keeps, with a refusal of its own, by schema and member."""
+"""Bounds of members of bodies that a room keeps, with a refusal of its own, by schema and member. What a newer agent can
+do is read and forgotten: any text will do."""
 
 
 def of_bodies(kinds: Iterable[type]) -> dict[str, Schema]:

@@ -21,7 +21,7 @@ from controlplane.http.paths import CONSOLE, identity
 from controlplane.http.sso import leaving, returning
 from controlplane.http.sso.desk import Desk, SsoUnavailable
 from controlplane.http.sso.leaving import Away
-from controlplane.http.sso.returning import Callback
+from controlplane.http.sso.returning import READ, Callback
 from controlplane.kit.ids import SsoId
 from controlplane.kit.openid import tokens
 from controlplane.kit.problems import Refusal
@@ -113,7 +113,8 @@ async def callback(
 ) -> Redirect:
     """Where browsers come back to from every identity provider. Leads on into the console; what providers add is ignored."""
     try:
-        given = Callback(state=ticket[:200], code=code[:4_096], iss=iss, error=error[:100])
+        added = {"state": ticket, "code": code, "error": error}
+        given = Callback(iss=iss, **{name: text[: READ[name]] for name, text in added.items()})
         back = await returning.back(desk, given)
     except Refusal as refusal:
         return Redirect(f"{CONSOLE}/sso?{urlencode({'sso': refusal.code})}", status_code=303)

@@ -27,13 +27,17 @@ BACK_TO_A_PAGE: Final = ("link", "test")
 """Purposes that were begun on a page, which says what came of it."""
 
 
+READ: Final = {"code": 4_096, "error": 100, "iss": 500, "state": 200}
+"""Characters of what a provider adds to the address."""
+
+
 class Callback(Struct, frozen=True, kw_only=True):
     """What stands in the address that a browser comes back to (RFC 6749, section 4.1.2; RFC 9207)."""
 
-    state: Annotated[str, Meta(max_length=200)] = ""
-    code: Annotated[str, Meta(max_length=4_096)] = ""
-    iss: Annotated[str, Meta(max_length=500)] | None = None
-    error: Annotated[str, Meta(max_length=100)] = ""
+    state: Annotated[str, Meta(max_length=READ["state"])] = ""
+    code: Annotated[str, Meta(max_length=READ["code"])] = ""
+    iss: Annotated[str, Meta(max_length=READ["iss"])] | None = None
+    error: Annotated[str, Meta(max_length=READ["error"])] = ""
 
 
 class Back(Struct, frozen=True, kw_only=True):
