@@ -87,7 +87,7 @@ async def test_nobody_gets_a_key_of_who_holds_more(owner, acting, robot):
 async def test_a_key_has_one_owner(owner, robot):
     both = {"name": "x", "service_account": robot, "role": "viewer"}
 
-    assert await owner.code("POST", "/api-keys", both) == (400, "validation-failed")
+    assert await owner.code("POST", "/api-keys", both) == (400, "parts-at-odds")
     assert (await owner("GET", "/api-keys", service_account=robot, user="usr_" + "0" * 26)).status_code == 400
 
 
