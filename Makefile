@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check lint faults bench conformance lock
+.PHONY: help venv run test check lint faults sabotage bench conformance lock
 
 help: ## what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,12 +28,17 @@ lint: $(READY) ## format, lint, types, import contracts
 faults: $(READY) ## kill -9 of everything, 200 times, a quarter of an hour; KILLS=500 SEED=7 as you like
 	@$(BIN)/python -m tests.faults --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
+sabotage: $(READY) ## break the code in twenty ways, one at a time, and see that some test notices; ONLY="a word" of its name
+	@$(BIN)/python -m scripts.sabotages $(if $(ONLY),"$(ONLY)")
+
 bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs one
 	@$(BIN)/python -m benchmarks $(ONLY)
 
-conformance: browser ## what needs more than the bare machine: a real browser, axe-core
-	@command -v npm > /dev/null || echo "npm is missing: axe-core cannot be installed, and its test will say so" >&2
-	-@npm install --silent --no-save --prefix .venv/node axe-core@4.14.1
+conformance: browser ## what needs more than the bare machine: a real browser, axe-core, an identity provider, Spectral, schemathesis, pgrls
+	@command -v npm > /dev/null || echo "npm is missing: axe-core, Spectral and oidc-provider cannot be installed, and their tests will say so" >&2
+	-@npm install --silent --no-save --ignore-scripts --prefix .venv/node axe-core@4.14.1 @stoplight/spectral-cli@6.16.3 oidc-provider@9.13.3
+	@test -x .venv/opinions/bin/pip || $(PYTHON) -m venv .venv/opinions
+	@.venv/opinions/bin/pip install -q --disable-pip-version-check --require-hashes -r opinions.lock
 	$(BIN)/pytest conformance $(ARGS)
 
 screenshots: browser ## pictures of every page of the console, into docs/screenshots
@@ -45,6 +50,7 @@ browser: $(READY)
 lock: pyproject.toml ## write the lock files again from pyproject.toml; needs uv on PATH
 	uv pip compile pyproject.toml --all-extras $(LOCKED) -o requirements.lock
 	uv pip compile --group conformance -c requirements.lock $(LOCKED) -o conformance.lock
+	uv pip compile --group opinions $(LOCKED) -o opinions.lock
 
 LOCKED := --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet
 

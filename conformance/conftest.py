@@ -11,6 +11,7 @@ from msgspec import Struct
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from conformance.chromium import MISSING, launch, program, signed_in
+from conformance.furnished import furnish
 from controlplane.cli.reach import with_database
 from controlplane.cli.shell import shell
 from controlplane.demo.home import Shape
@@ -53,6 +54,12 @@ def second(up: programs.Up, place: Path) -> Site:
     site = Site(up, place, Shape(sessions=40, zone=UTC), datetime.now(UTC))
     site.once()
     return site
+
+
+@pytest.fixture(scope="session")
+def furnished(up: programs.Up) -> dict[str, str]:
+    """The demo's tenant with people, keys and connections in it; where one thing of each kind stands."""
+    return furnish(up, "demo")
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,31 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
 from conformance.chromium import MISSING, NARROW, WIDE, ZONE, launch, program, signed_in
+from conformance.furnished import furnish
 from tests import programs
 
 COLORS = 256
 """Of a picture's palette, chosen so that small dots keep theirs; a picture is a third as large and looks the same."""
 
-TALLEST = 1400
-"""Pixels of a wide picture that are kept."""
+TALLEST = {"wide": 1400, "narrow": NARROW["height"] * 2}
+"""Pixels of a picture that are kept."""
+
+LISTS = (
+    "audit",
+    "groups",
+    "keys",
+    "people",
+    "projects",
+    "roles",
+    "scim",
+    "service-accounts",
+    "settings",
+    "single-sign-on/",
+    "webhooks",
+)
+"""Pages of a tenant that have one address."""
+
+STRANGERS = {"forgot": "forgot", "sign-in": "sign-in", "sso": "sso", "welcome": "welcome#once"}
 
 PATIENCE_MS = 120_000
 
@@ -31,14 +49,14 @@ def main(folder: Path) -> None:
         Path(place).chmod(0o711)
         with programs.up(Path(place) / "home", "--demo") as up:
             browser = launch(playwright)
-            link = up.report["sign_in"]
-            operator = signed_in(browser, link)
-            pages = {**_pages(operator, f"{up.url}/console")}
+            base = f"{up.url}/console"
+            within = furnish(up, "demo")
+            operator = signed_in(browser, up.report["sign_in"])
+            pages = {**_pages(operator, base), **_access(base, within)}
             state = operator.storage_state()
             for scheme in ("light", "dark"):
                 _take(browser, state, scheme, pages, folder)
-                strangers = {"sign-in": f"{up.url}/console/sign-in", "welcome": f"{up.url}/console/welcome#once"}
-                _take(browser, None, scheme, strangers, folder)
+                _take(browser, None, scheme, {name: f"{base}/{place}" for name, place in STRANGERS.items()}, folder)
             browser.close()
 
 
@@ -59,9 +77,22 @@ def _pages(operator: BrowserContext, base: str) -> dict[str, str]:
         "session": _first(page, f"{sessions}?agent=invoice_review&status=succeeded&period=all"),
         "runtimes": f"{base}/runtimes",
         "runtime": runtime,
+        "impersonation-owner": f"{base}/t/demo/impersonations",
+        "impersonation-operator": f"{base}/tenants/demo/impersonations",
     }
     page.close()
     return found
+
+
+def _access(base: str, within: dict[str, str]) -> dict[str, str]:
+    """The addresses of the pages about tenants, people, keys and what a tenant is connected to."""
+    inside = {**{place.rstrip("/"): place for place in LISTS}, **within}
+    return {
+        "tenants": f"{base}/tenants",
+        "tenant-operated": f"{base}/tenants/demo",
+        "account": f"{base}/account",
+        **{name: f"{base}/t/demo/{place}" for name, place in inside.items()},
+    }
 
 
 def _first(page: Page, address: str) -> str:
@@ -87,14 +118,14 @@ def _take(browser: Browser, state: StorageState | None, scheme: str, pages: dict
             page.wait_for_load_state("load")
             path = folder / f"{name}-{width}-{scheme}.png"
             page.screenshot(path=path, full_page=scale == 1)
-            _shrink(path)
+            _shrink(path, TALLEST[width])
         context.close()
 
 
-def _shrink(path: Path) -> None:
+def _shrink(path: Path, tallest: int) -> None:
     with Image.open(path) as taken:
         width, height = taken.size
-        kept = taken.convert("RGB").crop((0, 0, width, min(height, max(TALLEST, WIDE["height"]))))
+        kept = taken.convert("RGB").crop((0, 0, width, min(height, tallest)))
     kept.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 

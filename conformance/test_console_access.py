@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from conformance.chromium import NARROW, WIDE, ZONE
+from conformance.screenshots import LISTS
 
 AXE = Path(__file__).parents[1] / ".venv/node/node_modules/axe-core/axe.min.js"
 PAGES = (
@@ -16,7 +17,15 @@ PAGES = (
     "/t/demo/",
     "/t/demo/sessions?status=failed&period=all",
     "/t/demo/runtimes",
+)
+"""Pages that change by themselves."""
+
+QUIET = (
+    "/account",
     "/nothing",
+    "/tenants",
+    "/tenants/demo",
+    *(f"/t/demo/{place}" for place in LISTS),
 )
 
 
@@ -43,23 +52,30 @@ def addresses(operator) -> list[str]:
     return found
 
 
+@pytest.fixture(scope="module")
+def everywhere(operator, addresses, furnished) -> list[str]:
+    """Those that stay as they are as well, one of each kind of thing included."""
+    inside = [f"/t/demo/{place}" for place in furnished.values()]
+    return addresses + [f"{operator.base}{address}" for address in (*QUIET, *inside)]
+
+
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_has_nothing_to_object_to(operator, browser, addresses, axe, size, scheme):
+def test_axe_has_nothing_to_object_to(operator, browser, everywhere, axe, size, scheme):
     context = browser.new_context(
         storage_state=operator.context.storage_state(), viewport=size, color_scheme=scheme, reduced_motion="reduce"
     )
     page = context.new_page()
     objections = []
 
-    for address in addresses:
+    for address in everywhere:
         page.goto(address)
         found = page.evaluate(f"{axe}; axe.run(document, {{resultTypes: ['violations']}})")["violations"]
         objections += [f"{address}: {each['id']}: {each['nodes'][0]['html']}" for each in found]
     context.close()
     stranger = browser.new_context(viewport=size, color_scheme=scheme)
     page = stranger.new_page()
-    for address in ("/sign-in", "/welcome", "/welcome#x"):
+    for address in ("/sign-in", "/sso", "/forgot", "/welcome", "/welcome#x", "/invitation", "/invitation#x"):
         page.goto(f"{operator.base}{address}")
         found = page.evaluate(f"{axe}; axe.run(document, {{resultTypes: ['violations']}})")["violations"]
         objections += [f"{address}: {each['id']}: {each['nodes'][0]['html']}" for each in found]
@@ -68,12 +84,12 @@ def test_axe_has_nothing_to_object_to(operator, browser, addresses, axe, size, s
     assert objections == []
 
 
-def test_nothing_is_wider_than_a_phone(operator, browser, addresses):
+def test_nothing_is_wider_than_a_phone(operator, browser, everywhere):
     context = browser.new_context(storage_state=operator.context.storage_state(), viewport=NARROW)
     page = context.new_page()
     too_wide = {}
 
-    for address in addresses:
+    for address in everywhere:
         page.goto(address)
         if over := page.evaluate("document.documentElement.scrollWidth - innerWidth"):
             too_wide[address] = over
@@ -82,15 +98,16 @@ def test_nothing_is_wider_than_a_phone(operator, browser, addresses):
     assert too_wide == {}
 
 
-def test_the_browser_has_nothing_to_complain_about_and_asks_nobody_else(operator, addresses):
+def test_the_browser_has_nothing_to_complain_about_and_asks_nobody_else(operator, everywhere, addresses):
     page, complaints, hosts = operator.page(), [], set()
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
 
-    for address in addresses:
-        if not address.endswith("/nothing"):
+    for address in everywhere:
+        if not address.endswith("/nothing"):  # no page: the browser says so
             page.goto(address)
+        if address in addresses:
             expect(page.locator("#live")).to_have_text("Live")
     blocked = page.evaluate(
         "(() => { try { document.body.innerHTML = '<i>x</i>'; return false } catch { return true } })()"

@@ -4,7 +4,8 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,12 +13,15 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from controlplane.domain.plans import DEFAULT_PLAN, Plan
 from controlplane.kit.problems import Refusal
 
 PREFIX: Final = "CONTROLPLANE_"
 FILE: Final = "controlplane.toml"
+DNS_PORT: Final = 53
 
 PostgresUrl = Annotated[str, Meta(pattern="^postgresql://")]
+PlanName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,38}$")]
 
 
 class SettingInvalid(Refusal):
@@ -44,14 +48,55 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the keyring is: ``file:PATH`` or ``env:NAME``. Empty: ``<home>/secrets/keyring.json``."""
     metrics_token: Annotated[str, Meta(min_length=16)] | None = None
     """Bearer token for ``/metrics``. None: from loopback only."""
+    smtp_url: Annotated[str, Meta(pattern="^smtps?://[^/]")] | None = None
+    """Mail server: ``smtp://USER:PASSWORD@HOST:587`` (STARTTLS) or ``smtps://…``. None: letters land in ``<home>/outbox``."""
+    mail_from: Annotated[str, Meta(pattern="@")] | None = None
+    """Who letters are from: ``Engine Cloud <no-reply@example.com>``. Needed with a mail server."""
     public_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8700"
     """What browsers call, without a path."""
+    audit_syslog_url: Annotated[str, Meta(pattern="^(tcp|tls)://[^/:]+(:[0-9]+)?$")] | None = None
+    """Where every audit event is sent as well, RFC 5424: ``tls://host:6514``, ``tcp://host:601``. None: nowhere."""
+    outbound_networks: str = ""
+    """Networks, ``10.1.0.0/16``, that tenants' addresses may lead to besides the public internet. Empty: none."""
+    outbound_loopback: bool = False
+    """Whether tenants' addresses may lead to this very machine, over plain http too: for tests and development."""
     trusted_proxies: str = ""
     """Networks, ``10.0.0.0/8,192.0.2.7``, whose ``X-Forwarded-For`` says where calls come from. Empty: nobody's does."""
+    dns_servers: str = ""
+    """Resolvers that are asked for domains' records: ``192.0.2.53,192.0.2.54:5353``. Empty: those of this machine."""
+    operator_sso_issuer: Annotated[str, Meta(pattern="^https?://[^ ?#]+$")] | None = None
+    """The identity provider of those who operate the service. Needs the two settings below."""
+    operator_sso_client_id: Annotated[str, Meta(min_length=1)] | None = None
+    """Who the service is there."""
+    operator_sso_client_secret: Annotated[str, Meta(min_length=1)] | None = None
+    """And by what it proves that."""
+
+    deletion_grace_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 2_592_000
+    """Seconds between a tenant's deletion and its purge, in which it can be undeleted."""
+    plans: dict[PlanName, Plan] = msgspec.field(default_factory=lambda: {DEFAULT_PLAN: Plan()})
+    """What tenants may use, by the name of the plan: tables ``[plans.NAME]`` in the file, in the environment JSON."""
+    default_plan: str = DEFAULT_PLAN
+    """The plan of tenants that have no other."""
+
+    def grace(self) -> timedelta:
+        """:attr:`deletion_grace_s`."""
+        return timedelta(seconds=self.deletion_grace_s)
 
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """:attr:`trusted_proxies`, parsed."""
-        return tuple(ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip())
+        return _networks(self.trusted_proxies)
+
+    def callable_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """:attr:`outbound_networks`, parsed."""
+        return _networks(self.outbound_networks)
+
+    def resolvers(self) -> tuple[tuple[str, int], ...]:
+        """:attr:`dns_servers`, parsed: address and port."""
+        found = []
+        for part in filter(None, map(str.strip, self.dns_servers.split(","))):
+            host, colon, port = part.rpartition(":") if part.count(":") == 1 or "]" in part else (part, "", "")
+            found.append((str(ip_address((host if colon else part).strip("[]"))), int(port) if port else DNS_PORT))
+        return tuple(found)
 
     def __repr__(self) -> str:
         return f"Settings(home={self.home!r}, …)"
@@ -66,6 +111,8 @@ def read(environ: Mapping[str, str]) -> Settings:
     given: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)
     }
+    if "plans" in given:
+        given["plans"] = _from_json(f"{PREFIX}PLANS", given["plans"])
     home = Path(given.get("home") or usual_home(environ))
     settings = _checked({**_from_file(home / FILE), **given})
     return replace(settings, home=str(home), kek=settings.kek or f"file:{home / 'secrets' / 'keyring.json'}")
@@ -95,16 +142,63 @@ def _checked(given: dict[str, Any]) -> Settings:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingInvalid(_named(str(error))) from None
-    try:
-        settings.proxies()
-    except ValueError:
-        raise SettingInvalid(f"{PREFIX}TRUSTED_PROXIES: Expected networks, separated by commas") from None
+    if settings.default_plan not in settings.plans:
+        raise SettingInvalid(f"{PREFIX}DEFAULT_PLAN: Expected one of the plans: {', '.join(sorted(settings.plans))}")
+    for name, parsed in (
+        ("TRUSTED_PROXIES", settings.proxies),
+        ("OUTBOUND_NETWORKS", settings.callable_networks),
+        ("DNS_SERVERS", settings.resolvers),
+    ):
+        try:
+            parsed()
+        except ValueError:
+            what = "addresses" if name == "DNS_SERVERS" else "networks"
+            raise SettingInvalid(f"{PREFIX}{name}: Expected {what}, separated by commas") from None
+    _check_mail(settings)
+    _check_operator_sso(settings)
     return settings
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _check_mail(settings: Settings) -> None:
+    if settings.smtp_url is None:
+        return
+    from controlplane.kit import mailing  # noqa: PLC0415 heavy, and ``--help`` has no use for it
+
+    try:
+        mailing.through(settings.smtp_url, "")
+    except ValueError:
+        raise SettingInvalid(f"{PREFIX}SMTP_URL: Expected smtp://HOST:PORT or smtps://HOST:PORT") from None
+    if settings.mail_from is None:
+        raise SettingInvalid(f"{PREFIX}MAIL_FROM: Expected an address, because {PREFIX}SMTP_URL is set")
+
+
+def _check_operator_sso(settings: Settings) -> None:
+    together = {
+        "ISSUER": settings.operator_sso_issuer,
+        "CLIENT_ID": settings.operator_sso_client_id,
+        "CLIENT_SECRET": settings.operator_sso_client_secret,
+    }
+    missing = [name for name, value in together.items() if value is None]
+    if missing and len(missing) < len(together):
+        raise SettingInvalid(f"{PREFIX}OPERATOR_SSO_{missing[0]}: Expected, because others of its kind are set")
+
+
+def _from_json(name: str, value: str) -> Any:
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        raise SettingInvalid(f"{name}: Expected JSON") from None
 
 
 def _named(complaint: str) -> str:
     """msgspec's complaint with the setting's own name in it: ``CONTROLPLANE_KEK: Expected …``."""
     unknown = re.search(r"unknown field `(\w+)`", complaint)
+    if unknown and "$.plans" in complaint:
+        return f"{PREFIX}PLANS: there is no limit {unknown[1]}"
     if unknown:
         return f"{PREFIX}{unknown[1].upper()}: there is no such setting"
     what, _, place = complaint.partition(" - at `$.")

@@ -17,14 +17,21 @@ from controlplane import settings
 from controlplane.app import build
 from controlplane.db.database import Database
 from controlplane.domain import keys
-from controlplane.domain.permissions import (
+from controlplane.domain.events import catalogue
+from controlplane.domain.permission_names import (
+    ANYWHERE,
     OPERATOR_PERMISSIONS,
     OPERATOR_ROLES,
     OPERATORS_IN_TENANTS,
     PERMISSIONS,
+    RESERVED,
     ROLES,
     RUNTIME_PERMISSIONS,
+    SCIM_PERMISSIONS,
+    WITHIN_PROJECTS,
+    WITHIN_RUNTIMES,
 )
+from controlplane.domain.sync.turns import NEWS_FOR
 from controlplane.http import proof
 from controlplane.http.proof import Lock
 from controlplane.kit.problems import Refusal
@@ -38,11 +45,42 @@ def pages() -> dict[str, str]:
     app = build(Database("postgresql://nobody@127.0.0.1/none"), keys.new())
     found = proof.locks(app)
     return {
+        "events.md": events_page(),
         "permissions.json": msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n",
         "permissions.md": permissions(found),
         "refusals.md": refusals(),
         "settings.md": settings_page(),
     }
+
+
+def events_page() -> str:
+    """Every type of event and what it holds."""
+    return "\n".join(
+        [
+            "# Events",
+            "",
+            "For whoever receives webhooks or reads the events feed.",
+            "Made by `python -m scripts.references` from `controlplane/domain/events/catalogue.py`.",
+            "",
+            "Each event is sent and shown as `{id, type, timestamp, tenant, sequence, data}`.",
+            "`id` is the same whenever it is sent; `sequence` counts a tenant's events without gaps.",
+            "Types and optional fields are only ever added: ignore what you do not know.",
+            "The JSON Schema of each type is at `GET /v1/tenants/{tenant}/events/types`.",
+            "",
+            "| type | what happened | `data` |",
+            "|---|---|---|",
+            *(
+                f"| `{each.name}` | {each.says} | {', '.join(f'`{name}`' for name in each.data.__struct_fields__)} |"
+                for each in catalogue().values()
+            ),
+            "",
+            "`actor` and `object` are `{kind, id}`: who did it, and to what.",
+            "`session.failed` and `session.waiting` are told once for each time that a session turns so;",
+            f"one that had turned more than {NEWS_FOR.days} days before it is reported is history, and not told.",
+            "`webhook.test` is what a test delivers; it is no event and stands in no feed.",
+            "",
+        ]
+    )
 
 
 def permissions(locks: list[Lock]) -> str:
@@ -58,7 +96,14 @@ def permissions(locks: list[Lock]) -> str:
             "",
             *_grid(PERMISSIONS, ROLES),
             "",
-            "Nobody hands on a role that holds more than they do.",
+            "Nobody hands on a role that holds more than they do, and nobody takes anything from whoever administers more.",
+            "A tenant may make roles of its own from these permissions, except those marked *built-in only*.",
+            "",
+            "A role can be limited to a project, to runtimes with certain labels, or to both.",
+            "Then it gives only what the column *within* says: in that project or on those runtimes (`runtimes`),",
+            "in that project where no labels limit it (`projects`), or as without a limit (`tenant`); all else not at all.",
+            "",
+            *_reach(),
             "",
             "## Operators",
             "",
@@ -71,6 +116,10 @@ def permissions(locks: list[Lock]) -> str:
             "## Runtimes",
             "",
             *(f"- `{name}`: {meaning}" for name, meaning in RUNTIME_PERMISSIONS.items()),
+            "",
+            "## Directories",
+            "",
+            *(f"- `{name}`: {meaning}" for name, meaning in SCIM_PERMISSIONS.items()),
             "",
             "## Operations",
             "",
@@ -162,10 +211,20 @@ def _grid(meanings: Mapping[str, str], roles: Mapping[str, frozenset[str]]) -> l
     return lines
 
 
+def _reach() -> list[str]:
+    lines = ["| permission | within | |", "|---|---|---|"]
+    for name in PERMISSIONS:
+        within = "runtimes" if name in WITHIN_RUNTIMES else "projects" if name in WITHIN_PROJECTS else ""
+        note = "built-in only" if name in RESERVED else ""
+        lines.append(f"| `{name}` | {within or ('tenant' if name in ANYWHERE else '')} | {note} |")
+    return lines
+
+
 def _takes(lock: Lock) -> str:
     if lock.open_because:
         return f"nothing: {lock.open_because}"
-    return f"`{lock.permission}`" if lock.permission else "being signed in"
+    takes = ", ".join(f"`{name}`" for name in (lock.permission, *lock.also) if name) or "being signed in"
+    return f"{takes}, and a fresh proof of who it is" if lock.fresh else takes
 
 
 def _hint(refusal: type[Refusal]) -> str:

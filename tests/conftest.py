@@ -1,7 +1,6 @@
 """One PostgreSQL and one Redis for the whole run, a database of its own for every test, time that stands still."""
 
 import asyncio
-import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -14,21 +13,24 @@ import pytest
 from hypothesis import HealthCheck, settings
 from litestar import Litestar
 
-from controlplane.app import build
+from controlplane.app import Parts, assemble, furnish
 from controlplane.db import roles
 from controlplane.db.database import Database
 from controlplane.db.upgrade import upgrade
+from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
 from controlplane.embedded import Services
 from controlplane.settings import Settings
+from tests import documented
+from tests.databases import TEMPLATE, Databases
 from tests.make import Make
+from tests.names import NameServer, serving
 
 settings.register_profile(
     "house", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("house")
 
-TEMPLATE = "migrated"
 KEYRING = Keyring(current="test", keys={"test": bytes(32)}, pepper=bytes(32))
 SERVERS = pytest.StashKey[Services]()
 
@@ -92,16 +94,19 @@ async def superuser(anyio_backend: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-_serial = itertools.count(1)
+@pytest.fixture(scope="session")
+async def databases(superuser: asyncpg.Connection) -> AsyncIterator[Databases]:
+    databases = Databases(superuser, os.environ["TEST_SUPERUSER_URL"].removesuffix("/postgres"))
+    yield databases
+    await databases.close()
 
 
 @pytest.fixture
-async def database(superuser: asyncpg.Connection) -> AsyncIterator[str]:
-    """The name of a database of the test's own, copied from a migrated one."""
-    name = f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_serial)}"
-    await superuser.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" OWNER {roles.OWNER}')
-    yield name
-    await superuser.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+async def database(databases: Databases) -> AsyncIterator[str]:
+    """The name of a database of the test's own, as the migrations leave it."""
+    made = await databases.take()
+    yield made.name
+    await databases.give_back(made)
 
 
 @pytest.fixture
@@ -128,10 +133,20 @@ def redis_url() -> str:
     return os.environ["TEST_REDIS_URL"]
 
 
+@pytest.fixture(scope="session")
+def compiled() -> dict[str, object]:
+    """What an engine of SQLAlchemy has compiled, and its dialect, for which alone that is good."""
+    return {}
+
+
 @pytest.fixture
-async def db(app_url: str, clock: FrozenClock) -> AsyncIterator[Database]:
-    db = Database(app_url, clock)
+async def db(app_url: str, clock: FrozenClock, compiled: dict[str, object]) -> AsyncIterator[Database]:
+    db = Database(app_url, clock, sealing=keys.sealing(KEYRING))
+    its = vars(db._engine.sync_engine)
+    its.update(compiled)
     yield db
+    if its["dialect"].server_version_info is not None:
+        compiled.update(dialect=its["dialect"], _compiled_cache=its["_compiled_cache"])
     await db.close()
 
 
@@ -141,17 +156,42 @@ def make(db: Database) -> Make:
 
 
 @pytest.fixture
-async def app(db: Database) -> AsyncIterator[Litestar]:
-    app = build(db, KEYRING, Settings(public_url="http://test"), with_chores=False)
+async def names() -> AsyncIterator[NameServer]:
+    """The only DNS that the app asks for domains' records."""
+    async with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def assembled() -> Litestar:
+    """The routes, which take most of a second to put together: once for all tests."""
+    return assemble()
+
+
+@pytest.fixture(scope="session")
+def said_once() -> dict[str, bytes]:
+    """The API document, which takes as long again, once a test has asked for it."""
+    return {}
+
+
+@pytest.fixture
+async def app(
+    assembled: Litestar, said_once: dict[str, bytes], db: Database, names: NameServer
+) -> AsyncIterator[Litestar]:
+    given = Settings(public_url="http://test", dns_servers=names.place, outbound_loopback=True)
+    app = furnish(assembled, Parts(db, KEYRING, None, given), with_chores=False)
+    app.state.update(said_once)
     async with app.lifespan():
         yield app
+    said_once.update({name: app.state[name] for name in ("openapi",) if name in app.state})
 
 
 @pytest.fixture
 async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     """The app over HTTP, in this event loop: asyncpg connections do not cross loops."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    hooks = {"response": [documented.check]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=hooks) as client:
         yield client
 
 

@@ -25,12 +25,18 @@ class Joined(Struct, frozen=True):
     id: RuntimeId
 
 
-async def join(db: Database, tenant_id: TenantId | None = None, project_id: ProjectId | None = None) -> Joined:
+async def join(
+    db: Database,
+    tenant_id: TenantId | None = None,
+    project_id: ProjectId | None = None,
+    labels: dict[str, str] | None = None,
+) -> Joined:
     """A runtime in this tenant and project, or in new ones."""
     if tenant_id is None or project_id is None:
         tenant_id, project_id = await _tenant(db)
     async with db.tenant(tenant_id) as tx:
-        asked = Enroll(join_token="", public_key=KEY, sealing_key=KEY, proof="", name=f"runtime-{next(_serial)}")
+        keys = {"public_key": KEY, "sealing_key": KEY, "proof": "", "join_token": ""}
+        asked = Enroll(**keys, name=f"runtime-{next(_serial)}", labels=labels or {})
         runtime = await runtimes.enroll(tx, SHELL, project_id, asked, bytes(32), bytes(32))
         await cursors.begin(tx, runtime.id)
     return Joined(tenant_id, project_id, runtime.id)

@@ -44,6 +44,10 @@ def test_the_environment_overrules_the_file(environ, tmp_path):
         ("KEK", "keyring.json"),
         ("METRICS_TOKEN", "short"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,everybody"),
+        ("SMTP_URL", "mail.example:25"),
+        ("SMTP_URL", "smtp://robot:hunter2@mail.example:port"),
+        ("SMTP_URL", "smtp://robot:hunter2@:25"),
+        ("MAIL_FROM", "Engine Cloud"),
     ],
 )
 def test_an_ill_typed_setting_stops_the_start_by_its_name(environ, name, value):
@@ -52,7 +56,32 @@ def test_an_ill_typed_setting_stops_the_start_by_its_name(environ, name, value):
     assert value not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["REDIS_ULR", "BLOB_URL", "SMTP_URL", "MAIL_FROM"])
+def test_plans_stand_in_the_file_and_in_the_environment(environ, tmp_path):
+    (tmp_path / "controlplane.toml").write_text('default_plan = "free"\n[plans.free]\nusers = 5\n[plans.gold]\n')
+
+    in_file = settings.read(environ)
+    in_environment = settings.read({**environ, "CONTROLPLANE_PLANS": '{"free": {"users": 7}}'})
+
+    assert in_file.plans["free"].limits()["users"] == 5
+    assert in_file.plans["gold"].limits()["users"] is None
+    assert in_environment.plans["free"].limits()["users"] == 7
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("free", "CONTROLPLANE_PLANS: Expected JSON"),
+        ('{"standard": {"wishes": 3}}', "CONTROLPLANE_PLANS: there is no limit wishes"),
+        ('{"standard": {"users": -2}}', "CONTROLPLANE_PLANS.*: Expected `int` >= -1"),
+        ('{"free": {}}', "CONTROLPLANE_DEFAULT_PLAN: Expected one of the plans: free"),
+    ],
+)
+def test_a_plan_that_cannot_be_stops_the_start(environ, value, complaint):
+    with pytest.raises(SettingInvalid, match=complaint):
+        settings.read({**environ, "CONTROLPLANE_PLANS": value})
+
+
+@pytest.mark.parametrize("name", ["REDIS_ULR", "BLOB_URL", "SMTP_HOST"])
 def test_a_setting_that_nothing_reads_stops_the_start(environ, name):
     with pytest.raises(SettingInvalid, match=f"CONTROLPLANE_{name}: there is no such setting"):
         settings.read({**environ, f"CONTROLPLANE_{name}": "redis://x"})
@@ -85,3 +114,27 @@ def test_proxies_are_networks_or_single_addresses(environ):
 
     assert list(map(str, given.proxies())) == ["10.0.0.0/8", "192.0.2.7/32"]
     assert settings.read(environ).proxies() == ()
+
+
+def test_a_mail_server_needs_somebody_whom_letters_are_from(environ):
+    server = {"CONTROLPLANE_SMTP_URL": "smtps://robot:hunter2@mail.example"}
+
+    with pytest.raises(SettingInvalid, match="CONTROLPLANE_MAIL_FROM: "):
+        settings.read({**environ, **server})
+    given = settings.read({**environ, **server, "CONTROLPLANE_MAIL_FROM": "Us <us@example.com>"})
+
+    assert given.mail_from == "Us <us@example.com>"
+    assert "hunter2" not in repr(given)
+
+
+def test_resolvers_are_addresses_with_a_port_or_without(environ):
+    given = settings.read({**environ, "CONTROLPLANE_DNS_SERVERS": "192.0.2.53, 192.0.2.54:5353,[2001:db8::1]:54"})
+
+    assert given.resolvers() == (("192.0.2.53", 53), ("192.0.2.54", 5353), ("2001:db8::1", 54))
+    with pytest.raises(SettingInvalid, match="CONTROLPLANE_DNS_SERVERS: "):
+        settings.read({**environ, "CONTROLPLANE_DNS_SERVERS": "dns.example"})
+
+
+def test_the_operators_provider_is_named_whole_or_not_at_all(environ):
+    with pytest.raises(SettingInvalid, match="CONTROLPLANE_OPERATOR_SSO_CLIENT_ID: "):
+        settings.read({**environ, "CONTROLPLANE_OPERATOR_SSO_ISSUER": "https://idp.example"})

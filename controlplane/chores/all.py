@@ -2,22 +2,43 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import msgspec
 
+from controlplane.chores import audit_logs, lifecycle, webhooks
+from controlplane.chores.check_domains import check_domains
+from controlplane.chores.impersonations import end_impersonations
 from controlplane.chores.loop import Chore
+from controlplane.chores.send_mails import send_mails
+from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import reports, sign_ins
+from controlplane.domain import ceremonies, idempotency, key_uses, reports, sign_ins
+from controlplane.domain.audit.denials import Denials
+from controlplane.domain.key_uses import KeyUses
+from controlplane.domain.keys import Keyring
+from controlplane.domain.letters import Letterhead
 from controlplane.domain.reports import Report
+from controlplane.domain.sso import flows
+from controlplane.kit.mailing import Post
 from controlplane.kit.presence import Presence
+from controlplane.kit.txt_records import TxtRecords
 
 AT_ONCE = 5000
 """Last words written in one go."""
 
 
-def chores(db: Database, presence: Presence, partitions: Partitions) -> Sequence[Chore]:
-    """Everything this process sees to."""
+def chores(
+    db: Database,
+    presence: Presence,
+    partitions: Partitions,
+    uses: Sequence[KeyUses],
+    post: Post,
+    letterhead: Letterhead,
+) -> Sequence[Chore]:
+    """What this process sees to at any time."""
     listening_since = db.clock()
 
     async def keep_reports() -> int:
@@ -29,13 +50,92 @@ def chores(db: Database, presence: Presence, partitions: Partitions) -> Sequence
     async def mark_silent_runtimes() -> int:
         return await reports.mark_silent(db, listening_since)
 
+    async def keep_key_uses() -> int:
+        return sum([await each.keep(db) for each in uses])
+
     async def forget_ended_sign_ins() -> int:
         async with db.platform() as tx:
-            return await sign_ins.forget_ended(tx)
+            return await sign_ins.forget_ended(tx) + await ceremonies.forget_ended(tx)
+
+    async def send_letters() -> int:
+        return await send_mails(db, post, letterhead)
+
+    async def forget_kept_answers() -> int:
+        return await idempotency.forget_expired(db)
 
     return (
         Chore(name="forget-ended-sign-ins", every=timedelta(minutes=10), run=forget_ended_sign_ins),
+        Chore(name="end-impersonations", every=timedelta(seconds=10), run=partial(end_impersonations, db)),
+        Chore(name="forget-kept-answers", every=timedelta(minutes=10), run=forget_kept_answers),
+        Chore(name="keep-key-uses", every=key_uses.EVERY, run=keep_key_uses, everywhere=True),
         Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
         Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
+        Chore(name="send-mails", every=timedelta(seconds=5), run=send_letters),
         Chore(name="make-partitions", every=timedelta(hours=1), run=partitions.make_ahead),
+    )
+
+
+def of_webhooks(db: Database, courier: Courier) -> Sequence[Chore]:
+    """What brings events to those who wait for them."""
+    return (
+        Chore(name="deliver-webhooks", every=timedelta(seconds=1), run=courier.run, everywhere=True),
+        Chore(name="prune-events", every=timedelta(hours=1), run=partial(webhooks.prune, db)),
+    )
+
+
+def of_audit_logs(
+    db: Database, keyring: Keyring, denials: Denials, folder: Path | None, syslog: str | None
+) -> Sequence[Chore]:
+    """What keeps the audit logs provable.
+
+    Args:
+        folder: Where signed checkpoints leave the database for; None: nowhere.
+        syslog: Where every event is sent; None: nowhere.
+    """
+    sign, verify = partial(audit_logs.sign, db, keyring, folder), partial(audit_logs.verify, db, keyring)
+    always = (
+        Chore(name="sign-audit-logs", every=timedelta(seconds=10), run=sign),
+        Chore(name="verify-audit-logs", every=timedelta(hours=1), run=verify),
+        Chore(name="prune-audit-logs", every=timedelta(hours=1), run=partial(audit_logs.prune, db)),
+        Chore(name="sum-up-denials", every=timedelta(seconds=15), run=denials.sum_up, everywhere=True),
+    )
+    if syslog is None:
+        return always
+    stream = partial(audit_logs.stream, db, syslog)
+    return (*always, Chore(name="stream-audit-logs", every=timedelta(seconds=5), run=stream))
+
+
+def of_sign_on(db: Database, records: TxtRecords) -> Sequence[Chore]:
+    """What single sign-on leaves to be done."""
+
+    async def look_at_domains() -> int:
+        return await check_domains(db, records)
+
+    async def forget_flows() -> int:
+        async with db.platform() as tx:
+            return await flows.forget_ended(tx)
+
+    return (
+        Chore(name="check-domains", every=timedelta(hours=1), run=look_at_domains),
+        Chore(name="forget-sign-on-flows", every=timedelta(minutes=10), run=forget_flows),
+    )
+
+
+def of_lifecycles(db: Database, keyring: Keyring, folder: Path | None) -> Sequence[Chore]:
+    """What becomes of tenants: their archives, their end, and what they have of what they may have.
+
+    Args:
+        folder: Where certificates of purges are kept beside the database; None: nowhere.
+    """
+
+    async def keep_tombstones() -> int:
+        return await lifecycle.keep_tombstones(db, folder) if folder else 0
+
+    purge, write = partial(lifecycle.purge_tenants, db, keyring, folder), partial(lifecycle.write_exports, db)
+    return (
+        Chore(name="expire-exports", every=timedelta(hours=1), run=partial(lifecycle.expire_exports, db)),
+        Chore(name="keep-tombstones", every=timedelta(minutes=10), run=keep_tombstones, everywhere=True),
+        Chore(name="purge-tenants", every=timedelta(minutes=1), run=purge),
+        Chore(name="recount-quotas", every=timedelta(days=1), run=partial(lifecycle.recount, db)),
+        Chore(name="write-exports", every=timedelta(seconds=5), run=write, longest=timedelta(hours=1)),
     )

@@ -15,7 +15,7 @@ from controlplane.db.database import Database
 log = structlog.get_logger("controlplane.chores")
 
 LONGEST = timedelta(minutes=5)
-"""A chore that takes longer is cancelled and tried again; its lease is held no longer either."""
+"""A chore that takes longer is cancelled and tried again; its lease is held no longer either. Some may take more."""
 
 
 class Chore(Struct, frozen=True, kw_only=True):
@@ -25,6 +25,8 @@ class Chore(Struct, frozen=True, kw_only=True):
     every: timedelta
     run: Callable[[], Awaitable[int]]
     """Returns how much there was to do."""
+    longest: timedelta = LONGEST
+    """After that it is cancelled; also how long one that died is waited for."""
     everywhere: bool = False
     """In every process, for what only that process knows; else by one replica at a time."""
 
@@ -46,10 +48,10 @@ async def _repeat(db: Database, chore: Chore, holder: UUID) -> None:
 
 async def _attempt(db: Database, chore: Chore, holder: UUID) -> None:
     try:
-        async with asyncio.timeout(LONGEST.total_seconds()):
+        async with asyncio.timeout(chore.longest.total_seconds()):
             if chore.everywhere:
                 done = await chore.run()
-            elif await leases.take(db, chore.name, holder, LONGEST):
+            elif await leases.take(db, chore.name, holder, chore.longest):
                 done = await _leased(db, chore, holder)
             else:
                 return

@@ -10,9 +10,11 @@ import click
 from controlplane.cli.options import Duration, home_option, instant, json_option, show, show_list, tenant_option
 
 if TYPE_CHECKING:
+    from controlplane.db.database import TenantTx
     from controlplane.domain.api_keys import Key
+    from controlplane.domain.keys import Keyring
 
-COLUMNS = ("name", "role", "hint", "state", "expires_at", "last_used_at", "id")
+COLUMNS = ("name", "owner", "hint", "state", "expires_at", "last_used_at", "id")
 
 
 @click.group("api-key")
@@ -23,20 +25,27 @@ def api_key() -> None:
 @api_key.command()
 @tenant_option
 @click.option("--name", required=True, help="What it is for.")
-@click.option("--role", default="admin", show_default=True, help="What it may do.")
+@click.option("--role", default="admin", show_default=True, help="What it may do: of a new service account.")
+@click.option("--service-account", metavar="NAME", help="Whose key it is instead, by name or id; it has its own roles.")
 @click.option("--expires", default="90d", show_default=True, type=Duration(), help="How long it works.")
 @home_option
 @json_option
-def create(tenant: str, name: str, role: str, expires: timedelta, home: Path, as_json: bool) -> None:
+def create(  # noqa: PLR0913 one for each option
+    tenant: str, name: str, role: str, service_account: str | None, expires: timedelta, home: Path, as_json: bool
+) -> None:
     """Make a key and print it, this once."""
     from controlplane.cli.shell import shell, within
-    from controlplane.domain import api_keys
+    from controlplane.domain import api_keys, service_accounts
+    from controlplane.domain.holdings import Holder
 
-    key, secret = within(
-        home,
-        tenant,
-        lambda tx, keyring: api_keys.create(tx, shell(), keyring.pepper, name, role=role, lifetime=expires),
-    )
+    async def work(tx: "TenantTx", keyring: "Keyring") -> "tuple[Key, str]":
+        if service_account is None:
+            return await api_keys.for_automation(tx, shell(), keyring.pepper, name, role=role, lifetime=expires)
+        owner = Holder("service-account", (await service_accounts.named(tx, service_account)).id)
+        wanted = api_keys.Wanted(name=name, owner=owner, lifetime=expires)
+        return await api_keys.create(tx, shell(), keyring.pepper, wanted)
+
+    key, secret = within(home, tenant, work)
     show({**_shown(key), "key": secret}, secret, as_json)
 
 
@@ -75,7 +84,9 @@ def _shown(key: "Key") -> dict[str, object]:
     return {
         "id": text_id("key", key.id),
         "name": key.name,
-        "role": key.role,
+        "owner": text_id("usr" if key.owner.kind == "user" else "sa", key.owner.id),
+        "scopes": key.scopes,
+        "networks": key.networks,
         "hint": key.hint,
         "state": state(key.revoked_at, key.expires_at),
         "created_by": key.created_by,

@@ -1,12 +1,17 @@
 """``controlplane db``: roles, schema, revision."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from controlplane.cli.home import Home
 from controlplane.cli.options import home_option, json_option, show
 from controlplane.cli.problems import Declined
+
+if TYPE_CHECKING:
+    from controlplane.db.database import Database
+    from controlplane.domain.keys import Keyring
 
 
 @click.group()
@@ -64,6 +69,28 @@ def upgrade(home: Path, as_json: bool) -> None:
         with reach.told_plainly(urls.owner):
             asyncio.run(upgrade.upgrade(urls.owner))
     show({"revision": upgrade.newest()}, upgrade.newest(), as_json)
+
+
+@db.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@home_option
+@json_option
+def tombstones(files: tuple[Path, ...], home: Path, as_json: bool) -> None:
+    """After a restore: have tenants purged again whose certificates are in the home, or in FILES.
+
+    A server does so with those in its own home before it answers anybody. Prints how many had come back.
+    """
+    from controlplane.cli import before_serving
+    from controlplane.cli.reach import with_database
+    from controlplane.cli.shell import shell
+    from controlplane.domain import tombstones as stones
+
+    async def work(db: "Database", keyring: "Keyring") -> int:
+        given = await stones.apply(db, keyring, shell(), [stones.read(file) for file in files])
+        return len(given) + await before_serving.reapply(db, keyring, home / stones.FOLDER)
+
+    returned = with_database(home, work)
+    show({"returned": returned}, str(returned), as_json)
 
 
 @db.command()

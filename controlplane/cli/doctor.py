@@ -56,7 +56,7 @@ def _look(folder: Path) -> Iterator[Finding]:
     yield _keyring(given)
     yield from _database(folder)
     yield _redis(given)
-    yield _public_url(given)
+    yield _public_url(Home(folder))
     yield _server(Home(folder))
 
 
@@ -124,12 +124,15 @@ def _redis(given: "Settings") -> Finding:
     return ok("redis", "answers")
 
 
-def _public_url(given: "Settings") -> Finding:
-    url = urlsplit(given.public_url)
+def _public_url(home: Home) -> Finding:
+    from controlplane.cli.first_steps import public_url
+
+    called = public_url(home)
+    url = urlsplit(called)
     if url.scheme != "https" and url.hostname not in LOOPBACK:
-        said = f"{given.public_url} is not encrypted"
+        said = f"{called} is not encrypted"
         return bad("public url", said, "Put TLS in front and set CONTROLPLANE_PUBLIC_URL to the https address.")
-    return ok("public url", given.public_url)
+    return ok("public url", called)
 
 
 def _server(home: Home) -> Finding:

@@ -31,11 +31,14 @@ def sign_in(home: Home) -> str:
 
 def link(home: Home, token: str) -> str:
     """The address that signs in with *token*. In the fragment, which browsers keep to themselves."""
-    public_url = settings_of(home.folder).public_url
+    return f"{public_url(home)}/console/welcome#{token}"
+
+
+def public_url(home: Home) -> str:
+    """What browsers call: as the settings say here, or where they say nothing, as whoever runs in the home does."""
+    said = settings_of(home.folder).public_url
     running = home.held_by()
-    if running and public_url == Settings().public_url:
-        public_url = running.url
-    return f"{public_url}/console/welcome#{token}"
+    return running.public_url if running and said == Settings().public_url else said
 
 
 async def _first_operator(tx: PlatformTx) -> AccountId:

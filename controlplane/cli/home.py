@@ -19,6 +19,8 @@ class Running(Struct, frozen=True):
 
     pid: int
     url: str
+    public_url: str
+    """What browsers call, by the settings that it was started with."""
 
 
 def default_home() -> Path:

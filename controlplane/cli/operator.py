@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.options import home_option, instant, json_option, show, show_list
+from controlplane.cli.options import forget_factors_option, home_option, instant, json_option, show, show_list
 from controlplane.cli.problems import Declined
 
 if TYPE_CHECKING:
@@ -26,18 +26,19 @@ def operator() -> None:
 @operator.command()
 @click.argument("email")
 @click.option("--password-stdin", is_flag=True, help="Read a password from standard input.")
+@forget_factors_option
 @home_option
 @json_option
-def create(email: str, password_stdin: bool, home: Path, as_json: bool) -> None:
+def create(email: str, password_stdin: bool, forget_factors: bool, home: Path, as_json: bool) -> None:
     """Make EMAIL an operator and print a link that signs in once; with a password, the account's id.
 
-    For somebody who is one already: a new link, or a new password.
+    For somebody who is one already: a new link, or a new password; their role stays.
     """
     from controlplane.cli import first_steps
     from controlplane.cli.home import Home
     from controlplane.cli.reach import with_database
     from controlplane.cli.shell import shell
-    from controlplane.domain import passwords, people, sign_ins
+    from controlplane.domain import passwords, people, recovery, sign_ins
     from controlplane.kit.ids import text_id
     from controlplane.kit.secret import Secret
 
@@ -50,6 +51,8 @@ def create(email: str, password_stdin: bool, home: Path, as_json: bool) -> None:
         async with db.platform() as tx:
             account = await people.account_for(tx, shell(), email)
             await people.make_operator(tx, shell(), account.id)
+            if forget_factors:
+                await recovery.forget_factors(tx, shell(), account.id)
             if hashed:
                 await people.set_password(tx, shell(), account.id, hashed)
                 return account, None

@@ -47,6 +47,12 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(command)
 
 
+def forget_factors_option(command: Command) -> Command:
+    return click.option(
+        "--forget-factors", is_flag=True, help="Remove their authenticator app and passkeys: for who has lost them."
+    )(command)
+
+
 def tenant_option(command: Command) -> Command:
     return click.option("--tenant", required=True, metavar="SLUG", help="Slug or id of the tenant.")(command)
 

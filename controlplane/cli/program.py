@@ -5,7 +5,9 @@ import sys
 import click
 import msgspec
 
+from controlplane.cli import leaving
 from controlplane.cli.api_key import api_key
+from controlplane.cli.audit import audit
 from controlplane.cli.db import db
 from controlplane.cli.doctor import doctor
 from controlplane.cli.join_token import join_token
@@ -34,7 +36,10 @@ def program() -> None:
     """The control plane: what no single runtime can hold, for all of them."""
 
 
-for command in (up, serve, db, operator, tenant, api_key, join_token, openapi, doctor):
+for command in leaving.COMMANDS:
+    tenant.add_command(command)
+
+for command in (up, serve, db, operator, tenant, api_key, join_token, audit, openapi, doctor):
     program.add_command(command)
 
 

@@ -46,7 +46,7 @@ def with_database(folder: Path, work: Callable[[Database, Keyring], Awaitable[Re
     async def run(url: str) -> Result:
         keyring = keys.read(settings_of(folder).kek, os.environ)
         await upgrade.check(url)
-        db = Database(url, pool_size=1)
+        db = Database(url, sealing=keys.sealing(keyring), pool_size=1)
         try:
             return await work(db, keyring)
         finally:

@@ -33,6 +33,7 @@ def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_
     import asyncio
 
     from controlplane import settings
+    from controlplane.cli import before_serving
     from controlplane.cli.reach import told_plainly
     from controlplane.db import upgrade
     from controlplane.domain import keys
@@ -48,6 +49,9 @@ def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_
     keys.read(given.kek, os.environ)
     with told_plainly(given.database_url):
         asyncio.run(upgrade.check(given.database_url))
+        returned = before_serving.prepare(given)
+    if returned:
+        click.echo(f"{returned} tenants had come back with a backup; they are purged again.", err=True)
     ports.refuse_taken(host, port)
     if workers > 1 and not given.redis_url:
         click.echo("Without CONTROLPLANE_REDIS_URL each worker has limits and live updates of its own.", err=True)

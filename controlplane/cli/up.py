@@ -67,6 +67,7 @@ def up(home: Path, host: str, port: int, demo: bool, as_json: bool) -> None:
 def _start(running: ExitStack, home: Home, host: str, port: int, demo: bool) -> tuple[list[Child], Report]:
     """Everything in its order; *running* stops it in the opposite one."""
     from controlplane.cli import demonstration, first_steps
+    from controlplane.cli.reach import settings_of
 
     home.make()
     services = running.enter_context(Services(home.folder))
@@ -76,7 +77,7 @@ def _start(running: ExitStack, home: Home, host: str, port: int, demo: bool) -> 
     _prepare(services, home, url)
     first_steps.make_keyring(home)
     sign_in = first_steps.sign_in(home)
-    keep(home.running, Running(os.getpid(), url))
+    keep(home.running, Running(os.getpid(), url, settings_of(home.folder).public_url))
     running.callback(home.running.unlink, missing_ok=True)
 
     listen = ["--host", host, "--port", str(port), "--with-parent"]

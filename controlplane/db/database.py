@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -12,8 +12,10 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from controlplane.db import schema as t
+from controlplane.db.sight import EVERYTHING, Sight
 from controlplane.kit.clock import Clock, wall_clock
 from controlplane.kit.ids import TenantId, new_id
+from controlplane.kit.sealing import Sealing
 
 Row = TypeVar("Row", bound=Struct)
 
@@ -24,10 +26,15 @@ ENTER_TENANT = text(f"SELECT {ENTERING}")
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
 
+BE_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+TRY_TO_BE_ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+"""Until the end of the transaction. Two names may share a number: then one waits for nothing, and no more than that."""
+BECOME_PRUNER, BE_ONESELF = text("SET LOCAL ROLE cp_audit_pruner"), text("SET LOCAL ROLE NONE")
+
 ROUTES_REMEMBERED = 20_000
 """Whose a credential or a runtime is never changes, and whether it still opens anything is asked in the tenant itself."""
 
-REASSIGNED = frozenset({"slug"})
+REASSIGNED = frozenset({"slug", "domain"})
 """Kinds of routes that can lead somewhere else one day."""
 
 UNAUDITED = frozenset(
@@ -36,11 +43,17 @@ UNAUDITED = frozenset(
         *t.PARTITIONED,
         *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
-        t.platform_audit_heads,
+        *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
+        *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
+        *(t.events, t.event_heads, t.webhook_deliveries, t.webhook_progress),
+        *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
+        *(t.sso_flows, t.session_entries, t.logout_tokens, t.impersonation_sessions),
+        *(t.exports, t.export_parts, t.purge_steps),
+        *(t.idempotency_records, t.platform_idempotency_records),
     )
 )
 """Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
-change that has one."""
+change that has one, or is about to."""
 
 
 class Unaudited(AssertionError):
@@ -49,6 +62,9 @@ class Unaudited(AssertionError):
 
 class Tx:
     """One open transaction, at one instant: everything in it happens at ``now``."""
+
+    sight: Sight = EVERYTHING
+    """What of the runtimes and projects is seen. Statements in SQL take ``sight.runtimes`` as a parameter."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
@@ -79,21 +95,55 @@ class Tx:
     async def scalar(self, statement: Select[Any]) -> Any:
         return await self._connection.scalar(statement)
 
+    async def stream(self, statement: TextClause, at_once: int, **values: object) -> AsyncIterator[Sequence[Any]]:
+        """The only column of *statement*, *at_once* rows at a time and no more of them in memory."""
+        async with self._connection.stream_scalars(statement, values) as found:
+            async for rows in found.partitions(at_once):
+                yield rows
+
 
 class WritingTx(Tx):
     """A transaction that may change something, and then says so in the audit log."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, now: datetime, sealing: Sealing | None) -> None:
         super().__init__(connection, now)
-        self._before_commit: list[Callable[[], Awaitable[None]]] = []
+        self.sealing = sealing
+        """What :mod:`controlplane.domain.keys` seals with; None where nobody gave the database master keys."""
+        self._before_commit: list[tuple[int, Callable[[], Awaitable[None]]]] = []
         self._changed: set[str] = set()
         self.audited = False
         self.events: list[Any] = []
         """What :mod:`controlplane.domain.audit` is to write before the commit."""
+        self.told: list[Any] = []
+        """What :mod:`controlplane.domain.events` is to write before the commit."""
 
-    def before_commit(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Have *act* done last, so that the locks it takes are short and always taken in the same order."""
-        self._before_commit.append(act)
+    async def alone(self, name: str) -> None:
+        """Wait until no other transaction is alone under *name*, and be it until this one ends."""
+        await self._connection.execute(BE_ALONE, {"name": name})
+
+    async def try_alone(self, name: str) -> bool:
+        """As :meth:`alone`, but without waiting: False where another transaction is."""
+        return bool(await self._connection.scalar(TRY_TO_BE_ALONE, {"name": name}))
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """A part that can fail alone: what it did is undone, its events too, and the rest goes on."""
+        events, told, audited = len(self.events), len(self.told), self.audited
+        try:
+            async with self._connection.begin_nested():
+                yield
+        except BaseException:
+            del self.events[events:], self.told[told:]
+            self.audited = audited
+            raise
+
+    def before_commit(self, act: Callable[[], Awaitable[None]], *, order: int = 0) -> None:
+        """Have *act* done last, so that the locks it takes are short and always taken in the same order.
+
+        Args:
+            order: Lower ones first. Audit chains are 0, events 1.
+        """
+        self._before_commit.append((order, act))
 
     async def finish(self) -> None:
         """What remains to be done before the commit.
@@ -101,7 +151,7 @@ class WritingTx(Tx):
         Raises:
             Unaudited: If something was changed and nothing said about it.
         """
-        for act in self._before_commit:
+        for _, act in sorted(self._before_commit, key=lambda each: each[0]):
             await act()
         if not self.audited and (silent := self._changed - UNAUDITED):
             raise Unaudited(f"changed without an audit event: {', '.join(sorted(silent))}")
@@ -127,24 +177,37 @@ class TenantTx(WritingTx):
     """A transaction that sees and writes one tenant's rows.
 
     Twice over: the statements built here name the tenant, and the database adds it to every statement,
-    these and others (row-level security).
+    these and others (row-level security). Where ``sight`` is limited, they name that as well.
     """
 
-    def __init__(self, connection: AsyncConnection, now: datetime, tenant_id: TenantId) -> None:
-        super().__init__(connection, now)
+    def __init__(
+        self, connection: AsyncConnection, now: datetime, sealing: Sealing | None, tenant_id: TenantId
+    ) -> None:
+        super().__init__(connection, now, sealing)
         self.tenant_id = tenant_id
 
     def select(self, table: Table) -> Select[Any]:
-        return select(table).where(table.c.tenant_id == self.tenant_id)
+        return select(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def insert(self, table: Table) -> Insert:
         return insert(table).values(tenant_id=self.tenant_id)
 
     def update(self, table: Table) -> Update:
-        return update(table).where(table.c.tenant_id == self.tenant_id)
+        return update(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
 
     def delete(self, table: Table) -> Delete:
-        return delete(table).where(table.c.tenant_id == self.tenant_id)
+        return delete(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))
+
+    def on_platform(self) -> "PlatformTx":
+        """The platform's tables within this same transaction: for what is committed together or not at all."""
+        return PlatformTx(self._connection, self.now, self.sealing)
+
+    @asynccontextmanager
+    async def as_pruner(self) -> AsyncIterator[None]:
+        """Within it, this tenant's audit events can be deleted, and nothing else can be done."""
+        await self._connection.execute(BECOME_PRUNER)
+        yield
+        await self._connection.execute(BE_ONESELF)
 
     async def load(self, statement: TextClause, **values: object) -> None:
         """Execute one set-based statement in SQL; ``:tenant_id`` in it is this tenant."""
@@ -167,6 +230,18 @@ class PlatformTx(WritingTx):
         return delete(_platform(table))
 
 
+class SnapshotTx(Tx):
+    """Sees one tenant as it is at one instant, however long it looks, and changes nothing."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime, tenant_id: TenantId) -> None:
+        super().__init__(connection, now)
+        self.tenant_id = tenant_id
+
+
+ScopedTx: TypeAlias = TenantTx | PlatformTx
+"""A transaction that writes, and whose rows belong to one tenant or to the platform."""
+
+
 class OperatorTx(Tx):
     """A transaction that sees every tenant and changes nothing.
 
@@ -179,13 +254,19 @@ class OperatorTx(Tx):
 
 
 class Database:
-    def __init__(self, url: str, clock: Clock = wall_clock, *, pool_size: int = 10) -> None:
+    def __init__(
+        self, url: str, clock: Clock = wall_clock, *, sealing: Sealing | None = None, pool_size: int = 10
+    ) -> None:
         """
         Args:
             url: ``postgresql://`` of the role ``cp_app``, which owns nothing.
+            sealing: The master keys; None where nothing sealed is read or written.
             pool_size: Connections kept; as many again are opened for a peak.
         """
         self.clock = clock
+        self._sealing = sealing
+        self.on_told: Callable[[TenantId], Awaitable[None]] | None = None
+        """Done after a commit with events of a tenant. Whoever must not miss any looks for itself as well."""
         self._routes: dict[tuple[str, bytes], TenantId] = {}
         self._engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
@@ -215,9 +296,11 @@ class Database:
     async def tenant(self, tenant_id: TenantId) -> AsyncIterator[TenantTx]:
         async with self._engine.begin() as connection:
             await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
-            tx = TenantTx(connection, self.clock(), tenant_id)
+            tx = TenantTx(connection, self.clock(), self._sealing, tenant_id)
             yield tx
             await tx.finish()
+        if tx.told and self.on_told is not None:
+            await self.on_told(tenant_id)
 
     async def glance(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
         """Rows of one statement inside a tenant, without a transaction around it: one way to the database and back.
@@ -238,9 +321,28 @@ class Database:
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[PlatformTx]:
         async with self._engine.begin() as connection:
-            tx = PlatformTx(connection, self.clock())
+            tx = PlatformTx(connection, self.clock(), self._sealing)
             yield tx
             await tx.finish()
+
+    @asynccontextmanager
+    async def scoped(self, tenant_id: TenantId | None) -> AsyncIterator[ScopedTx]:
+        """A transaction inside a tenant, or for None on the platform: for what both have alike."""
+        if tenant_id is None:
+            async with self.platform() as platform_tx:
+                yield platform_tx
+        else:
+            async with self.tenant(tenant_id) as tx:
+                yield tx
+
+    @asynccontextmanager
+    async def snapshot(self, tenant_id: TenantId) -> AsyncIterator[SnapshotTx]:
+        """A transaction that goes on seeing the tenant as it is now."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.begin():
+                await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
+                yield SnapshotTx(connection, self.clock(), tenant_id)
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:

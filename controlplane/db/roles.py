@@ -1,4 +1,4 @@
-"""Three roles: one owns the tables, one works on them, one may look across tenants."""
+"""Four roles: one owns the tables, one works on them, one may look across tenants, one may prune the audit log."""
 
 import secrets
 
@@ -18,7 +18,10 @@ APP = "cp_app"
 OPERATOR = "cp_operator"
 """Reads past row-level security and cannot write. APP steps into it for one read-only transaction at a time."""
 
-WANTED = {OWNER: "LOGIN", APP: "LOGIN NOINHERIT", OPERATOR: "NOLOGIN BYPASSRLS"}
+PRUNER = "cp_audit_pruner"
+"""Deletes audit events, of one tenant at a time, and can do nothing else. APP steps into it to apply retention."""
+
+WANTED = {OWNER: "LOGIN", APP: "LOGIN NOINHERIT", OPERATOR: "NOLOGIN BYPASSRLS", PRUNER: "NOLOGIN"}
 
 
 class Urls(Struct, frozen=True, kw_only=True):
@@ -43,7 +46,7 @@ async def prepare(admin_url: str, database: str, passwords: Urls | None = None) 
             for role, attributes in WANTED.items():
                 if not await _exists(connection, "pg_roles", "rolname", role):
                     await connection.execute(text(f"CREATE ROLE {role} {attributes}"))
-            await connection.execute(text(f"GRANT {OPERATOR} TO {APP}"))
+            await connection.execute(text(f"GRANT {OPERATOR}, {PRUNER} TO {APP}"))
             await _let_migrations_move_data(connection)
             place = admin.set(database=database)
             urls = Urls(

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit
+from controlplane.domain import audit, projects
 from controlplane.domain.audit import Actor
 from controlplane.kit import tokens
 from controlplane.kit.ids import JoinTokenId, ProjectId, new_id, text_id
@@ -69,7 +69,9 @@ async def create(
 
     Raises:
         JoinTokenUnfit: If it would live too long or too briefly, or have too many or no uses.
+        ProjectArchived: If nothing new comes into the project.
     """
+    await projects.check_open(tx, project_id)
     if not (SHORTEST <= lifetime <= LONGEST and 1 <= uses <= MOST_USES):
         raise JoinTokenUnfit
     secret = tokens.mint(KIND)

@@ -10,8 +10,10 @@ from sqlalchemy import text
 from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx
 from controlplane.domain import audit
-from controlplane.domain.api_keys import LIFETIME, USED_EVERY, KeyExpired, KeyRevoked, KeyUnknown, check_lifetime
+from controlplane.domain.api_keys import LIFETIME, check_lifetime
 from controlplane.domain.audit import Actor
+from controlplane.domain.credentials import KeyExpired, KeyRevoked, KeyUnknown
+from controlplane.domain.key_uses import EVERY
 from controlplane.domain.permissions import OperatorKey
 from controlplane.kit import tokens
 from controlplane.kit.ids import AccountId, KeyId, new_id, text_id
@@ -73,8 +75,8 @@ async def principal_by(tx: PlatformTx, key_hash: bytes) -> OperatorKey:
         raise KeyRevoked
     if key.expires_at is not None and key.expires_at <= tx.now:
         raise KeyExpired
-    if key.last_used_at is None or tx.now - key.last_used_at >= USED_EVERY:
-        await tx.run(USED.bindparams(id=key.id, now=tx.now, before=tx.now - USED_EVERY))
+    if key.last_used_at is None or tx.now - key.last_used_at >= EVERY:
+        await tx.run(USED.bindparams(id=key.id, now=tx.now, before=tx.now - EVERY))
     return OperatorKey(id=key.id, account_id=key.account_id, operator_role=key.role)
 
 

@@ -1,6 +1,7 @@
 """Passwords: hashed so slowly that guessing does not pay, and never in the way of everybody else."""
 
 import asyncio
+from pathlib import Path
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -20,20 +21,43 @@ NOBODYS: Final = "$argon2id$v=19$m=19456,t=2,p=1$/nxNKKbl0o9Q6/4FlkO+XQ$v3lRXNdp
 
 SHORTEST, LONGEST = 8, 1000
 
+FREQUENT: Final = frozenset(
+    line
+    for line in (Path(__file__).parent / "common_passwords.txt").read_text().split("\n")
+    if line[:1] not in ("", "#")
+)
+"""What is tried first, everywhere: in lower case."""
+
+PADDING: Final = "0123456789!?.-_ "
+"""What people add to a word when a password has to be longer."""
+
+OURS: Final = ("enginecloud", "engine cloud", "engine-cloud", "controlplane", "control plane")
+"""What is tried first, here."""
+
 
 class PasswordUnfit(Refusal):
+    """Too short, absurdly long, one repeated character, one's own address, or one of those that everybody tries."""
+
     code, status, title = "password-unfit", 400, "This password will not do"
-    hint = f"Use at least {SHORTEST} characters, best a sentence of 15 or more; any characters are welcome."
+    hint = f"Use at least {SHORTEST} characters, best a sentence of 15 or more that nobody else uses; any are welcome."
 
 
 def check_fit(password: Secret, email: str) -> None:
     """
     Raises:
-        PasswordUnfit: If it is too short, absurdly long, one repeated character, or the address itself.
+        PasswordUnfit: If it is too short, absurdly long, one repeated character, the address or a part of it with a
+            number, or one of the passwords that are tried first.
     """
     text = password.reveal()
-    if not SHORTEST <= len(text) <= LONGEST or len(set(text)) < 3 or text.casefold() == email.casefold():
-        raise PasswordUnfit
+    if not SHORTEST <= len(text) <= LONGEST:
+        raise PasswordUnfit(f"it has {len(text)} characters" if len(text) < SHORTEST else "it is too long")
+    plain = text.casefold()
+    its_word = plain.strip(PADDING)
+    if len(set(text)) < 3 or plain in FREQUENT or its_word in OURS:
+        raise PasswordUnfit("it is among those that are tried first")
+    address = email.casefold()
+    if plain == address or not plain.removeprefix(address.partition("@")[0]).strip(PADDING):
+        raise PasswordUnfit("it is your address")
 
 
 async def hashed(password: Secret) -> str:

@@ -11,10 +11,11 @@ from sqlalchemy.exc import DBAPIError
 
 from controlplane.db import schema as t
 from controlplane.db.database import Database, TenantTx
-from controlplane.domain import runtimes
+from controlplane.domain import events, runtimes
+from controlplane.domain.events.catalogue import RuntimeTurned
 from controlplane.domain.runtimes import State
 from controlplane.kit.clock import AHEAD, is_plausible
-from controlplane.kit.ids import RuntimeId, TenantId
+from controlplane.kit.ids import RuntimeId, TenantId, text_id
 from controlplane.kit.problems import Refusal
 from runtime_agent.wire.heartbeat import Heartbeat
 
@@ -159,10 +160,11 @@ async def mark_silent(db: Database, listening_since: datetime) -> int:
     quiet = [row for row in talking if _silent_for(row, now, listening_since)]
     for row in quiet:
         last = row.received_at or row.state_since
+        reason = f"{MISSED} heartbeats missed; last heard {last:%Y-%m-%d %H:%M:%S} UTC"
         async with db.tenant(row.tenant_id) as own:
-            await runtimes.turn(
-                own, row.id, "silent", f"{MISSED} heartbeats missed; last heard {last:%Y-%m-%d %H:%M:%S} UTC"
-            )
+            await runtimes.turn(own, row.id, "silent", reason)
+            turned = RuntimeTurned(runtime=text_id("rt", row.id), state="silent", reason=reason)
+            events.tell(own, "runtime.silent", turned)
     return len(quiet)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit, tenants
+from controlplane.domain import audit, quotas, tenants
 from controlplane.domain.audit import Actor
 from controlplane.kit.ids import ProjectId, RuntimeId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
@@ -34,6 +34,15 @@ class Revoked(Refusal):
 
 class TenantSuspended(tenants.TenantSuspended):
     hint = "Nothing is lost: the agent keeps its outbox and asks again from time to time."
+
+
+class TenantPendingDeletion(tenants.TenantPendingDeletion):
+    hint = "The agent keeps its outbox and asks again from time to time, in case the deletion is taken back."
+
+
+def not_served(tenant_status: str) -> Refusal:
+    """What a runtime is told whose tenant is not active: to hold on, keep everything and ask again."""
+    return TenantPendingDeletion() if tenant_status == "pending_deletion" else TenantSuspended()
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -77,7 +86,12 @@ COUNT_CALL = text("""
 async def enroll(
     tx: TenantTx, actor: Actor, project_id: ProjectId, asked: Enroll, public_key: bytes, sealing_key: bytes
 ) -> Identity:
-    """Admit a runtime under a free name made from the one it asks for."""
+    """Admit a runtime under a free name made from the one it asks for.
+
+    Raises:
+        QuotaExceeded: If the tenant has as many runtimes as it may have.
+    """
+    await quotas.take(tx, "runtimes")
     newcomer = tx.insert(t.runtimes).values(
         id=new_id(tx.now),
         project_id=project_id,
@@ -169,6 +183,7 @@ async def revoke(tx: TenantTx, actor: Actor, runtime_id: RuntimeId) -> None:
             state_since=tx.now,
         )
     )
+    await quotas.release(tx, "runtimes")
     audit.record(tx, actor, "runtime.revoked", ("runtime", text_id("rt", runtime_id)))
 
 
@@ -188,6 +203,7 @@ async def leave(tx: TenantTx, runtime_id: RuntimeId, *, complete: bool) -> None:
             state_since=tx.now,
         )
     )
+    await quotas.release(tx, "runtimes")
     audit.record(tx, Actor(kind="runtime", id=name), "runtime.left", ("runtime", name), complete=complete)
 
 

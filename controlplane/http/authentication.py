@@ -1,36 +1,69 @@
 """From a credential to who it belongs to, for each surface."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar.connection import ASGIConnection
 
 from controlplane.db.database import Database
-from controlplane.domain import api_keys, operator_keys, sign_ins
-from controlplane.domain.api_keys import KeyUnknown
-from controlplane.domain.permissions import ApiKey, OperatorKey, Person
+from controlplane.domain import api_keys, credentials, operator_keys, scim_tokens, sign_ins
+from controlplane.domain.credentials import KeyUnknown
+from controlplane.domain.impersonation import acting
+from controlplane.domain.impersonation.acting import ImpersonationOver
+from controlplane.domain.key_uses import KeyUses
+from controlplane.domain.masks import ImpersonationForbids
+from controlplane.domain.permissions import ApiKey, Directory, OperatorKey, Person
+from controlplane.domain.scim_tokens import ScimTokenUnknown
+from controlplane.http.limits import SCIM, address, check
 from controlplane.http.sessions import SessionCookie
 from controlplane.kit import tokens
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+
+SHOWN_OF: Final = "credential_of"
+"""In a connection's state: the tenant whose credential was shown, whether or not it opens anything."""
 
 
 class WrongCredential(KeyUnknown):
     """A credential of ours that is not for this surface. It is not looked up."""
 
     code, title = "credential-elsewhere", "This credential is for another part of the service"
-    hint = "ec_sk_ keys open /v1/tenants, ec_op_ keys /v1/operator; runtimes use tokens of their own."
+    hint = "ec_sk_ keys open /v1/tenants, ec_op_ keys /v1/operator; ec_sc_ tokens /scim/v2; runtimes use tokens of their own."
 
 
 async def person(connection: Connection) -> Person | None:
-    """By the session cookie; nobody where it has ended."""
+    """By the session cookie; nobody where it has ended. With the other cookie beside it, as whom they work.
+
+    Raises:
+        ImpersonationOver: If that is over. Nothing is done as oneself that was meant to be done as somebody else.
+    """
     state = connection.app.state
     cookie: SessionCookie = state.session_cookie
     token = connection.cookies.get(cookie.name)
     if not token:
         return None
     db: Database = state.db
+    worn: SessionCookie = state.impersonation_cookie
+    mask = connection.cookies.get(worn.name)
     async with db.platform() as tx:
-        return await sign_ins.person_by(tx, state.keyring.pepper, token)
+        found = await sign_ins.person_by(tx, state.keyring.pepper, token, mask)
+    if found is None or mask is None:
+        return None if found is None else found[0]
+    try:
+        return await acting.put_on(db, *found)
+    except ImpersonationOver:
+        raise ImpersonationOver(worn.gone().to_header(header="")) from None
+
+
+async def oneself(connection: Connection) -> Person | None:
+    """As :func:`person`, for what belongs to an account: nobody does it as somebody else.
+
+    Raises:
+        ImpersonationForbids: If they work as somebody.
+    """
+    found = await person(connection)
+    if found is not None and found.acting is not None:
+        raise ImpersonationForbids
+    return found
 
 
 async def person_or_api_key(connection: Connection) -> Person | ApiKey | None:
@@ -44,7 +77,14 @@ async def person_or_api_key(connection: Connection) -> Person | ApiKey | None:
     tenant_id = await db.tenant_of(api_keys.ROUTE, key_hash)
     if tenant_id is None:
         raise KeyUnknown
-    return await api_keys.principal_by(db, tenant_id, key_hash)
+    connection.state[SHOWN_OF] = tenant_id
+    here = address(connection)
+    now = db.clock()
+    found = await db.glance(tenant_id, credentials.Found, credentials.WHOSE, key_hash=key_hash)
+    key = credentials.principal(found, now, here)
+    uses: KeyUses = state.key_uses
+    uses.note(tenant_id, key.id, now, here)
+    return key
 
 
 async def person_or_operator_key(connection: Connection) -> Person | OperatorKey | None:
@@ -56,6 +96,34 @@ async def person_or_operator_key(connection: Connection) -> Person | OperatorKey
     db: Database = state.db
     async with db.platform() as tx:
         return await operator_keys.principal_by(tx, tokens.fingerprint(state.keyring.pepper, secret))
+
+
+async def directory(connection: Connection) -> Directory | None:
+    """By SCIM token. Calls of one connection are counted together, whichever token they come with.
+
+    Raises:
+        RateLimited: If there are too many of them.
+    """
+    try:
+        secret = _bearer(connection, scim_tokens.KIND)
+    except WrongCredential:
+        raise
+    except KeyUnknown:
+        raise ScimTokenUnknown from None
+    if secret is None:
+        return None
+    state = connection.app.state
+    db: Database = state.db
+    token_hash = tokens.fingerprint(state.keyring.pepper, secret)
+    tenant_id = await db.tenant_of(scim_tokens.ROUTE, token_hash)
+    if tenant_id is None:
+        raise ScimTokenUnknown
+    connection.state[SHOWN_OF] = tenant_id
+    async with db.tenant(tenant_id) as tx:
+        found = await scim_tokens.principal_by(tx, token_hash)
+        state.scim_uses.note(tenant_id, found.id, tx.now, address(connection))
+    await check(state.limiter, SCIM, "scim", str(found.connection_id))
+    return found
 
 
 def _bearer(connection: Connection, kind: str) -> str | None:

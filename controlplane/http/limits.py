@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 from litestar import Request
 from litestar.connection import ASGIConnection
 
+from controlplane.kit.ids import TenantId
 from controlplane.kit.limiter import Limiter, Rate
 from controlplane.kit.problems import Refusal
 
@@ -20,12 +21,27 @@ SIGN_IN: Final = Rate(burst=10, every=timedelta(seconds=30))
 SIGN_IN_FROM: Final = Rate(burst=100, every=timedelta(seconds=3))
 """For one place, whichever addresses it tries."""
 
+SECOND_FACTOR: Final = Rate(burst=5, every=timedelta(seconds=30))
+"""For one account, wherever the tries come from: a code has only six digits."""
+
+PASSWORD_RESET: Final = Rate(burst=3, every=timedelta(minutes=10))
+"""For one address: nobody's letter box is filled."""
+
+INVITE: Final = Rate(burst=300, every=timedelta(seconds=20))
+"""Letters that one tenant may have sent."""
+
+INVITE_ONE: Final = Rate(burst=5, every=timedelta(hours=1))
+"""Letters of one tenant to one address."""
+
 ENROLL_FROM: Final = Rate(burst=100, every=timedelta(seconds=1))
 """A fleet behind one address may join at once; guessing join tokens never pays anyway."""
 
 
 TOKEN_FROM: Final = Rate(burst=1_000, every=timedelta(milliseconds=100))
 """A token lives for ten minutes: enough for 6,000 runtimes behind one address, 1,000 of which come back at once."""
+
+SCIM: Final = Rate(burst=500, every=timedelta(milliseconds=20))
+"""For one directory: a first run over 10,000 people takes some minutes, and nobody else waits for it."""
 
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
@@ -55,6 +71,16 @@ async def check(limiter: Limiter, rate: Rate, *parts: str) -> None:
     wait_s = await limiter.admit(key, rate)
     if wait_s > 0:
         raise RateLimited(wait_s)
+
+
+async def invitation(limiter: Limiter, tenant_id: TenantId, email: str) -> None:
+    """Count a letter of this tenant to this address.
+
+    Raises:
+        RateLimited: If it is one too many.
+    """
+    await check(limiter, INVITE_ONE, "invite-one", str(tenant_id), email.strip().casefold())
+    await check(limiter, INVITE, "invite", str(tenant_id))
 
 
 def from_one_place(name: str, rate: Rate) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:

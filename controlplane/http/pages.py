@@ -21,8 +21,13 @@ View = TypeVar("View")
 
 DEFAULT_LIMIT: Final = 50
 MOST: Final = 200
+MOST_CURSOR: Final = 200
+"""Characters of a cursor: those we hand out have at most 80."""
 
 Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, description=f"Rows on a page; more than {MOST} is {MOST}.")]
+
+NO_FILTERS: Final = ("cursor", "limit", "wait")
+"""Query parameters that change nothing of what a list holds."""
 
 _MAC_BYTES = 16
 
@@ -66,7 +71,9 @@ class Paging:
         """How many rows to ask the database for: one more than are shown, to know whether there are more."""
         return self.limit + 1
 
-    def page(self, rows: Sequence[Row], key: Callable[[Row], UUID | int], view: Callable[[Row], View]) -> Page[View]:
+    def page(
+        self, rows: Sequence[Row], key: Callable[[Row], UUID | int | str], view: Callable[[Row], View]
+    ) -> Page[View]:
         """The page of *rows*, of which :attr:`fetch` were asked for.
 
         Args:
@@ -76,6 +83,19 @@ class Paging:
         shown = rows[: self.limit]
         has_more = len(rows) > self.limit
         cursor = _seal(self._key, self._place, str(key(shown[-1]))) if has_more else None
+        return Page(data=[view(row) for row in shown], page=PageInfo(next_cursor=cursor, has_more=has_more))
+
+    def onward(
+        self, rows: Sequence[Row], reached: int, key: Callable[[Row], int], view: Callable[[Row], View]
+    ) -> Page[View]:
+        """A page of a list that grows at its end: there is always a cursor, which goes on behind it.
+
+        Args:
+            reached: Up to where there is nothing else to show, if *rows* are all.
+        """
+        shown, has_more = rows[: self.limit], len(rows) > self.limit
+        last = key(shown[-1]) if shown else 0
+        cursor = _seal(self._key, self._place, str(last if has_more else max(last, reached)))
         return Page(data=[view(row) for row in shown], page=PageInfo(next_cursor=cursor, has_more=has_more))
 
 
@@ -98,7 +118,7 @@ PAGING: Final = {"paging": Provide(provide_paging, sync_to_thread=False)}
 def _place(request: Request[Any, Any, Any]) -> bytes:
     """The tenant, however it was called, the route and the filters."""
     within = {name: value for name, value in request.path_params.items() if name != TENANT_PARAMETER}
-    filters = sorted(each for each in request.query_params.multi_items() if each[0] not in ("cursor", "limit"))
+    filters = sorted(each for each in request.query_params.multi_items() if each[0] not in NO_FILTERS)
     return repr((str(request.state.get("tenant_id")), request.scope.get("path_template"), within, filters)).encode()
 
 

@@ -1,9 +1,18 @@
-"""Ids in paths: what is not even an id is as absent as what does not exist."""
+"""Ids in paths: what is not even an id is as absent as what does not exist. And the paths that we lead people to."""
 
+from typing import Final
 from uuid import UUID
 
 from controlplane.kit.ids import parse_id
 from controlplane.kit.problems import NotFound
+
+CONSOLE: Final = "/console"
+
+
+def inside(wanted: str) -> str:
+    """*wanted*, if it is a page of the console; else the first page."""
+    ours = wanted.startswith(f"{CONSOLE}/") and "\\" not in wanted and "//" not in wanted.partition("?")[0]
+    return wanted if ours else f"{CONSOLE}/"
 
 
 def identity(kind: str, text: str) -> UUID:

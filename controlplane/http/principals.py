@@ -4,13 +4,19 @@ from typing import Any, Final, TypeAlias
 
 from litestar import Request
 from litestar.di import Provide
+from msgspec.structs import replace
 
-from controlplane.domain.audit import Actor
-from controlplane.domain.permissions import Person, Principal, actor_of
+from controlplane.domain.actors import actor_of
+from controlplane.domain.audit import Actor, Personal
+from controlplane.domain.permissions import Person, Principal
+from controlplane.http import limits
 from controlplane.http.headers import request_id
 
 AnyRequest: TypeAlias = Request[Principal, Any, Any]
 """Whose ``user`` the guard has set."""
+
+
+MOST_OF_A_CLIENT: Final = 200
 
 
 def _person(request: Request[Any, Any, Any]) -> Person:
@@ -19,7 +25,15 @@ def _person(request: Request[Any, Any, Any]) -> Person:
 
 
 def _actor(request: Request[Any, Any, Any]) -> Actor:
-    return actor_of(request.user, request_id(request.scope))
+    return replace(actor_of(request.user, request_id(request.scope)), personal=personal(request, request.user))
+
+
+def personal(request: Request[Any, Any, Any], principal: Principal | None = None) -> Personal:
+    """What the audit log keeps, sealed, of whoever sent *request*."""
+    seen = Personal(address=limits.address(request), client=request.headers.get("user-agent", "")[:MOST_OF_A_CLIENT])
+    if isinstance(principal, Person):
+        return replace(seen, name=principal.name, email=principal.email)
+    return seen
 
 
 PRINCIPALS: Final = {

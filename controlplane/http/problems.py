@@ -1,8 +1,9 @@
 """What is not an answer becomes problem+json (RFC 9457): refusals with their facts, bugs with nothing."""
 
+from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import redis.exceptions
@@ -12,7 +13,7 @@ from litestar.exceptions import HTTPException
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from controlplane.http.headers import request_id
+from controlplane.http.headers import callers_id, request_id, trace_id
 from controlplane.kit.problems import NotFound, Refusal
 
 PROBLEM_JSON = "application/problem+json"
@@ -35,17 +36,6 @@ UNKEEPABLE = ("22021", "22P05")
 """SQLSTATEs: character not in repertoire, untranslatable character."""
 
 RETRY_AFTER_S = 2
-
-CODES = {
-    HTTPStatus.BAD_REQUEST: "validation-failed",
-    HTTPStatus.UNAUTHORIZED: "authentication-required",
-    HTTPStatus.FORBIDDEN: "permission-denied",
-    HTTPStatus.NOT_FOUND: NotFound.code,
-    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body-too-large",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "media-type-unsupported",
-}
-"""What Litestar turns down itself, by status."""
 
 log = structlog.get_logger("controlplane.http")
 
@@ -72,6 +62,36 @@ class Invalid(Refusal):
 
     def facts(self) -> dict[str, object]:
         return {"errors": self.errors}
+
+
+class AtOdds(Refusal):
+    """Each part of the request has its shape, and beside one another they mean nothing."""
+
+    code, status, title = "parts-at-odds", 400, "Parts of the request do not go together"
+    hint = "Say one of them."
+
+
+class MethodNotAllowed(Refusal):
+    code, status, title = "method-not-allowed", 405, "This is not done here"
+    hint = "See Allow for what is."
+
+
+class BodyTooLarge(Refusal):
+    code, status, title = "body-too-large", 413, "The body is too large"
+    hint = "Send less at once."
+
+
+class Bug(Refusal):
+    """Something that nobody thought of. It says nothing of what it was: the log does."""
+
+    code, status, title = "internal-error", 500, "Something went wrong on our side"
+    hint = "It has been written down under this request id."
+
+
+TURNED_DOWN: Final[Mapping[int, type[Refusal]]] = {
+    refusal.status: refusal for refusal in (NotFound, MethodNotAllowed, BodyTooLarge)
+}
+"""What Litestar turns down itself, by status."""
 
 
 def refuse(request: Request[Any, Any, Any], refusal: Refusal) -> Response[dict[str, object]]:
@@ -115,8 +135,15 @@ def as_refusal(request: Request[Any, Any, Any], error: Exception) -> Refusal:
     if is_unreachable(error):
         log.warning("request.unavailable", method=method, path=path, error=type(error).__name__)
         return Unavailable()
-    log.error("request.failed", request_id=request_id(request.scope), method=method, path=path, exc_info=error)
-    return _Bug()
+    log.error("request.failed", **_ids(request), method=method, path=path, exc_info=error)
+    return Bug()
+
+
+def _ids(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """By what this request can be found, here and in the logs of others."""
+    scope = request.scope
+    found = {"request_id": request_id(scope), "callers_id": callers_id(scope), "trace_id": trace_id(scope)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def is_unreachable(error: BaseException) -> bool:
@@ -134,24 +161,15 @@ def _is_unkeepable_text(error: Exception) -> bool:
     return isinstance(error, UnicodeDecodeError) or sqlstate in UNKEEPABLE
 
 
-class _Bug(Refusal):
-    code, status, title = "internal-error", 500, "Something went wrong on our side"
-    hint = "It has been written down under this request id."
-
-
 def _of_litestar(error: HTTPException) -> Refusal:
     status = HTTPStatus(error.status_code)
-    if status is HTTPStatus.NOT_FOUND:
-        return NotFound()
     if status is HTTPStatus.BAD_REQUEST:
         return Invalid(_places(error))
-    return _turned_down(status)
-
-
-def _turned_down(status: HTTPStatus) -> Refusal:
+    if status in TURNED_DOWN:
+        return TURNED_DOWN[status]()
     refusal = Refusal()
     refusal.status, refusal.title = status, status.phrase  # type: ignore[misc]
-    refusal.code = CODES.get(status, status.phrase.lower().replace(" ", "-"))  # type: ignore[misc]
+    refusal.code = status.phrase.lower().replace(" ", "-")  # type: ignore[misc]
     return refusal
 
 

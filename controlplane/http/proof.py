@@ -4,12 +4,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from litestar import Litestar
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 from msgspec.structs import replace
 
-from controlplane.domain.permissions import OPERATOR_PERMISSIONS, PERMISSIONS, RUNTIME_PERMISSIONS
+from controlplane.domain.permission_names import (
+    OPERATOR_PERMISSIONS,
+    PERMISSIONS,
+    RUNTIME_PERMISSIONS,
+    SCIM_PERMISSIONS,
+)
 from controlplane.http.authorize import TENANT_PARAMETER, Rule, Surface
 
 PREFIXES: Final = {
@@ -19,6 +25,7 @@ PREFIXES: Final = {
     "/v1/me": Surface.ME,
     "/v1/auth": Surface.ME,
     "/console": Surface.CONSOLE,
+    "/scim/v2": Surface.SCIM,
 }
 """Which surface an address belongs to; an address outside them is open to all or does not exist."""
 
@@ -26,6 +33,7 @@ KNOWN: Final[Mapping[Surface, frozenset[str]]] = {
     Surface.TENANT: frozenset(PERMISSIONS),
     Surface.OPERATOR: frozenset(OPERATOR_PERMISSIONS),
     Surface.RUNTIME: frozenset(RUNTIME_PERMISSIONS),
+    Surface.SCIM: frozenset(SCIM_PERMISSIONS),
     Surface.ME: frozenset(),
     Surface.CONSOLE: frozenset(PERMISSIONS) | frozenset(OPERATOR_PERMISSIONS),
 }
@@ -45,6 +53,10 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str
     surface: str | None = None
     permission: str | None = None
+    also: tuple[str, ...] = ()
+    fresh: bool = False
+    unserved: bool = False
+    as_oneself: bool = False
     open_because: str = ""
 
 
@@ -61,9 +73,9 @@ def prove(app: Litestar) -> None:
             continue
         if problem := _problem(path, handler.opt.get("rule")):
             wrong.append(f"{path} ({handler}): {problem}")
-        elif handler.opt["rule"].surface is not Surface.CONSOLE and model is not None:
+        elif _is_strict(handler.opt["rule"]) and model is not None:
             names = frozenset(parameter.field_alias for parameter in model.expected_query_params)
-            handler.opt["rule"] = replace(handler.opt["rule"], query=names)
+            handler.opt["rule"] = replace(handler.opt["rule"], query=names, worded=_worded(handler) & names)
     if wrong:
         raise Unlocked("; ".join(wrong))
 
@@ -76,6 +88,10 @@ def locks(app: Litestar) -> list[Lock]:
             path=path,
             surface=its.surface,
             permission=its.permission,
+            also=tuple(sorted(its.also)),
+            fresh=its.fresh,
+            unserved=its.unserved,
+            as_oneself=its.as_oneself,
             open_because=its.open_because,
         )
         for path, method, its in rules(app)
@@ -92,8 +108,9 @@ def methods(app: Litestar) -> dict[str, str]:
 
 
 def bodies(app: Litestar) -> set[type]:
-    """What handlers take as a body."""
-    signatures = (handler.parsed_fn_signature.parameters for _, _, handler, _ in _handlers(app))
+    """What handlers take as a body, those aside that stand in no document: a form may be called as a body is."""
+    documented = (handler for _, _, handler, _ in _handlers(app) if _is_documented(handler))
+    signatures = (handler.parsed_fn_signature.parameters for handler in documented)
     return {taken["data"].annotation for taken in signatures if "data" in taken}
 
 
@@ -103,6 +120,22 @@ def rules(app: Litestar) -> Iterator[tuple[str, str, Rule]]:
         its = handler.opt["rule"]
         if its is not OPTIONS:
             yield path, method, its
+
+
+def _is_strict(rule: Rule) -> bool:
+    """Whether parameters that the handler does not know are refused."""
+    return rule.surface not in (Surface.CONSOLE, Surface.SCIM) and not rule.any_query
+
+
+def _worded(handler: BaseRouteHandler) -> frozenset[str]:
+    """Parameters that may be left out and are no text."""
+    provided = (each.parsed_fn_signature for each in handler.resolve_dependencies().values())
+    taken = [field for each in (handler.parsed_fn_signature, *provided) for field in each.parameters.values()]
+    return frozenset(
+        (isinstance(field.kwarg_definition, ParameterKwarg) and field.kwarg_definition.name) or field.name
+        for field in taken
+        if field.is_optional and not field.has_inner_subclass_of(str)
+    )
 
 
 def _problem(path: str, rule: Any) -> str | None:
@@ -117,7 +150,8 @@ def _problem(path: str, rule: Any) -> str | None:
         return "no tenant in the path"
     if rule.permission is None:
         return None if rule.surface in (Surface.ME, Surface.CONSOLE) else "no permission"
-    return None if rule.permission in KNOWN[rule.surface] else f"no permission is called {rule.permission}"
+    unknown = [name for name in rule.permissions if name not in KNOWN[rule.surface]]
+    return f"no permission is called {unknown[0]}" if unknown else None
 
 
 def _handlers(app: Litestar) -> Iterator[tuple[str, str, BaseRouteHandler, Any]]:
@@ -132,3 +166,7 @@ def _handlers(app: Litestar) -> Iterator[tuple[str, str, BaseRouteHandler, Any]]
 
 def _is_automatic_options(handler: BaseRouteHandler) -> bool:
     return handler.fn.__module__ == HTTPRoute.__module__
+
+
+def _is_documented(handler: BaseRouteHandler) -> bool:
+    return isinstance(handler, HTTPRouteHandler) and handler.resolve_include_in_schema()

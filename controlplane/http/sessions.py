@@ -34,9 +34,9 @@ class SessionCookie(Struct, frozen=True, kw_only=True):
         return Cookie(key=self.name, value="", max_age=0, secure=self.secure, httponly=True, samesite="lax")
 
 
-def cookie_for(public_url: str) -> SessionCookie:
+def cookie_for(public_url: str, name: str = "session") -> SessionCookie:
     secure = public_url.startswith("https:")
-    return SessionCookie(name="__Host-session" if secure else "session", secure=secure)
+    return SessionCookie(name=f"__Host-{name}" if secure else name, secure=secure)
 
 
 def refuse_foreign_pages(connection: ASGIConnection[Any, Any, Any, Any]) -> None:

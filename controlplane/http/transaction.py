@@ -10,19 +10,28 @@ from litestar import Request
 from litestar.di import NamedDependency, Provide
 
 from controlplane.db.database import Database, PlatformTx, TenantTx
+from controlplane.domain import sights
+from controlplane.http import preconditions
+from controlplane.http.authorize import Rule
+from controlplane.http.idempotency import done_once
 
 
 async def _in_the_tenant(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[TenantTx]:
-    async with db.tenant(request.state.tenant_id) as tx:
+    its: Rule = request.route_handler.opt["rule"]
+    async with db.tenant(request.state.tenant_id) as tx, done_once(request, tx):
+        tx.sight = await sights.sight(tx, request.user, its.permissions)
+        await preconditions.check(request, tx)
         yield tx
 
 
-async def _on_the_platform(db: NamedDependency[Database]) -> AsyncIterator[PlatformTx]:
-    async with db.platform() as tx:
+async def _on_the_platform(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[PlatformTx]:
+    async with db.platform() as tx, done_once(request, tx):
+        await preconditions.check(request, tx)
         yield tx
 
 
 TENANT_TX = {"tx": Provide(_in_the_tenant)}
-"""For routers whose rules bind a request to a tenant: the guard has put its id where this looks."""
+"""For routers whose rules bind a request to a tenant: the guard has put its id where this looks. It sees what whoever
+asks may do with what the rule says."""
 
 PLATFORM_TX = {"tx": Provide(_on_the_platform)}

@@ -1,5 +1,6 @@
 """How often something may happen: the generic cell rate algorithm, in memory or through Redis."""
 
+import math
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,10 +21,27 @@ class Rate(Struct, frozen=True, kw_only=True):
     every: timedelta
 
 
+class Spent(Struct, frozen=True):
+    """What came of one try, in seconds from now."""
+
+    wait_s: float
+    """0.0: it goes through; else how long to wait before the next."""
+    full_s: float
+    """When the whole burst is there again, if nobody tries."""
+
+    def left(self, rate: Rate) -> int:
+        """How many more go through at once."""
+        return max(0, math.floor(rate.burst - self.full_s / rate.every.total_seconds() + 1e-6))
+
+
 @runtime_checkable
 class Limiter(Protocol):
+    async def spend(self, key: str, rate: Rate) -> Spent:
+        """Count one try under *key*."""
+        ...
+
     async def admit(self, key: str, rate: Rate) -> float:
-        """Count one try under *key*: 0.0 lets it through, else how many seconds to wait before the next."""
+        """As :meth:`spend`, for whoever only asks how long to wait."""
         ...
 
 
@@ -39,15 +57,18 @@ class InMemory:
         self._free_at: dict[str, float] = {}
 
     async def admit(self, key: str, rate: Rate) -> float:
+        return (await self.spend(key, rate)).wait_s
+
+    async def spend(self, key: str, rate: Rate) -> Spent:
         now, every = self._clock(), rate.every.total_seconds()
         free_at = max(self._free_at.get(key, now), now)
         wait = free_at - now - every * (rate.burst - 1)
         if wait > 0:
-            return wait
+            return Spent(wait, free_at - now)
         if len(self._free_at) >= MOST_KEYS:
             self._free_at = {name: at for name, at in self._free_at.items() if at > now}
         self._free_at[key] = free_at + every
-        return 0.0
+        return Spent(0.0, free_at + every - now)
 
 
 ADMIT: Final = """
@@ -56,9 +77,9 @@ now = now[1] + now[2] / 1000000
 local every, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local free_at = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)
 local wait = free_at - now - every * (burst - 1)
-if wait > 0 then return tostring(wait) end
+if wait > 0 then return {tostring(wait), tostring(free_at - now)} end
 redis.call('SET', KEYS[1], string.format('%.6f', free_at + every), 'PX', math.ceil((free_at + every - now) * 1000))
-return '0'
+return {'0', tostring(free_at + every - now)}
 """
 
 
@@ -70,8 +91,11 @@ class ThroughRedis:
         self._meanwhile = InMemory()
 
     async def admit(self, key: str, rate: Rate) -> float:
+        return (await self.spend(key, rate)).wait_s
+
+    async def spend(self, key: str, rate: Rate) -> Spent:
         try:
-            wait = await self._admit(keys=[f"limit:{key}"], args=[rate.every.total_seconds(), rate.burst])
+            wait, full = await self._admit(keys=[f"limit:{key}"], args=[rate.every.total_seconds(), rate.burst])
         except RedisError:
-            return await self._meanwhile.admit(key, rate)
-        return float(wait)
+            return await self._meanwhile.spend(key, rate)
+        return Spent(float(wait), float(full))

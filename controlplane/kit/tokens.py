@@ -16,11 +16,18 @@ KINDS = ("sk", "op", "rk", "jt", "sc")
 
 BODY_CHARACTERS, CHECK_CHARACTERS = 30, 6
 
+LINK_BYTES = 32
+
 
 def mint(kind: str) -> str:
     """A new secret of *kind*."""
     start = f"ec_{kind}_" + "".join(secrets.choice(ALPHABET) for _ in range(BODY_CHARACTERS))
     return start + _checksum(start)
+
+
+def link_secret() -> str:
+    """A new secret for a link, a session or a ceremony: 256 random bits, 43 characters that need no escape."""
+    return secrets.token_urlsafe(LINK_BYTES)
 
 
 def kind_of(token: str) -> str | None:

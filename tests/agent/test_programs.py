@@ -268,7 +268,11 @@ class TestDaemon:
         assert found["sources"][0]["sessions"] == 1
 
     def test_a_kill_at_any_moment_doubles_nothing_and_loses_nothing(self, home, server, source):
-        """A home is being written all the while; the last life is left to finish."""
+        """A home is being written all the while; the last life is left to finish.
+
+        The epoch has begun before: whoever is killed between the first welcome and noting it rightly begins another.
+        """
+        assert run(home, "once").returncode == 0
         rolls = random.Random(20261120)
         written = 0
         for _ in range(8):

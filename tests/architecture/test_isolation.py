@@ -13,12 +13,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from controlplane.db import schema as t
-from controlplane.db.database import Unaudited, asyncpg_url, inside
+from controlplane.db.database import TenantTx, Unaudited, asyncpg_url, inside
 from controlplane.db.partitions import Partitions
 
 POLICY = "(tenant_id = ( SELECT (current_setting('app.tenant_id'::text))::uuid AS current_setting))"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TENANTS_OWN = {table.name for table in t.metadata.sorted_tables} - t.PLATFORM
+
+BEHIND_IT = {"audit_events": "{cp_app,cp_audit_pruner}"}
+"""Whom the policy of a table is for, where that is not the application alone."""
 
 TABLES = """
     SELECT c.relname, c.relispartition AS partition, c.relrowsecurity AND c.relforcerowsecurity AS forced,
@@ -78,7 +81,7 @@ async def test_every_tenant_table_is_behind_the_same_policy(db, as_superuser):
     assert tables.keys() >= TENANTS_OWN
     for name in TENANTS_OWN:
         assert tables[name]["forced"], name
-        assert tables[name]["roles"] == ["{cp_app}"], name
+        assert tables[name]["roles"] == [BEHIND_IT.get(name, "{cp_app}")], name
         assert tables[name]["qual"] == tables[name]["with_check"] == [POLICY], name
 
 
@@ -135,6 +138,18 @@ async def test_operators_can_only_read(as_superuser):
     assert await as_superuser.fetch(writable) == []
 
 
+async def test_the_pruner_deletes_audit_events_and_can_do_nothing_else(as_superuser):
+    may = """
+        SELECT relname, privilege FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) privilege
+        WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
+          AND has_table_privilege('cp_audit_pruner', oid, privilege)
+    """
+    attributes = "SELECT rolcanlogin OR rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = 'cp_audit_pruner'"
+
+    assert [tuple(row) for row in await as_superuser.fetch(may)] == [("audit_events", "DELETE")]
+    assert not await as_superuser.fetchval(attributes)
+
+
 async def test_what_runs_as_the_owner_is_one_function_with_its_path_pinned(as_superuser):
     functions = """
         SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace
@@ -163,13 +178,22 @@ async def test_the_tenant_ends_with_the_transaction(db, make):
 async def test_a_glance_sees_one_tenant_and_leaves_nothing_behind(db, make):
     mine = await make.tenant()
     await make.tenant()
+    glance = inside("slug", "SELECT slug FROM tenants")
 
-    rows = await db.glance(mine.tenant_id, Named, inside("slug", "SELECT slug FROM tenants"))
+    rows = await db.glance(mine.tenant_id, Named, glance)
 
     assert [row.slug for row in rows] == [mine.slug]
     async with db._engine.connect() as used_before:
         with pytest.raises(DBAPIError, match="invalid input syntax for type uuid"):
             await used_before.execute(text("SELECT * FROM sessions"))
+
+
+def test_statements_name_their_tenant_themselves_whatever_the_database_adds():
+    tx = TenantTx(None, NOW, None, UUID(int=7))
+    for table in t.metadata.sorted_tables:
+        if table.name in TENANTS_OWN:
+            for statement in (tx.select(table), tx.update(table).values(tenant_id=None), tx.delete(table)):
+                assert f"{table.name}.tenant_id = " in str(statement).partition("WHERE")[2], table.name
 
 
 async def test_a_statement_that_forgets_its_tenant_still_sees_only_one(db, make):

@@ -5,6 +5,8 @@ import re
 import pytest
 from litestar import get
 
+from controlplane.app import assemble
+from controlplane.domain.permission_names import DANGEROUS
 from controlplane.http import proof
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
 from controlplane.http.proof import Unlocked
@@ -16,14 +18,55 @@ OPEN = {
     "/metrics",
     "/openapi.json",
     "/readyz",
+    "/v1/auth/invitations/accept",
+    "/v1/auth/invitations/show",
     "/v1/auth/link",
+    "/v1/auth/passkey",
+    "/v1/auth/passkey/options",
+    "/v1/auth/password-reset",
+    "/v1/auth/second-factor",
     "/v1/auth/sign-in",
+    "/v1/auth/sso/callback",
+    "/v1/auth/sso/start",
+    "/v1/auth/sso/{connection}/backchannel-logout",
     "/v1/runtime/enroll",
     "/v1/runtime/token",
 }
 """Routes that ask for no credential before they run; the reason stands in each one's rule."""
 
-OPEN_IN_THE_CONSOLE = re.compile(r"/console/(sign-in|welcome|static/.*|\{rest\})")
+SENT_WHERE_IT_GOES = "sends what the address gets anyway"
+
+OPEN_IN_THE_CONSOLE = re.compile(
+    r"/console/(sign-in|sso|sso/operators|second-factor|forgot|invitation|invitation/accept|welcome|static/.*|\{rest\})"
+)
+
+
+TAKES_BACK = "ends what somebody was let in for"
+
+HARMLESS = {
+    "POST /v1/tenants/{tenant}/sso-connections/{connection}/test": "asks the provider, and changes nothing",
+    "POST /console/t/{tenant}/single-sign-on/connections/{connection}/examine": "asks the provider, and changes nothing",
+    **dict.fromkeys(
+        (
+            f"POST {at}/{{tenant}}/impersonations/{{impersonation}}/{act}"
+            for at in ("/v1/tenants", "/console/t")
+            for act in ("refuse", "end")
+        ),
+        TAKES_BACK,
+    ),
+    "POST /v1/tenants/{tenant}/webhooks/{webhook}/test": SENT_WHERE_IT_GOES,
+    "POST /v1/tenants/{tenant}/webhooks/{webhook}/replay": SENT_WHERE_IT_GOES,
+    "POST /v1/tenants/{tenant}/webhooks/{webhook}/deliveries/{delivery}/replay": SENT_WHERE_IT_GOES,
+    "POST /console/t/{tenant}/webhooks/{webhook}/test": SENT_WHERE_IT_GOES,
+    "POST /console/t/{tenant}/webhooks/{webhook}/deliveries/{delivery}/replay": SENT_WHERE_IT_GOES,
+}
+"""What is done by a dangerous permission without a fresh proof, each with its reason. This list only shrinks."""
+
+TAKEN_AWAY = {
+    "GET /v1/tenants/{tenant}/exports/{export}/archive",
+    "GET /console/t/{tenant}/settings/exports/{export}",
+}
+"""What is only read, and dangerous all the same."""
 
 
 def locked(app):
@@ -38,6 +81,18 @@ def test_only_these_routes_are_open(app):
     found = {path for path, _, its in proof.rules(app) if its.open_because}
 
     assert {path for path in found if not OPEN_IN_THE_CONSOLE.fullmatch(path)} == OPEN
+
+
+def test_whoever_has_a_dangerous_permission_proves_who_they_are_before_they_use_it(app):
+    dangerous = {
+        f"{method} {path}": its.fresh
+        for path, method, its in locked(app)
+        if DANGEROUS & set(its.permissions) and (method not in ("GET", "HEAD") or f"GET {path}" in TAKEN_AWAY)
+    }
+
+    assert dangerous.keys() > TAKEN_AWAY
+    assert {name for name, fresh in dangerous.items() if not fresh} == HARMLESS.keys()
+    assert {each for _, _, its in locked(app) for each in its.permissions} >= DANGEROUS
 
 
 async def test_without_a_credential_every_other_route_asks_for_one(app, client):
@@ -64,6 +119,7 @@ async def test_a_credential_is_worth_nothing_at_another_surface(app, client, mak
     kinds = {
         Surface.TENANT: await make.api_key(tenant),
         Surface.OPERATOR: await make.operator_key(),
+        Surface.SCIM: await make.scim_token(tenant),
         Surface.RUNTIME: bearer("eyJhbGciOiJFZDI1NTE5In0.e30.c2lnbmF0dXJl"),
     }
 
@@ -87,7 +143,7 @@ async def test_options_tell_everybody_which_methods_there_are(client):
     answer = await client.options("/v1/tenants/acme/api-keys")
 
     assert answer.status_code == 204
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "OPTIONS", "POST"}
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +159,9 @@ async def test_options_tell_everybody_which_methods_there_are(client):
         ("/elsewhere", {"rule": Rule(permission="run:read")}, "its rule is for None"),
     ],
 )
-async def test_a_route_without_the_right_rule_keeps_the_app_from_starting(app, path, opt, complaint):
+def test_a_route_without_the_right_rule_keeps_the_app_from_starting(path, opt, complaint):
+    app = assemble()
+
     @get(path, opt=opt)
     async def forgotten() -> None: ...
 
@@ -113,7 +171,9 @@ async def test_a_route_without_the_right_rule_keeps_the_app_from_starting(app, p
         proof.prove(app)
 
 
-async def test_an_open_route_needs_no_more_than_its_reason(app):
+def test_an_open_route_needs_no_more_than_its_reason():
+    app = assemble()
+
     @get("/elsewhere", opt=open_to_all("a test"))
     async def fine() -> None: ...
 

@@ -4,6 +4,7 @@ import json
 import re
 
 import httpx
+import pyotp
 import pytest
 
 from tests.programs import controlplane, said
@@ -96,6 +97,7 @@ REFUSED = [
     (["api-key", "revoke", "key_1", "--tenant", "acme"], "'key_1' is no id"),
     (["join-token", "create", "--tenant", "acme", "--project", "nothing"], "no such thing"),
     (["operator", "create", "nonsense"], "not an e-mail address"),
+    (["tenant", "sign-in-link", "acme", "stranger@example.com"], "no such thing"),
 ]
 
 
@@ -128,3 +130,27 @@ def test_a_tenants_owner_gets_a_link_of_their_own_and_stdout_stays_the_id(runnin
 
     assert re.fullmatch(r"ten_[0-9a-z]{26}\n", done.stdout)
     assert re.search(re.escape(running.url) + r"/console/welcome#[\w-]{43}", done.stderr)
+
+
+def test_somebody_of_a_tenant_gets_a_new_link_to_sign_in(running, shared_home):
+    link = said(shared_home, "tenant", "sign-in-link", "acme", "Ann@Example.com")
+
+    with httpx.Client(base_url=running.url, headers={"Origin": running.url}) as browser:
+        browser.post("/v1/auth/link", json={"token": link.partition("#")[2]}).raise_for_status()
+        assert browser.get("/v1/me").json()["email"] == "ann@example.com"
+
+
+def test_who_has_lost_an_authenticator_app_gets_in_without_it(running, shared_home):
+    with httpx.Client(base_url=running.url, headers={"Origin": running.url}) as browser:
+        link = said(shared_home, "tenant", "sign-in-link", "acme", "ann@example.com")
+        browser.post("/v1/auth/link", json={"token": link.partition("#")[2]}).raise_for_status()
+        seed = browser.post("/v1/me/totp").json()["secret"]
+        browser.post("/v1/me/totp/confirm", json={"code": pyotp.TOTP(seed).now()}).raise_for_status()
+
+    half = said(shared_home, "tenant", "sign-in-link", "acme", "ann@example.com")
+    whole = said(shared_home, "tenant", "sign-in-link", "acme", "ann@example.com", "--forget-factors")
+
+    with httpx.Client(base_url=running.url, headers={"Origin": running.url}) as browser:
+        answers = [browser.post("/v1/auth/link", json={"token": link.partition("#")[2]}) for link in (half, whole)]
+    assert answers[0].json()["code"] == "sign-in-link-invalid"  # forgetting ends the links that there were
+    assert answers[1].status_code == 204

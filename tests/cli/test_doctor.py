@@ -1,11 +1,13 @@
 """``controlplane doctor``: one line for each thing, the next step where one is needed, 1 if anything is bad."""
 
 import json
+import os
 
 import asyncpg
 import pytest
 
-from controlplane.cli import database_checks
+from controlplane.cli import database_checks, first_steps
+from controlplane.cli.home import Home, Running, keep
 from tests.programs import controlplane
 
 
@@ -52,6 +54,20 @@ def test_a_redis_that_is_gone_is_a_warning_for_nothing_is_lost(running, shared_h
 
     assert done.returncode == 0
     assert "Nothing is lost" in done.stdout
+
+
+def test_the_public_url_is_the_one_that_the_server_was_started_with(running, shared_home):
+    assert f"public url  {running.url}\n" in controlplane(shared_home, "doctor").stdout
+    said = controlplane(shared_home, "doctor", CONTROLPLANE_PUBLIC_URL="https://cloud.example.com").stdout
+    assert "public url  https://cloud.example.com\n" in said
+
+
+def test_what_is_set_where_the_server_was_started_holds_where_nothing_is_set(tmp_path):
+    home = Home(tmp_path / "home")
+    home.make()
+    keep(home.running, Running(os.getpid(), "http://127.0.0.1:8700", "https://cloud.example.com"))
+
+    assert first_steps.public_url(home) == "https://cloud.example.com"
 
 
 async def look(url):

@@ -50,6 +50,19 @@ async def test_keys_do_not_know_of_each_other(limiter, key):
     assert await limiter.admit(f"{key}-other", RATE) == 0.0
 
 
+async def test_what_is_left_is_told_and_when_all_of_it_is_there_again(limiter, key):
+    spent = [await limiter.spend(key, RATE) for _ in range(4)]
+
+    assert [each.left(RATE) for each in spent] == [2, 1, 0, 0]
+    assert 3590 < spent[0].full_s <= 3600
+    assert 10790 < spent[2].full_s <= 10800
+    assert spent[3].wait_s > 0
+
+
+async def test_nothing_at_all_is_a_rate_as_well(limiter, key):
+    assert 0 < (await limiter.spend(key, Rate(burst=0, every=timedelta(seconds=60)))).wait_s <= 60
+
+
 async def test_trying_in_vain_does_not_make_it_longer(limiter, key):
     for _ in range(3):
         await limiter.admit(key, RATE)

@@ -16,7 +16,7 @@ async def test_a_key_lasts_between_a_minute_and_ten_years(db, make, lifetime):
 
     async with db.tenant(tenant.tenant_id) as tx:
         with pytest.raises(LifetimeInvalid):
-            await api_keys.create(tx, SHELL, KEYRING.pepper, "ci", lifetime=lifetime)
+            await api_keys.for_automation(tx, SHELL, KEYRING.pepper, "ci", lifetime=lifetime)
 
 
 async def test_a_key_has_a_role_that_exists(db, make):
@@ -24,13 +24,13 @@ async def test_a_key_has_a_role_that_exists(db, make):
 
     async with db.tenant(tenant.tenant_id) as tx:
         with pytest.raises(UnknownRole):
-            await api_keys.create(tx, SHELL, KEYRING.pepper, "ci", role="emperor")
+            await api_keys.for_automation(tx, SHELL, KEYRING.pepper, "ci", role="emperor")
 
 
 async def test_another_pepper_recognizes_nothing(db, make):
     tenant = await make.tenant()
     async with db.tenant(tenant.tenant_id) as tx:
-        _, secret = await api_keys.create(tx, SHELL, KEYRING.pepper, "ci")
+        _, secret = await api_keys.for_automation(tx, SHELL, KEYRING.pepper, "ci")
 
     assert await db.tenant_of(api_keys.ROUTE, tokens.fingerprint(KEYRING.pepper, secret)) == tenant.tenant_id
     assert await db.tenant_of(api_keys.ROUTE, tokens.fingerprint(bytes([1] * 32), secret)) is None

@@ -65,11 +65,12 @@ def test_no_key_serves_two_purposes():
 
 
 def test_the_published_keys_verify_what_the_signing_keys_sign():
-    signing = keys.signing_keys(KEYRING)
+    certificates = {f"certificate:{key_id}": key for key_id, key in keys.certificate_keys(KEYRING).items()}
+    signing = {**keys.signing_keys(KEYRING), **certificates}
 
     published = keys.jwks(KEYRING)["keys"]
 
-    assert [key["kid"] for key in published] == ["a", "b"]
+    assert [key["kid"] for key in published] == ["a", "b", "certificate:a", "certificate:b"]
     for key in published:
         raw = base64.urlsafe_b64decode(key["x"] + "=")
         assert signing[key["kid"]].public_key().public_bytes_raw() == raw

@@ -34,6 +34,18 @@ async def test_an_address_belongs_to_one_account_however_it_is_written(db, make)
         assert await people.account_for(tx, SHELL, account.email.title()) == account
 
 
+async def test_who_operates_already_stays_what_they_are_unless_told_otherwise(db, make):
+    account = await make.account()
+
+    async with db.platform() as tx:
+        roles = [
+            (await people.make_operator(tx, SHELL, account.id, *said)).role
+            for said in ((), ("viewer",), (), ("admin",), ())
+        ]
+
+    assert roles == ["admin", "viewer", "viewer", "admin", "admin"]
+
+
 async def test_one_person_is_in_a_tenant_once(db, make):
     tenant, account = await make.tenant(), await make.account()
 

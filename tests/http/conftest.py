@@ -6,8 +6,13 @@ import logging
 import pytest
 import structlog
 
+from controlplane.chores.send_mails import send_mails
+from controlplane.domain.letters import Letterhead
 from controlplane.kit import log
+from tests.conftest import KEYRING
+from tests.fakes import LetterBox
 from tests.http.agents import Agent
+from tests.http.directory import Directory
 
 
 @pytest.fixture
@@ -34,3 +39,21 @@ async def agent(client, clock, make, tenant):
     reply = await agent.enroll(await make.join_token(tenant))
     assert reply.status_code == 201, reply.text
     return agent
+
+
+@pytest.fixture
+async def directory(client, make, tenant):
+    """The directory of the tenant."""
+    return Directory(client, await make.scim_token(tenant))
+
+
+@pytest.fixture
+def letters(db):
+    """Sends what waits, and returns the box that it went to."""
+    box = LetterBox()
+
+    async def sent():
+        await send_mails(db, box, Letterhead(public_url="http://test", pepper=KEYRING.pepper))
+        return box
+
+    return sent

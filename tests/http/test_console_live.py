@@ -95,7 +95,7 @@ def streamed(app):
 
 @pytest.fixture
 def wakeups(app):
-    return app.dependencies["wakeups"].dependency()
+    return app.state.wakeups
 
 
 async def test_a_nudge_brings_what_is_new(client, db, make, streamed, wakeups):

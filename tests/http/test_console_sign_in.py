@@ -1,5 +1,9 @@
 """Coming in to the console and going out, as a browser's forms do it."""
 
+import re
+from datetime import timedelta
+
+import pyotp
 import pytest
 
 from controlplane.domain import sign_ins
@@ -100,7 +104,13 @@ async def test_signing_out_ends_the_session(client, make):
     assert (await client.get("/console/sessions", headers=human.headers)).status_code == 303
 
 
-@pytest.mark.parametrize("page", ["/console/sign-in", "/console/welcome", "/console/sign-out"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("/console/sign-in", "/console/welcome", "/console/sign-out", "/console/second-factor", "/console/forgot"),
+        *("/console/invitation", "/console/invitation/accept", "/console/confirm", "/console/account/totp"),
+    ],
+)
 @pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}])
 async def test_another_sites_page_cannot_post_here(client, make, page, headers):
     human = await make.operator()
@@ -111,7 +121,9 @@ async def test_another_sites_page_cannot_post_here(client, make, page, headers):
     assert (await client.get("/console/", headers=human.headers)).status_code == 200
 
 
-@pytest.mark.parametrize("page", ["/console/sign-in", "/console/welcome"])
+@pytest.mark.parametrize(
+    "page", ["/console/sign-in", "/console/welcome", "/console/second-factor", "/console/forgot", "/console/invitation"]
+)
 async def test_a_form_that_lacks_its_fields_is_refused(client, page):
     assert (await client.post(page, data={"other": "x"})).status_code == 400
 
@@ -125,3 +137,49 @@ async def test_guessing_is_slowed_down(client, make):
 
     assert answers[-1].status_code == 429
     assert "retry-after" in answers[-1].headers
+
+
+async def test_with_an_app_there_is_one_more_step(client, make, clock):
+    human = await make.signed_in(await make.account(password=PASSWORD))
+    app = pyotp.TOTP(await make.totp(human))
+    clock.forward(timedelta(seconds=30))
+    wanted = "/console/t/acme/sessions"
+
+    half = await client.post(
+        "/console/sign-in", data={"email": human.account.email, "password": PASSWORD, "next": wanted}
+    )
+    ticket = re.search(r'name="ticket" value="([^"]+)"', half.text)[1]
+    wrong = await client.post("/console/second-factor", data={"ticket": ticket, "code": "000000", "next": wanted})
+    right = await client.post(
+        "/console/second-factor", data={"ticket": ticket, "code": app.at(clock.now), "next": wanted}
+    )
+    over = await client.post("/console/second-factor", data={"ticket": ticket, "code": "000000"})
+
+    assert (half.status_code, wrong.status_code) == (200, 401)
+    assert "set-cookie" not in half.headers
+    assert f'value="{ticket}"' in wrong.text
+    assert "This code does not fit" in wrong.text
+    assert (right.status_code, right.headers["location"]) == (303, wanted)
+    assert "This took too long" in over.text
+    assert 'name="password"' in over.text
+
+
+async def test_a_link_asks_for_the_second_step_too(client, make, link, clock):
+    human = await make.signed_in(await make.account())
+    await make.totp(human)
+
+    answer = await client.post("/console/welcome", data={"token": await link(human.account)})
+
+    assert 'name="ticket"' in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+async def test_who_forgot_the_password_gets_a_letter_and_everybody_the_same_page(client, make, letters):
+    account = await make.account(password=PASSWORD)
+
+    known = await client.post("/console/forgot", data={"email": account.email})
+    unknown = await client.post("/console/forgot", data={"email": "nobody@example.com"})
+
+    assert known.text.replace(account.email, "") == unknown.text.replace("nobody@example.com", "")
+    assert "If there is an account" in known.text
+    assert (await letters()).secret(account.email)

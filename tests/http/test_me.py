@@ -17,5 +17,5 @@ async def test_me_names_the_tenants_that_one_belongs_to(client, make):
 
     me = (await client.get("/v1/me", headers=person.headers)).json()
 
-    assert [(each["slug"], each["role"]) for each in me["tenants"]] == [(tenant.slug, "viewer")]
+    assert [(each["slug"], each["roles"]) for each in me["tenants"]] == [(tenant.slug, ["viewer"])]
     assert me["operator_role"] is None

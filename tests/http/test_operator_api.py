@@ -29,7 +29,7 @@ async def test_a_tenant_is_created_with_its_owner(client, db, make, call):
     assert made.status_code == 201, made.text
     owner = await make.signed_in(account)
     me = (await client.get("/v1/me", headers=owner.headers)).json()
-    assert [(each["slug"], each["role"]) for each in me["tenants"]] == [("acme", "owner")]
+    assert [(each["slug"], each["roles"]) for each in me["tenants"]] == [("acme", ["owner"])]
     assert (await client.get("/v1/tenants/acme/users", headers=owner.headers)).status_code == 200
 
 
@@ -60,13 +60,13 @@ async def test_a_tenant_is_suspended_and_resumed(client, call, make):
     tenant = await make.tenant()
     key = await make.api_key(tenant)
 
-    suspended = await call("POST", f"/tenants/{tenant.slug}/suspend", json={"reason": "unpaid"})
+    suspended = await call("POST", f"/tenants/{tenant.slug}/suspend", json={"reason": "unpaid", "message": "call us"})
     turned_away = await client.get(f"/v1/tenants/{tenant.slug}", headers=key)
     resumed = await call("POST", f"/tenants/{text_id('ten', tenant.tenant_id)}/resume")
     let_in = await client.get(f"/v1/tenants/{tenant.slug}", headers=key)
 
     assert (suspended.json()["status"], suspended.json()["status_reason"]) == ("suspended", "unpaid")
-    assert turned_away.json()["code"] == "tenant-suspended"
+    assert (turned_away.json()["code"], turned_away.json()["detail"]) == ("tenant-suspended", "call us")
     assert resumed.json()["status"] == "active"
     assert let_in.status_code == 200
 

@@ -63,6 +63,16 @@ async def test_an_unknown_parameter_is_refused_by_name(page):
     assert (error["name"], error["detail"]) == ("limti", "no such parameter; there are: cursor, limit")
 
 
+@pytest.mark.parametrize(("path", "name"), [("/users", "status"), ("/sessions", "since"), ("/audit-events", "outcome")])
+@pytest.mark.parametrize("word", ["null", "NULL"])
+async def test_null_is_a_word_like_any_other(page, path, name, word):
+    answer = await page(path, **{name: word})
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [{"in": "query", "name": name, "detail": "null is none of its values"}]
+    assert (await page("/users", q=word)).status_code == 200
+
+
 async def test_a_cursor_is_good_for_its_own_list_only(page, client, make, tenant):
     cursor = (await page(limit=1)).json()["page"]["next_cursor"]
     other = await make.tenant()

@@ -319,6 +319,7 @@ async def test_a_page_takes_as_many_statements_however_long_it_is(acme, rows, db
         await acme.data(path)
         return len([each for each in asked if f"FROM {path}" in each or "unnest" in each or "sync_losses" in each])
 
+    await acme.data("sessions")  # the tenant's limits are asked for now, and not again within this test
     event.listen(db._engine.sync_engine, "before_cursor_execute", note)
     await one_of_each(rows, acme.runtime)
     short = {path: await statements(path) for path in KINDS}
@@ -326,6 +327,23 @@ async def test_a_page_takes_as_many_statements_however_long_it_is(acme, rows, db
         await one_of_each(rows, acme.runtime)
 
     assert {path: await statements(path) for path in KINDS} == short == most
+
+
+async def test_parameters_are_refused_before_a_transaction_is_opened(acme, db):
+    entered = []
+
+    def note(connection, cursor, statement, *_):
+        if statement.startswith("SELECT set_config("):
+            entered.append(statement)
+
+    await acme.data("runs")
+    event.listen(db._engine.sync_engine, "before_cursor_execute", note)
+    await acme.data("runs")
+    assert len(entered) == 1
+
+    for wrong in ({"status": "odd"}, {"since": "yesterday"}, {"cursor": "made-up"}, {"limit": "0"}):
+        assert (await acme.get("runs", **wrong)).status_code == 400
+    assert len(entered) == 1
 
 
 async def test_a_revoked_runtime_says_who_did_it(acme, found_company):

@@ -7,10 +7,55 @@ A platform table belongs to no tenant and is reached through a ``PlatformTx`` on
 from typing import Final
 
 from controlplane.db.schema.audit import (
+    audit_checkpoints,
     audit_events,
     audit_heads,
+    audit_retention,
+    audit_streams,
+    audit_verdicts,
+    platform_audit_checkpoints,
     platform_audit_events,
     platform_audit_heads,
+    platform_audit_streams,
+)
+from controlplane.db.schema.events import (
+    event_consumers,
+    event_heads,
+    events,
+    webhook_deliveries,
+    webhook_progress,
+    webhooks,
+)
+from controlplane.db.schema.idempotency import (
+    idempotency_records,
+    platform_idempotency_records,
+)
+from controlplane.db.schema.identity import (
+    ceremonies,
+    invitations,
+    mails,
+    passkeys,
+    password_requests,
+    platform_mails,
+    recovery_codes,
+    totps,
+)
+from controlplane.db.schema.impersonation import (
+    impersonation_sessions,
+    impersonations,
+)
+from controlplane.db.schema.keys import (
+    data_keys,
+    platform_data_keys,
+)
+from controlplane.db.schema.lifecycle import (
+    export_parts,
+    exports,
+    limit_overrides,
+    plan_limits,
+    purge_steps,
+    tombstones,
+    usage_counters,
 )
 from controlplane.db.schema.platform import (
     account_tenants,
@@ -30,8 +75,28 @@ from controlplane.db.schema.projections import (
     sessions,
     sync_batches,
 )
+from controlplane.db.schema.roles import (
+    group_members,
+    groups,
+    role_assignments,
+    roles,
+    service_accounts,
+)
+from controlplane.db.schema.scim import (
+    scim_errors,
+    scim_tokens,
+)
 from controlplane.db.schema.shapes import (
     metadata,
+)
+from controlplane.db.schema.sso import (
+    domains,
+    logout_tokens,
+    operator_identities,
+    session_entries,
+    sso_connections,
+    sso_flows,
+    sso_identities,
 )
 from controlplane.db.schema.tenants import (
     agents,
@@ -49,40 +114,93 @@ from controlplane.db.schema.tenants import (
 __all__ = [
     "PARTITIONED",
     "PLATFORM",
+    "TENANTS",
     "account_tenants",
     "accounts",
     "agents",
     "api_keys",
+    "audit_checkpoints",
     "audit_events",
     "audit_heads",
+    "audit_retention",
+    "audit_streams",
+    "audit_verdicts",
     "browser_sessions",
+    "ceremonies",
     "checkpoints",
     "chore_leases",
     "cost_entries",
+    "data_keys",
+    "domains",
+    "event_consumers",
+    "event_heads",
+    "events",
+    "export_parts",
+    "exports",
+    "group_members",
+    "groups",
+    "idempotency_records",
+    "impersonation_sessions",
+    "impersonations",
+    "invitations",
     "join_tokens",
+    "limit_overrides",
+    "logout_tokens",
+    "mails",
     "metadata",
+    "operator_identities",
     "operator_keys",
     "operators",
+    "passkeys",
+    "password_requests",
+    "plan_limits",
+    "platform_audit_checkpoints",
     "platform_audit_events",
     "platform_audit_heads",
+    "platform_audit_streams",
+    "platform_data_keys",
+    "platform_idempotency_records",
+    "platform_mails",
     "projects",
+    "purge_steps",
+    "recovery_codes",
+    "role_assignments",
+    "roles",
     "routes",
     "runs",
     "runtime_reports",
     "runtimes",
+    "scim_errors",
+    "scim_tokens",
+    "service_accounts",
+    "session_entries",
     "sessions",
     "sign_in_links",
+    "sso_connections",
+    "sso_flows",
+    "sso_identities",
     "store",
     "sync_batches",
     "sync_cursors",
     "sync_losses",
     "tenants",
+    "tombstones",
+    "totps",
+    "usage_counters",
     "users",
+    "webhook_deliveries",
+    "webhook_progress",
+    "webhooks",
 ]
 
 PARTITIONED: Final = (sessions, runs, checkpoints, cost_entries, sync_batches)
 
 PLATFORM: Final = frozenset(
-    table.name for table in metadata.tables.values() if "tenant_id" not in table.c or table in (routes, account_tenants)
+    table.name
+    for table in metadata.tables.values()
+    if "tenant_id" not in table.c or table in (routes, account_tenants, session_entries)
 )
-"""The tables that a ``PlatformTx`` may name. The two with a tenant route to it and hold nothing else."""
+"""The tables that a ``PlatformTx`` may name. Those with a tenant say who may knock there."""
+
+TENANTS: Final = tuple(table for table in metadata.sorted_tables if table.name not in PLATFORM)
+"""The tables that hold what tenants have, in an order in which rows can be written; the other way round they go."""

@@ -7,9 +7,11 @@ from sqlalchemy import (
     ForeignKey,
     LargeBinary,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     Uuid,
+    text,
 )
 
 from controlplane.db.schema.shapes import metadata
@@ -35,8 +37,9 @@ accounts = Table(
     Column("password_hash", Text),
     Column("status", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("user_handle", LargeBinary, unique=True),
 )
-"""A human, once, however many tenants they work in."""
+"""A human, once, however many tenants they work in. ``user_handle`` is what authenticators know them by: random."""
 
 operators = Table(
     "operators",
@@ -70,7 +73,14 @@ browser_sessions = Table(
     Column("seen_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("client", Text, nullable=False),
+    Column("authenticated_at", Instant, nullable=False, server_default=text("now()")),
+    Column("auth_level", SmallInteger, nullable=False, server_default=text("1")),
+    Column("auth_method", Text, nullable=False, server_default=""),
+    Column("scope", Text, nullable=False, server_default="account"),
 )
+"""``authenticated_at`` and ``auth_level`` say when, and by how many factors, the person last proved who they are.
+``scope`` says to whom they proved it: ``account``, to us; ``tenants``, to the providers of the tenants that the session
+was let into, and so to nobody else; ``operators``, to the platform's provider."""
 
 sign_in_links = Table(
     "sign_in_links",
@@ -79,6 +89,7 @@ sign_in_links = Table(
     Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("purpose", Text, nullable=False, server_default="sign-in"),
 )
 
 routes = Table(

@@ -1,7 +1,9 @@
 """What tables are made of: the naming of constraints, and the two shapes of a tenant's table."""
 
-from sqlalchemy import Column, ForeignKey, MetaData, PrimaryKeyConstraint, Table, Uuid
+from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, PrimaryKeyConstraint, Table, Text, Uuid, text
 from sqlalchemy.schema import SchemaItem
+
+from controlplane.db.types import Instant
 
 metadata = MetaData(
     naming_convention={
@@ -44,4 +46,14 @@ def projection(name: str, *items: SchemaItem, covering: tuple[str, ...] = ()) ->
         *items,
         PrimaryKeyConstraint("tenant_id", "id", postgresql_include=covering),
         postgresql_partition_by="RANGE (id)",
+    )
+
+
+def directory_columns() -> tuple[SchemaItem, ...]:
+    """Of what a tenant's directory may keep for it: who says what it is, what it is called there, and its version."""
+    return (
+        Column("source", Text, nullable=False, server_default=text("'local'")),
+        Column("external_id", Text),
+        Column("version", BigInteger, nullable=False, server_default=text("1")),
+        Column("changed_at", Instant),
     )

@@ -1,8 +1,12 @@
 """What a tenant has: people, keys, projects, runtimes and how far each has synced."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    Boolean,
+    CheckConstraint,
     Column,
+    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -12,10 +16,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
-from controlplane.db.schema.shapes import metadata, tenant_table
+from controlplane.db.schema.shapes import directory_columns, metadata, tenant_table
 from controlplane.db.types import Instant
 
 tenants = Table(
@@ -26,8 +31,21 @@ tenants = Table(
     Column("name", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("status_reason", Text, nullable=False),
+    Column("status_message", Text, nullable=False, server_default=""),
+    Column("status_before", Text, nullable=False, server_default=""),
+    Column("status_by", Text, nullable=False, server_default=""),
+    Column("status_since", Instant),
+    Column("purge_at", Instant),
+    Column("plan", Text),
     Column("created_at", Instant, nullable=False),
+    Column("sso_enforced", Boolean, nullable=False, server_default=text("false")),
+    Column("mfa_required", Boolean, nullable=False, server_default=text("false")),
+    Column("impersonation_policy", Text, nullable=False, server_default=text("'ask'")),
+    CheckConstraint("impersonation_policy IN ('never', 'ask', 'allow')", name="impersonation_policy"),
 )
+"""``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan.
+``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request.
+``mfa_required``: who enters must have shown two factors; here for the same reason."""
 
 projects = tenant_table(
     "projects",
@@ -36,36 +54,65 @@ projects = tenant_table(
     Column("name", Text, nullable=False),
     Column("environment", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("archived_at", Instant),
     UniqueConstraint("tenant_id", "slug"),
 )
 
 users = tenant_table(
     "users",
     Column("id", Uuid, nullable=False),
-    Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
-    Column("email_norm", Text, nullable=False),
+    Column("account_id", Uuid, ForeignKey("accounts.id", ondelete="CASCADE")),
+    Column("email_norm", Text(collation="C"), nullable=False),
     Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),
+    Column("name_norm", Text(collation="C"), Computed("lower(name)", persisted=True), nullable=False),
     Column("status", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    *directory_columns(),
+    Column("user_name", Text),
+    Column("user_name_norm", Text(collation="C")),
+    Column(
+        "login_norm",
+        Text(collation="C"),
+        Computed("coalesce(user_name_norm, email_norm)", persisted=True),
+        nullable=False,
+    ),
+    Column("directory", JSON),
     UniqueConstraint("tenant_id", "account_id"),
     UniqueConstraint("tenant_id", "email_norm"),
+    UniqueConstraint("tenant_id", "login_norm"),
+    Index(None, "tenant_id", "name_norm"),
+    Index(None, "tenant_id", "external_id"),
 )
+"""Their roles are in ``role_assignments``. In the collation "C" a prefix is a range, which an index finds. Somebody whom
+a directory has announced has no account before they come in themselves; what it says of them is kept as it came."""
 
 api_keys = tenant_table(
     "api_keys",
     Column("id", Uuid, nullable=False),
     Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),
+    Column("user_id", Uuid),
+    Column("service_account_id", Uuid),
+    Column("scopes", ARRAY(Text)),
+    Column("networks", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("key_hash", LargeBinary, nullable=False),
     Column("hint", Text, nullable=False),
+    Column("rotated_from", Uuid),
     Column("created_by", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("last_used_at", Instant),
+    Column("last_used_from", Text),
     Column("revoked_at", Instant),
+    CheckConstraint("num_nonnulls(user_id, service_account_id) = 1", name="one_owner"),
     UniqueConstraint("tenant_id", "key_hash"),
+    ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(
+        ["tenant_id", "service_account_id"], ["service_accounts.tenant_id", "service_accounts.id"], ondelete="CASCADE"
+    ),
+    Index(None, "tenant_id", "user_id"),
+    Index(None, "tenant_id", "service_account_id"),
 )
+"""A key can do what its owner can, or of that only its ``scopes``; from everywhere, or from ``networks`` only."""
 
 join_tokens = tenant_table(
     "join_tokens",

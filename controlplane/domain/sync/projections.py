@@ -7,7 +7,7 @@ Every row has a derived id, so writing it again changes nothing. A state replace
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import Table, TextClause, text
@@ -15,10 +15,11 @@ from sqlalchemy.dialects import postgresql
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain.sync import rows
+from controlplane.domain.sync import rows, turns
 from controlplane.domain.sync.batches import Unknown
 from controlplane.domain.sync.identities import Identities
-from controlplane.domain.sync.rows import Fact, State
+from controlplane.domain.sync.rows import Fact, SessionRow, State
+from controlplane.domain.sync.turns import Turned
 from controlplane.kit.ids import ProjectId, RuntimeId
 from runtime_agent.wire.records import (
     CheckpointSeen,
@@ -100,7 +101,10 @@ class Rows:
         }
 
     async def write(self, tx: TenantTx, runtime_id: RuntimeId, project_id: ProjectId, epoch: int) -> None:
-        """Put the rows into the tables, in one statement: a statement costs as much as the indexes of fifty rows."""
+        """Put the rows into the tables, in one statement: a statement costs as much as the indexes of fifty rows.
+
+        Sessions that turn by it are told, which costs a statement where there are any.
+        """
         rows_of: dict[Table, list[Any]] = {
             t.agents: [{"id": self._ids.agent(name), "name": name} for name in sorted(self._agents)],
             **{table: list(states.values()) for table, states in self._states.items()},
@@ -108,12 +112,25 @@ class Rows:
         }
         given = {table: msgspec.json.encode(found).decode() for table, found in rows_of.items() if found}
         if given:
-            shared = {"runtime_id": runtime_id, "project_id": project_id, "epoch": epoch, "received_at": tx.now}
-            await tx.load(_write(tuple(given)), **shared, **{table.name: rows for table, rows in given.items()})
+            values: dict[str, object] = {table.name: rows for table, rows in given.items()}
+            values |= {"runtime_id": runtime_id, "project_id": project_id, "epoch": epoch, "received_at": tx.now}
+            await self._write(tx, runtime_id, tuple(given), values)
         if self._losses:
             for row in self._losses:
                 row |= {"runtime_id": runtime_id, "epoch": epoch, "noticed_at": tx.now}
             await tx.run(tx.insert(t.sync_losses).on_conflict_do_nothing(), self._losses)
+
+    async def _write(
+        self, tx: TenantTx, runtime_id: RuntimeId, tables: tuple[Table, ...], values: dict[str, object]
+    ) -> None:
+        since = tx.now - turns.NEWS_FOR
+        sessions = cast(Iterable[SessionRow], self._states[t.sessions].values())
+        if any(turns.may_turn(row, since) for row in sessions):
+            telling = _write_and_tell(tables)
+            turned = await tx.query(Turned, telling, **values, tenant_id=tx.tenant_id, news_since=since)
+            turns.tell(tx, runtime_id, turned)
+        else:
+            await tx.load(_write(tables), **values)
 
 
 _POSTGRES = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -132,8 +149,21 @@ SEE_AGENTS = """
 def _write(tables: tuple[Table, ...]) -> TextClause:
     """One statement that inserts into all of *tables*."""
     *others, last = (SEE_AGENTS if table is t.agents else _insert(table) for table in tables)
-    beside = ", ".join(f"n{number} AS ({insert})" for number, insert in enumerate(others))
+    beside = ", ".join(_numbered(others))
     return text(f"WITH {beside} {last}" if beside else last)
+
+
+@cache
+def _write_and_tell(tables: tuple[Table, ...]) -> TextClause:
+    """As :func:`_write`; its rows are the sessions that turn by it."""
+    others = (table for table in tables if table is not t.sessions)
+    beside = (SEE_AGENTS if table is t.agents else _insert(table) for table in others)
+    written = f"written AS ({_insert(t.sessions)} RETURNING *)"
+    return text(f"WITH {', '.join((written, *_numbered(beside)))} {turns.TURNED}")
+
+
+def _numbered(inserts: Iterable[str]) -> Iterable[str]:
+    return (f"n{number} AS ({insert})" for number, insert in enumerate(inserts))
 
 
 def _insert(table: Table) -> str:

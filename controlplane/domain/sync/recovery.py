@@ -1,13 +1,14 @@
 """An agent that has lost its place: resume, or a new epoch and the records that are missing."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain.sync import cursors
+from controlplane.domain.sync import cursors, refusals
 from controlplane.domain.sync.cursors import Cursor
 from controlplane.kit.ids import RuntimeId, new_id
 from runtime_agent.wire import chain
@@ -17,6 +18,9 @@ PAGE = 200
 """Batches looked through at a time for a diff."""
 
 ID_BYTES = 16
+
+LAST_EPOCH: Final = 2**53
+"""As the wire has it: the largest integer that every JSON reader keeps."""
 
 
 class Reported(Struct, frozen=True, kw_only=True):
@@ -36,6 +40,9 @@ async def hello(tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello
     Args:
         cursor: From :func:`cursors.lock` in the same transaction.
         reported: What the agent said in its last heartbeat: what is held by nobody any more is then known to be lost.
+
+    Raises:
+        EpochSpent: If there is no next epoch.
     """
     if _may_resume(cursor, said):
         return Welcome(
@@ -47,6 +54,8 @@ async def hello(tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello
         )
     await _name_the_loss(tx, runtime_id, cursor, said, reported)
     epoch = max(cursor.epoch, said.epoch) + 1
+    if epoch > LAST_EPOCH:
+        raise refusals.EpochSpent
     head = chain.origin(runtime_id, epoch)
     await cursors.move(tx, runtime_id, epoch=epoch, last_seq=0, head=head)
     return Welcome(store_id=cursor.store_id, mode="new_epoch", epoch=epoch, from_seq=1, head=head.hex())

@@ -31,6 +31,13 @@ class Fenced(Refusal):
         return {"epoch": self.epoch}
 
 
+class EpochSpent(Refusal):
+    """There is no next epoch: the agent claims one that nobody can have come to by counting."""
+
+    code, status, title = "epoch-spent", 409, "The epoch cannot be counted any further"
+    hint = "Join again: a new runtime has a new log."
+
+
 class Diverged(Refusal):
     """The chain before the first new line is not the chain that is held."""
 

@@ -92,8 +92,9 @@ class Feed(Struct, frozen=True):
 
     wakeups: Wakeups
     streams: Streams
-    allowed: Callable[[], Awaitable[bool]]
-    """Whether whoever reads may still do so: they may have signed out, been removed, or their tenant suspended."""
+    again: Callable[[], Awaitable[View | None]]
+    """The view of whoever reads, as it is now: their roles may have changed. None: they may read no more; they may have
+    signed out, been removed, or their tenant suspended."""
 
 
 def follow(db: Database, feed: Feed, view: View, page: Page, *, seen: str) -> ServerSentEvent:
@@ -128,8 +129,10 @@ async def _patches(
             if streams.ended:
                 return
             await streams.nudged(listener)
-            if not await feed.allowed():
+            renewed = await feed.again()
+            if renewed is None:
                 return
+            view = renewed
 
 
 def _by_part(rendered: Mapping[str, str]) -> dict[str, str]:

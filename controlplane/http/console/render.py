@@ -12,11 +12,12 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from controlplane.db.database import Database
+from controlplane.domain.masks import Acting
 from controlplane.domain.newest import Reading
 from controlplane.http.console import words
 from controlplane.http.console.assets import asset
 from controlplane.http.console.switcher import places_for
-from controlplane.http.console.view import View
+from controlplane.http.console.view import ACCESS_TABS, View
 from controlplane.kit.problems import Refusal
 
 STRICT: Final = {
@@ -42,7 +43,10 @@ ENVIRONMENT.globals.update(
     WAITS=words.WAITS,
     STATUSES=words.STATUSES,
     RUNTIME_STATES=words.RUNTIME_STATES,
+    TENANT_STATES=words.TENANT_STATES,
+    LIMITS=words.LIMITS,
     with_query=words.with_query,
+    ACCESS_TABS=ACCESS_TABS,
     asset=asset,
 )
 
@@ -64,14 +68,18 @@ async def parts(db: Database, view: View, page: Page) -> dict[str, Markup]:
     return _rendered(view, page, await _gathered(db, view, page))
 
 
-async def whole(db: Database, view: View, page: Page) -> Response[str]:
-    """The document, complete without any stream."""
+async def whole(db: Database, view: View, page: Page, problem: Refusal | None = None) -> Response[str]:
+    """The document, complete without any stream.
+
+    Args:
+        problem: Why what was asked for on it has not been done.
+    """
     data = await _gathered(db, view, page)
     rendered = _rendered(view, page, data)
     places = await places_for(db, view)
     stream = f"{page.stream}{'&' if '?' in page.stream else '?'}seen={fingerprint(rendered)}" if page.stream else None
-    own = {"view": view, "data": data, "tenants": places, "stream": stream, "part": rendered}
-    return html(page.template, {**page.context, **own})
+    own = {"view": view, "data": data, "tenants": places, "stream": stream, "part": rendered, "problem": problem}
+    return html(page.template, {**page.context, **own}, problem.status if problem else 200)
 
 
 async def _gathered(db: Database, view: View, page: Page) -> object:
@@ -93,9 +101,33 @@ def html(template: str, context: Mapping[str, object], status: int = 200) -> Res
     return Response(document, status_code=status, media_type=MediaType.HTML, headers=STRICT)
 
 
-def refusal(problem: Refusal, request_id: str = "") -> Response[str]:
-    """An error page. What was not found says nothing of who asked or for what: foreign and absent are one page."""
-    context = {"title": problem.title, "hint": problem.hint, "request_id": request_id}
+async def plain(
+    db: Database, view: View, template: str, context: Mapping[str, object], problem: Refusal | None = None
+) -> Response[str]:
+    """A page that does not change by itself, and is not in parts.
+
+    Args:
+        problem: Why what somebody wanted to do on it was not done.
+    """
+    own = {"view": view, "tenants": await places_for(db, view), "stream": None, "problem": problem}
+    answer = html(template, {**context, **own}, problem.status if problem else 200)
+    if problem is not None:
+        answer.headers.update(problem.headers())
+    return answer
+
+
+def refusal(
+    problem: Refusal, request_id: str = "", *, said: str = "", onward: str = "", acting: Acting | None = None
+) -> Response[str]:
+    """An error page. What was not found says nothing of who asked or for what: foreign and absent are one page.
+
+    Args:
+        said: What stands before the hint, in somebody's own words.
+        onward: Where the page leads, if not to the overview.
+        acting: As whom somebody works who sees it.
+    """
+    told = {"title": problem.title, "hint": problem.hint, "request_id": request_id, "said": said, "onward": onward}
+    context = {**told, "acting": acting}
     answer = html("error.html", context, problem.status)
     answer.headers.update(problem.headers())
     return answer

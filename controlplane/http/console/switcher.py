@@ -21,7 +21,10 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 async def places_for(db: Database, view: View) -> list[Place]:
-    """What the menu of *view* offers. An operator gets the first by slug, others all that they belong to."""
+    """What the menu of *view* offers. An operator gets the first by slug, others all that they belong to; whoever
+    works as somebody else stays where that is."""
+    if view.person.acting is not None and view.tenant is not None:
+        return [Place(slug=view.tenant.slug, name=view.tenant.name, status=view.tenant.status)]
     if view.person.operator_role is None:
         return await memberships(db, view.person)
     async with db.operator() as tx:
@@ -33,7 +36,7 @@ async def memberships(db: Database, person: Person) -> list[Place]:
     async with db.platform() as tx:
         knocking_at = await people.tenants_of(tx, person.account_id)
     places = []
-    for tenant_id in knocking_at[:SHOWN]:
+    for tenant_id in list(filter(person.sees, knocking_at))[:SHOWN]:
         async with db.tenant(tenant_id) as own:
             if await people.member(own, person.account_id) is not None:
                 places.extend(await own.all(Place, own.select(t.tenants)))

@@ -2,15 +2,49 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from msgspec import Struct
 
 from controlplane.db.database import Database
+from controlplane.domain import sights
 from controlplane.domain.newest import Reading
-from controlplane.domain.permissions import Person
+from controlplane.domain.permissions import Person, held_by
 from controlplane.domain.tenants import Tenant
+from controlplane.http.paths import CONSOLE as CONSOLE
 
-CONSOLE = "/console"
+
+class Place(Struct, frozen=True):
+    """An entry of the menu."""
+
+    name: str
+    address: str
+    """Below :attr:`View.base`."""
+    label: str
+    key: str
+    """Pressed after ``g``, it leads there."""
+
+
+PLACES: Final = (
+    Place("overview", "/", "Overview", "o"),
+    Place("sessions", "/sessions", "Sessions", "s"),
+    Place("runtimes", "/runtimes", "Runtimes", "r"),
+)
+TENANTS: Final = Place("tenants", "/tenants", "Tenants", "t")
+AUDIT: Final = Place("audit", "/audit", "Audit", "a")
+WEBHOOKS: Final = Place("webhooks", "/webhooks", "Webhooks", "w")
+SETTINGS: Final = Place("settings", "/settings", "Settings", "t")
+
+ACCESS_TABS: Final = (
+    ("people", "/people", "People", "user:read"),
+    ("roles", "/roles", "Roles", "role:read"),
+    ("groups", "/groups", "Groups", "group:read"),
+    ("service-accounts", "/service-accounts", "Service accounts", "service-account:read"),
+    ("keys", "/keys", "Keys", "api-key:read"),
+    ("scim", "/scim", "Directory", "scim-token:read"),
+    ("projects", "/projects", "Projects", "project:read"),
+)
+"""Key, address, label, and what it takes to see it."""
 
 
 class View(Struct, frozen=True, kw_only=True):
@@ -18,6 +52,22 @@ class View(Struct, frozen=True, kw_only=True):
     tenant: Tenant | None
     """None: an operator looks at every tenant."""
     public_url: str
+    needs: tuple[str, ...] = ()
+    """What the page takes; what is seen is what *person* may do all of it with."""
+
+    def may(self, permission: str) -> bool:
+        """Whether to offer what takes *permission*. Whether it is done, the guard decides."""
+        return permission in held_by(self.person)
+
+    @property
+    def places(self) -> list[Place]:
+        """What the menu leads to; what somebody may not see is not in it."""
+        if self.tenant is None:
+            return [*PLACES, TENANTS] if self.person.operator_role else [*PLACES]
+        tab = next((address for _, address, _, takes in ACCESS_TABS if self.may(takes)), None)
+        access = [Place("access", tab, "Access", "p")] if tab else []
+        own = [*([AUDIT] if self.may("audit:read") else ()), *([WEBHOOKS] if self.may("webhook:read") else ())]
+        return [*PLACES, *access, *own, SETTINGS]
 
     @property
     def base(self) -> str:
@@ -41,6 +91,7 @@ class View(Struct, frozen=True, kw_only=True):
                 yield tx
         else:
             async with db.tenant(self.tenant.tenant_id) as own:
+                own.sight = await sights.sight(own, self.person, self.needs)
                 yield own
 
 

@@ -16,6 +16,25 @@ STATUSES: Final = ("running", "waiting", "failed", "lost", "cancelled", "succeed
 RUNTIME_STATES: Final = ("locked", "silent", "lagging", "draining", "connected", "revoked")
 """What is wrong first, what is over last."""
 
+TENANT_STATES: Final = {
+    "active": ("connected", "active"),
+    "suspended": ("locked", "suspended"),
+    "pending_deletion": ("waiting", "to be deleted"),
+    "provisioning": ("running", "being set up"),
+    "purging": ("draining", "being purged"),
+    "deleted": ("cancelled", "purged"),
+}
+"""The mark and the word of each; those that are served first."""
+
+LIMITS: Final = {
+    "users": "People",
+    "api_keys": "API keys",
+    "runtimes": "Runtimes",
+    "projects": "Projects",
+    "requests_per_minute": "Requests a minute, altogether",
+    "key_requests_per_minute": "Requests a minute, each caller",
+}
+
 WAITS: Final = {"human_approval": "for a human", "resume": "to be resumed"}
 
 ROUNDS_UP: Final = 0.9995
@@ -23,6 +42,18 @@ ROUNDS_UP: Final = 0.9995
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _THOUSANDS: Final = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
+_BROWSERS: Final = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS: Final = (
+    *(("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows")),
+    *(("Mac OS X", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux")),
+)
+"""Each says it is several; the first that fits is the one."""
 _BYTES: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -110,6 +141,15 @@ def why(error: Failure | None) -> str:
     return error.line.removeprefix(f"{error.name}: ") if error else ""
 
 
+def browser(client: str) -> str:
+    """``Firefox on Linux``: what a browser calls itself, for people; other programs by their own name."""
+    name = next((name for mark, name in _BROWSERS if mark in client), "")
+    system = next((name for mark, name in _SYSTEMS if mark in client), "")
+    if name:
+        return f"{name} on {system}" if system else name
+    return client.partition(" ")[0] or "An unknown program"
+
+
 def iso(instant: datetime) -> str:
     """RFC 3339 with milliseconds, for ``datetime=`` attributes and addresses."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -132,6 +172,7 @@ def public_id(identity: UUID, kind: str) -> str:
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "age": age,
+    "browser": browser,
     "ago": ago,
     "compact": compact,
     "count": count,

@@ -5,13 +5,22 @@
 
 from litestar import Router
 
+from controlplane.http.operator_api.impersonations import ImpersonationsController
 from controlplane.http.operator_api.keys import KeysController
+from controlplane.http.operator_api.lifecycle import LifecycleController, plans
 from controlplane.http.operator_api.operators import OperatorsController
 from controlplane.http.operator_api.tenants import TenantsController
 from controlplane.http.transaction import PLATFORM_TX
 
 router = Router(
     "/v1/operator",
-    route_handlers=[TenantsController, OperatorsController, KeysController],
+    route_handlers=[
+        TenantsController,
+        LifecycleController,
+        plans,
+        OperatorsController,
+        KeysController,
+        ImpersonationsController,
+    ],
     dependencies=PLATFORM_TX,
 )

@@ -56,7 +56,7 @@ class KeysController(Controller):
         rows = await operator_keys.listing(tx, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda key: key.id, _view)
 
-    @post("/", status_code=201, opt=rule(Surface.OPERATOR, "operator:key-create"))
+    @post("/", status_code=201, opt=rule(Surface.OPERATOR, "operator:key-create", fresh=True))
     async def create(
         self,
         data: JSONBody[NewOperatorKey],
@@ -79,7 +79,7 @@ class KeysController(Controller):
         """One key, without its secret."""
         return _view(await operator_keys.get(tx, identity("key", key)))
 
-    @delete("/{key:str}", opt=rule(Surface.OPERATOR, "operator:key-revoke"))
+    @delete("/{key:str}", opt=rule(Surface.OPERATOR, "operator:key-revoke", fresh=True))
     async def revoke(self, tx: NamedDependency[PlatformTx], actor: NamedDependency[Actor], key: FromPath[str]) -> None:
         """Revoke a key at once. Doing it again changes nothing."""
         await operator_keys.revoke(tx, actor, identity("key", key))

@@ -55,7 +55,7 @@ class JoinController(Controller):
         async with db.tenant(tenant_id) as tx:
             tenant = await tenants.get(tx)
             if tenant.status != "active":
-                raise runtimes.TenantSuspended
+                raise runtimes.not_served(tenant.status)
             runtime = await runtimes.joined_with(tx, public_key)
             if runtime is not None:
                 await join_tokens.check(tx, token_hash)
@@ -63,6 +63,7 @@ class JoinController(Controller):
                     raise KeyInUse
             else:
                 token = await join_tokens.spend(tx, token_hash)
+                await projects.check_open(tx, token.project_id)
                 actor = Actor(kind="join-token", id=text_id("jt", token.id), request_id=request_id(request.scope))
                 runtime = await runtimes.enroll(tx, actor, token.project_id, data, public_key, sealing_key)
                 await cursors.begin(tx, runtime.id)
@@ -118,8 +119,9 @@ class JoinController(Controller):
 async def _check_standing(tx: TenantTx, runtime: Identity) -> None:
     if runtime.revoked_at is not None:
         raise runtimes.Revoked
-    if (await tenants.get(tx)).status != "active":
-        raise runtimes.TenantSuspended
+    tenant = await tenants.get(tx)
+    if tenant.status != "active":
+        raise runtimes.not_served(tenant.status)
 
 
 def _access_token(access_tokens: AccessTokens, tenant_id: TenantId, runtime: Identity, now: datetime) -> str:

@@ -13,7 +13,7 @@ async def locked(tx: TenantTx, runtime: Runtime) -> Cursor:
 
     Raises:
         TokenInvalid: If its token was made before the last revocation.
-        Revoked, TenantSuspended: If it may not call any more, or not now.
+        Revoked, TenantSuspended, TenantPendingDeletion: If it may not call any more, or not now.
     """
     return _standing(await cursors.lock(tx, runtime.id), runtime)
 
@@ -29,7 +29,7 @@ def _standing(cursor: Cursor | None, runtime: Runtime) -> Cursor:
     if cursor.revoked_at is not None:
         raise runtimes.Revoked
     if cursor.tenant_status != "active":
-        raise runtimes.TenantSuspended
+        raise runtimes.not_served(cursor.tenant_status)
     if cursor.generation != runtime.generation:
         raise TokenInvalid
     return cursor

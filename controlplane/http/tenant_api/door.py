@@ -11,20 +11,41 @@ from controlplane.http.tenant_api.agents import AgentsController
 from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
+from controlplane.http.tenant_api.domains import DomainsController
+from controlplane.http.tenant_api.events import EventsController
+from controlplane.http.tenant_api.exports import ExportsController
+from controlplane.http.tenant_api.groups import GroupsController
+from controlplane.http.tenant_api.impersonations import ImpersonationsController
+from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
+from controlplane.http.tenant_api.permissions import PermissionsController
 from controlplane.http.tenant_api.projects import ProjectsController
+from controlplane.http.tenant_api.role_assignments import RoleAssignmentsController
+from controlplane.http.tenant_api.roles import RolesController
 from controlplane.http.tenant_api.runs import RunsController
 from controlplane.http.tenant_api.runtimes import RuntimesController
+from controlplane.http.tenant_api.scim_tokens import ScimTokensController
+from controlplane.http.tenant_api.service_accounts import ServiceAccountsController
 from controlplane.http.tenant_api.sessions import SessionsController
+from controlplane.http.tenant_api.sso_connections import SsoConnectionsController
 from controlplane.http.tenant_api.users import UsersController
+from controlplane.http.tenant_api.webhooks import WebhooksController
 from controlplane.http.transaction import TENANT_TX
 
 router = Router(
     "/v1/tenants/{tenant:str}",
     route_handlers=[
-        tenant.show,
+        *tenant.HANDLERS,
+        ExportsController,
         ProjectsController,
         UsersController,
+        InvitationsController,
+        GroupsController,
+        RolesController,
+        RoleAssignmentsController,
+        PermissionsController,
+        ServiceAccountsController,
+        ScimTokensController,
         ApiKeysController,
         JoinTokensController,
         RuntimesController,
@@ -33,6 +54,11 @@ router = Router(
         RunsController,
         CheckpointsController,
         AuditEventsController,
+        DomainsController,
+        SsoConnectionsController,
+        EventsController,
+        WebhooksController,
+        ImpersonationsController,
     ],
     dependencies=TENANT_TX,
 )

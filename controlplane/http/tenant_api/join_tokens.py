@@ -12,8 +12,11 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import join_tokens, projects
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
+from controlplane.http import bulk
 from controlplane.http.authorize import Surface, rule
+from controlplane.http.bulk import Batch, BatchResult
 from controlplane.http.instants import Moment, moment
+from controlplane.http.manners import plain_answer
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.kit.ids import text_id
@@ -72,6 +75,13 @@ class JoinTokensController(Controller):
             tx, actor, keyring.pepper, project.id, lifetime=lifetime, uses=data.uses
         )
         return CreatedJoinToken(token=secret, **_facts(token))
+
+    @post("/revoke", status_code=200, opt={**rule(Surface.TENANT, "join-token:revoke"), **plain_answer()})
+    async def revoke_many(
+        self, data: JSONBody[Batch], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+    ) -> BatchResult:
+        """Revoke many at once, each for itself or all of them or none."""
+        return await bulk.each(tx, data, lambda given: join_tokens.revoke(tx, actor, identity("jt", given)))
 
     @get("/{token:str}", opt=rule(Surface.TENANT, "join-token:read"))
     async def show(self, tx: NamedDependency[TenantTx], token: FromPath[str]) -> JoinTokenView:

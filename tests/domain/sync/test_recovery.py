@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.domain.sync.recovery import Reported
+from controlplane.domain.sync.refusals import EpochSpent
 from tests.logs import session
 
 
@@ -51,6 +52,15 @@ async def test_an_agent_that_is_ahead_sends_again_what_is_not_held(site):
     welcome = await site.hello(epoch=1, last_seq=5, head=log.head(5).hex())
 
     assert (welcome.mode, welcome.from_seq) == ("resume", 4)
+
+
+async def test_there_is_an_end_to_epochs_and_it_is_not_passed(site):
+    last = await site.hello(epoch=2**53 - 1)
+
+    with pytest.raises(EpochSpent):
+        await site.hello(epoch=2**53)
+
+    assert last.epoch == (await site.cursor()).epoch == 2**53
 
 
 CANNOT_GO_ON = {

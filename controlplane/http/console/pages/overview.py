@@ -124,7 +124,11 @@ STATES: Final = text(
     """
     SELECT t.slug AS tenant, t.name, t.status, r.state, CAST(coalesce(r.runtimes, 0) AS bigint) AS runtimes
     FROM tenants t
-    LEFT JOIN (SELECT tenant_id, state, count(*) AS runtimes FROM runtimes GROUP BY tenant_id, state) r
+    LEFT JOIN (
+        SELECT tenant_id, state, count(*) AS runtimes FROM runtimes
+        WHERE (CAST(:seen AS uuid[]) IS NULL OR id = ANY (CAST(:seen AS uuid[])))
+        GROUP BY tenant_id, state
+    ) r
         ON r.tenant_id = t.tenant_id
     ORDER BY t.slug
     """
@@ -140,6 +144,7 @@ TROUBLED: Final = text(
     JOIN tenants t ON t.tenant_id = r.tenant_id
     LEFT JOIN runtime_reports w ON w.tenant_id = r.tenant_id AND w.runtime_id = r.id
     WHERE r.state IN ('locked', 'silent', 'lagging', 'draining')
+        AND (CAST(:seen AS uuid[]) IS NULL OR r.id = ANY (CAST(:seen AS uuid[])))
     ORDER BY array_position(ARRAY['locked', 'silent', 'lagging', 'draining'], r.state), r.state_since
     LIMIT :most
     """
@@ -154,6 +159,7 @@ LONGEST_WAITING: Final = text(
         SELECT id, agent, source_id, told ->> 'current_node' AS current_node, waiting_for, changed_at
         FROM sessions
         WHERE tenant_id = t.tenant_id AND status = 'waiting'
+            AND (CAST(:seen AS uuid[]) IS NULL OR runtime_id = ANY (CAST(:seen AS uuid[])))
         ORDER BY id
         LIMIT 200
     ) s
@@ -172,6 +178,7 @@ WORK: Final = text(
             CAST(least(sum(input_tokens + output_tokens), 9223372036854775807) AS bigint) AS tokens
         FROM sessions
         WHERE tenant_id = t.tenant_id AND id >= :oldest AND started_at >= :since
+            AND (CAST(:seen AS uuid[]) IS NULL OR runtime_id = ANY (CAST(:seen AS uuid[])))
         GROUP BY agent
     ) s
     ORDER BY s.failed DESC, s.sessions DESC, t.slug, s.agent
@@ -187,6 +194,7 @@ SPEND: Final = text(
         SELECT agent, CAST(least(sum(micro_usd), 9223372036854775807) AS bigint) AS micro_usd
         FROM cost_entries
         WHERE tenant_id = t.tenant_id AND id >= :oldest AND spent_at >= :since
+            AND (CAST(:seen AS uuid[]) IS NULL OR runtime_id = ANY (CAST(:seen AS uuid[])))
         GROUP BY agent
     ) c
     ORDER BY c.micro_usd DESC
@@ -201,18 +209,19 @@ async def gather(tx: Reading) -> Overview:
     since = until - DAY
     counts = await sessions.counts(tx, Filters(), since, until, HOUR)
     unfinished = await sessions.unfinished(tx)
-    states = await tx.query(StateCount, STATES)
-    spend = await tx.query(Spend, SPEND, since=since, oldest=first_id(since))
+    seen = tx.sight.runtimes
+    states = await tx.query(StateCount, STATES, seen=seen)
+    spend = await tx.query(Spend, SPEND, since=since, oldest=first_id(since), seen=seen)
     return Overview(
         now=tx.now,
         chart=histogram.draw(counts, since, until, HOUR),
         running=sum(row.sessions for row in unfinished if row.status == "running"),
         waiting=_by_reason(unfinished),
         states=_by_state(states),
-        troubled=await tx.query(Troubled, TROUBLED, most=ROWS),
-        longest_waiting=await tx.query(Waiting, LONGEST_WAITING, most=ROWS),
+        troubled=await tx.query(Troubled, TROUBLED, most=ROWS, seen=seen),
+        longest_waiting=await tx.query(Waiting, LONGEST_WAITING, most=ROWS, seen=seen),
         failures=await sessions.listing(tx, Filters(status="failed"), limit=ROWS),
-        work=await tx.query(Work, WORK, since=since, oldest=first_id(since - MARGIN), most=PLACES),
+        work=await tx.query(Work, WORK, since=since, oldest=first_id(since - MARGIN), most=PLACES, seen=seen),
         spend={(row.tenant, row.agent): row.micro_usd for row in spend},
         spent=sum(row.micro_usd for row in spend) if spend else None,
         places=_places(states, unfinished, counts),

@@ -78,7 +78,13 @@ class Fleet(Struct, frozen=True, kw_only=True):
         return self.runtimes - self.totals.get("connected", 0)
 
 
-TOTALS: Final = text("SELECT state, count(*) AS runtimes FROM runtimes GROUP BY state")
+TOTALS: Final = text(
+    """
+    SELECT state, count(*) AS runtimes FROM runtimes
+    WHERE (CAST(:seen AS uuid[]) IS NULL OR id = ANY (CAST(:seen AS uuid[])))
+    GROUP BY state
+    """
+)
 
 WRONG_FIRST: Final = text(
     """
@@ -95,7 +101,8 @@ WRONG_FIRST: Final = text(
     JOIN projects p ON p.tenant_id = r.tenant_id AND p.id = r.project_id
     LEFT JOIN sync_cursors c ON c.tenant_id = r.tenant_id AND c.runtime_id = r.id
     LEFT JOIN runtime_reports w ON w.tenant_id = r.tenant_id AND w.runtime_id = r.id
-    WHERE (CAST(:state AS text) IS NULL OR r.state = :state)
+    WHERE (CAST(:seen AS uuid[]) IS NULL OR r.id = ANY (CAST(:seen AS uuid[])))
+        AND (CAST(:state AS text) IS NULL OR r.state = :state)
         AND (CAST(:q AS text) IS NULL OR position(lower(:q) IN lower(r.name)) > 0 OR t.slug = :q)
     ORDER BY array_position(CAST(:order AS text[]), r.state), t.slug, r.name
     LIMIT :most
@@ -104,10 +111,11 @@ WRONG_FIRST: Final = text(
 
 
 async def gather(tx: Reading, asked: Asked) -> Fleet:
-    totals = await tx.query(StateTotal, TOTALS)
+    totals = await tx.query(StateTotal, TOTALS, seen=tx.sight.runtimes)
     rows = await tx.query(
         RuntimeRow,
         WRONG_FIRST,
+        seen=tx.sight.runtimes,
         state=asked.state,
         q=(asked.q or "").strip() or None,
         order=list(RUNTIME_STATES),

@@ -69,7 +69,7 @@ document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
   if (event.key === "/") {
     event.preventDefault();
-    document.getElementById("search").focus();
+    document.getElementById("search")?.focus();
   } else if (event.key === "g") {
     waitingForGo = event.timeStamp;
   } else if (event.timeStamp - waitingForGo < 1500) {
@@ -80,6 +80,6 @@ document.addEventListener("keydown", event => {
 dress(document);
 sayZone();
 document.getElementById("utc").hidden = false;
-document.querySelector(".keys").hidden = false;
+document.querySelector(".keys")?.removeAttribute("hidden");
 setInterval(() => times(document), 15000);
 document.addEventListener("patched", event => dress(event.target));

@@ -1,0 +1,101 @@
+"""A tenant in which somebody has lived: what the console's pages need before a picture of them shows anything."""
+
+from typing import Any
+
+import httpx
+
+from tests import programs
+from tests.programs import said
+
+PEOPLE = {
+    "ada.marsh@larkfield.example": ("Ada", "Marsh"),
+    "ben.okafor@larkfield.example": ("Ben", "Okafor"),
+    "chiara.rossi@larkfield.example": ("Chiara", "Rossi"),
+    "dmitri.volkov@larkfield.example": ("Dmitri", "Volkov"),
+    "eun-ji.park@larkfield.example": ("Eun-ji", "Park"),
+    "fatima.haddad@larkfield.example": ("Fatima", "Haddad"),
+}
+
+SCIM_USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+
+
+class Furnisher:
+    """Makes things in one tenant, through the API."""
+
+    def __init__(self, client: httpx.Client, slug: str) -> None:
+        self._client, self._slug = client, slug
+
+    def make(self, what: str, method: str = "POST", **body: Any) -> dict[str, Any]:
+        """What the API answers to having made one."""
+        answer = self._client.request(method, f"/v1/tenants/{self._slug}/{what}", json=body or None)
+        assert answer.is_success, f"{what}: {answer.text}"
+        found: dict[str, Any] = answer.json() if answer.content else {}
+        return found
+
+    def announce(self, token: str, address: str, given: str, family: str) -> str:
+        """The id of a person whom the directory has made."""
+        person = {
+            "schemas": [SCIM_USER],
+            "userName": address,
+            "displayName": f"{given} {family}",
+            "name": {"givenName": given, "familyName": family},
+        }
+        answer = self._client.post("/scim/v2/Users", json=person, headers={"Authorization": f"Bearer {token}"})
+        assert answer.is_success, answer.text
+        return str(answer.json()["id"])
+
+
+def furnish(up: programs.Up, slug: str) -> dict[str, str]:
+    """Furnish the tenant; the addresses of one thing of each kind within its pages, by what the pictures are called."""
+    key = said(up.home, "api-key", "create", "--tenant", slug, "--name", "Terraform", "--role", "owner")
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=up.url, headers=headers, timeout=60) as client:
+        return _furnish(Furnisher(client, slug))
+
+
+def _furnish(here: Furnisher) -> dict[str, str]:
+    here.make("projects", slug="claims", name="Claims", environment="prod")
+    here.make("projects", slug="claims-staging", name="Claims, staging", environment="staging")
+    return {**_people(here), **_programs(here)}
+
+
+def _people(here: Furnisher) -> dict[str, str]:
+    token = here.make("scim-tokens", name="Entra ID")["token"]
+    people = [here.announce(token, address, *name) for address, name in PEOPLE.items()]
+    for address in ("george.lin@larkfield.example", "hana.kim@auditors.example"):
+        here.make("invitations", email=address, role="viewer")
+    role = here.make(
+        "roles",
+        name="reviewer",
+        description="Reads what the agents did, and nothing of who may do what.",
+        permissions=["agent:read", "checkpoint:read", "project:read", "run:read", "session:read"],
+    )
+    group = here.make("groups", name="Claims team", description="Whoever decides on claims.")
+    here.make("groups", name="On call", description="Whoever is woken.")
+    for person in people[:4]:
+        here.make(f"groups/{group['id']}/members/{person}", "PUT")
+    here.make("role-assignments", role="reviewer", group=group["id"], project="claims")
+    here.make("role-assignments", role="developer", user=people[0])
+    here.make("role-assignments", role="auditor", user=people[1])
+    return {"person": f"people/{people[0]}", "role": f"roles/{role['id']}", "group": f"groups/{group['id']}"}
+
+
+def _programs(here: Furnisher) -> dict[str, str]:
+    program = here.make("service-accounts", name="Billing export", description="Reads usage, once a night.")
+    here.make("role-assignments", role="viewer", service_account=program["id"])
+    here.make("api-keys", name="Nightly", service_account=program["id"], networks=["192.0.2.0/24"])
+    here.make("api-keys", name="Dashboard", role="viewer")
+    here.make("domains", name="larkfield.example")
+    here.make(
+        "sso-connections",
+        name="Larkfield",
+        issuer="https://login.larkfield.example/realms/staff",
+        client_id="engine-cloud",
+        client_secret="only for a picture",
+        default_role="viewer",
+    )
+    hook = here.make("webhooks", url="https://hooks.larkfield.example/engine-cloud", description="Tells the pager.")
+    here.make(f"webhooks/{hook['id']}/test")
+    here.make("webhooks", url="https://siem.larkfield.example/in", types=["api-key.created", "role.assigned"])
+    here.make("exports")
+    return {"service-account": f"service-accounts/{program['id']}", "webhook": f"webhooks/{hook['id']}"}

@@ -1,0 +1,163 @@
+"""Which events there are, what each says, and what its ``data`` holds. Reference: ``docs/reference/events.md``.
+
+Types are only ever added, and so are optional fields of their data: receivers ignore what they do not know.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec import UNSET, Struct, UnsetType, defstruct
+
+from controlplane.kit.problems import Refusal
+
+
+class Party(Struct, frozen=True, kw_only=True):
+    """Who or what, by kind and id; what else there is to know is asked at the API, with the permission for it."""
+
+    kind: str
+    id: str
+
+
+class Doer(Party, frozen=True, kw_only=True, omit_defaults=True):
+    impersonator: str | None = None
+    """Who really acts, where somebody of the service works as whom :attr:`id` names."""
+
+
+class Act(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What somebody did, as it stands in the audit log too."""
+
+    actor: Doer
+    object: Party
+    request_id: str = ""
+
+
+class RuntimeTurned(Struct, frozen=True, kw_only=True):
+    """A runtime is in another state than before."""
+
+    runtime: str
+    state: str
+    reason: str
+
+
+class SessionFailed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session of a runtime has come to its end without success."""
+
+    session: str
+    runtime: str
+    agent: str
+    error: str | UnsetType = UNSET
+    """Its class, where the source names one."""
+
+
+class SessionWaiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session of a runtime goes on only once somebody does something."""
+
+    session: str
+    runtime: str
+    agent: str
+    waiting_for: str | UnsetType = UNSET
+    """``human_approval`` or ``resume``."""
+
+
+class EventType(Struct, frozen=True):
+    name: str
+    """``noun.verb``."""
+    says: str
+    data: type[Struct]
+    facts: tuple[str, ...] = ()
+    """Of an act: which facts of its audit event are told as well."""
+
+
+class TypeUnknown(Refusal):
+    code, status, title = "event-type-unknown", 400, "There is no such type of event"
+    hint = "The types are in docs/reference/events.md and at GET …/events/types."
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no type {name!r}")
+
+
+def _act(name: str, says: str, **facts: Any) -> EventType:
+    fields = [(fact, kind | UnsetType, UNSET) for fact, kind in facts.items()]
+    called = "".join(part.capitalize() for part in name.replace(".", "-").split("-"))
+    return EventType(name, says, defstruct(called, fields, bases=(Act,), frozen=True, kw_only=True), tuple(facts))
+
+
+ALL: Final[Sequence[EventType]] = (
+    _act("api-key.created", "An API key was made.", scopes=list[str] | None),
+    _act("api-key.revoked", "An API key was revoked."),
+    _act("api-key.rotated", "An API key was replaced by another."),
+    _act("group.changed", "A group was renamed or described anew."),
+    _act("group.created", "A group was made."),
+    _act("group.deleted", "A group was deleted."),
+    _act("group.member-added", "Somebody was taken into a group."),
+    _act("group.member-removed", "Somebody was taken out of a group."),
+    _act("group.members-added", "A directory put people into a group.", users=list[str]),
+    _act("group.members-removed", "A directory took people out of a group.", users=list[str]),
+    _act("impersonation.consented", "An owner let an operator of the service work as one of the tenant's people."),
+    _act("impersonation.ended", "An operator no longer works as somebody.", how=str),
+    _act("impersonation.refused", "An owner did not let an operator work as somebody."),
+    _act(
+        "impersonation.requested", "An operator wants to work as somebody.", user=str, mode=str, minutes=int, ticket=str
+    ),
+    _act("impersonation.started", "An operator works as somebody from now on.", user=str, mode=str, minutes=int),
+    _act("invitation.accepted", "Somebody who was invited came."),
+    _act("invitation.created", "Somebody was invited."),
+    _act("invitation.revoked", "An invitation was taken back."),
+    _act("join-token.created", "A join token was made."),
+    _act("join-token.revoked", "A join token was revoked."),
+    _act("project.archived", "A project was put away."),
+    _act("project.changed", "A project was changed."),
+    _act("project.created", "A project was made.", environment=str),
+    _act("project.restored", "A project was taken out of the archive."),
+    _act("role.assigned", "A role was given."),
+    _act("role.changed", "A role holds something else than before."),
+    _act("role.created", "A role was made."),
+    _act("role.deleted", "A role was deleted."),
+    _act("role.withdrawn", "A role was taken away."),
+    _act("runtime.join-state-conflict", "Two copies of one runtime's identity were seen.", shown=int, expected=int),
+    _act("runtime.joined", "A runtime was let in."),
+    _act("runtime.left", "A runtime said goodbye.", complete=bool),
+    _act("runtime.revoked", "A runtime's access was ended."),
+    _act("service-account.changed", "A service account was changed."),
+    _act("service-account.created", "A service account was made."),
+    _act("service-account.deleted", "A service account was deleted."),
+    _act("tenant.resumed", "The tenant is served again."),
+    _act("tenant.suspended", "The tenant is not served any more."),
+    _act("user.added", "Somebody became a member."),
+    _act("user.came-in", "Somebody whom a directory had announced came for the first time."),
+    _act("user.changed", "A directory says something else of somebody than before."),
+    _act("user.deactivated", "Somebody is kept out."),
+    _act("user.reactivated", "Somebody is let in again."),
+    _act("user.removed", "Somebody is no member any more."),
+    _act("webhook.changed", "A webhook was changed.", changed=list[str]),
+    _act("webhook.created", "A webhook was made.", host=str),
+    _act("webhook.deleted", "A webhook was deleted."),
+    _act("webhook.disabled", "Nothing is sent to a webhook any more.", reason=str),
+    _act("webhook.secret-rotated", "A webhook has a new secret.", overlap_s=int),
+    EventType("runtime.silent", "A runtime has not been heard from.", RuntimeTurned),
+    EventType("session.failed", "A session failed.", SessionFailed),
+    EventType("session.waiting", "A session waits for a human.", SessionWaiting),
+)
+
+TEST: Final = "webhook.test"
+"""The type of what a test delivers. It is no event: it stands in no feed."""
+
+_BY_NAME: Final[Mapping[str, EventType]] = MappingProxyType({each.name: each for each in ALL})
+
+
+def catalogue() -> Mapping[str, EventType]:
+    """Every type of event by name."""
+    return _BY_NAME
+
+
+def check_types(names: Sequence[str]) -> list[str]:
+    """*names*, sorted and each once.
+
+    Raises:
+        TypeUnknown: If there is no such type.
+    """
+    for name in names:
+        if name not in _BY_NAME:
+            raise TypeUnknown(name)
+    return sorted(set(names))

@@ -1,0 +1,150 @@
+"""The keyring: the master keys, what is derived from them, and the file they live in."""
+
+import base64
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from msgspec import Struct
+
+from controlplane.kit.problems import Refusal
+from controlplane.kit.sealing import Sealing
+
+KEY_BYTES = 32
+
+
+class UnusableKeyring(Refusal):
+    """The keyring cannot be read; without it no credential can be recognized."""
+
+    code, status, title = "keyring-unusable", 503, "The keyring cannot be read"
+    hint = "Check CONTROLPLANE_KEK and the file's owner and mode (0600)."
+
+
+class Keyring(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Master keys and pepper. Old keys stay until nothing depends on them any more."""
+
+    current: str
+    keys: dict[str, bytes]
+    """Key id to 32 bytes (base64 in the file)."""
+    pepper: bytes
+    """32 bytes that are mixed into every credential's hash and are not in the database."""
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, key in self.keys.items() if len(key) != KEY_BYTES]
+        if wrong or self.current not in self.keys or len(self.pepper) != KEY_BYTES:
+            raise ValueError("keys and pepper have 32 bytes each, and current names one of the keys")
+
+    def __repr__(self) -> str:
+        return f"Keyring(current={self.current!r}, …)"
+
+
+def new() -> Keyring:
+    """A keyring with one master key."""
+    return Keyring(current="k001", keys={"k001": secrets.token_bytes(KEY_BYTES)}, pepper=secrets.token_bytes(KEY_BYTES))
+
+
+def read(location: str, environ: Mapping[str, str]) -> Keyring:
+    """The keyring at *location*: ``file:PATH``, or ``env:NAME`` with the same JSON in a variable.
+
+    Raises:
+        UnusableKeyring: If it is missing, open to others, or not a keyring.
+    """
+    scheme, _, place = location.partition(":")
+    try:
+        content = environ[place].encode() if scheme == "env" else _private(Path(place))
+        return msgspec.json.decode(content, type=Keyring)
+    except KeyError:
+        raise UnusableKeyring(f"the variable {place} is not set") from None
+    except OSError as error:
+        raise UnusableKeyring(f"{place}: {error.strerror}") from error
+    except (msgspec.DecodeError, ValueError):
+        raise UnusableKeyring(f"{scheme}:{place} does not hold a keyring") from None
+
+
+def write(path: Path, keyring: Keyring) -> None:
+    """Put *keyring* into a new file that only its owner may read, whole or not at all.
+
+    Raises:
+        FileExistsError: If there is one already; it is never overwritten.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(keyring), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        path.hardlink_to(beside)
+    finally:
+        beside.unlink()
+
+
+def derived(keyring: Keyring, key_id: str, purpose: str) -> bytes:
+    """32 bytes for one purpose only (HKDF-SHA-256, RFC 5869): no key is ever used for two."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode()).derive(keyring.keys[key_id])
+
+
+def sealing(keyring: Keyring) -> Sealing:
+    """What data keys are wrapped and unwrapped with, for a process to keep."""
+    return Sealing({key_id: derived(keyring, key_id, "cp.kek.v1") for key_id in keyring.keys}, keyring.current)
+
+
+def cursor_key(keyring: Keyring) -> bytes:
+    """What page cursors are authenticated with."""
+    return derived(keyring, keyring.current, "cp.cursor.v1")
+
+
+def signing_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
+    """What runtimes' access tokens are signed with, by key id; ``keyring.current`` signs, the others still verify."""
+    return {
+        key_id: Ed25519PrivateKey.from_private_bytes(derived(keyring, key_id, "cp.runtime-token.v1"))
+        for key_id in keyring.keys
+    }
+
+
+def checkpoint_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
+    """What checkpoints of audit logs are signed with, by key id; as with :func:`signing_keys`."""
+    return {
+        key_id: Ed25519PrivateKey.from_private_bytes(derived(keyring, key_id, "cp.audit-checkpoint.v1"))
+        for key_id in keyring.keys
+    }
+
+
+def certificate_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
+    """What certificates of purges are signed with, by key id; ``keyring.current`` signs, the others still verify."""
+    return {
+        key_id: Ed25519PrivateKey.from_private_bytes(derived(keyring, key_id, "cp.certificate.v1"))
+        for key_id in keyring.keys
+    }
+
+
+def jwks(keyring: Keyring) -> dict[str, list[dict[str, str]]]:
+    """The public halves as a JSON Web Key Set (RFC 7517, RFC 8037): of tokens under the key's id, of certificates
+    under ``certificate:`` and the key's id."""
+    certificates = {f"certificate:{key_id}": key for key_id, key in certificate_keys(keyring).items()}
+    return {
+        "keys": [
+            {
+                "kty": "OKP",
+                "crv": "Ed25519",
+                "alg": "Ed25519",
+                "use": "sig",
+                "kid": key_id,
+                "x": base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).rstrip(b"=").decode(),
+            }
+            for key_id, key in {**signing_keys(keyring), **certificates}.items()
+        ]
+    }
+
+
+def _private(path: Path) -> bytes:
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise UnusableKeyring(f"{path} has mode {mode:04o}: run chmod 600 {path}")
+    return path.read_bytes()

@@ -1,0 +1,124 @@
+"""What the text of a parameter has to look like: bounds that handlers keep and types cannot say."""
+
+from typing import Any, Final, TypeAlias
+
+from controlplane.domain import consumers
+from controlplane.domain.permission_names import PERMISSIONS
+from controlplane.http.pages import MOST_CURSOR
+from controlplane.http.sso import returning
+from controlplane.http.tenant_api.events import LONGEST_LIST
+from controlplane.http.tenant_api.filters import LONGEST
+
+Schema: TypeAlias = dict[str, Any]
+
+SAMPLE: Final = "01m708nkw8f8tshbwj0hqsf1bv"
+"""The 26 characters of an id in examples."""
+
+KINDS: Final = {
+    "agent": "agt",
+    "assignment": "asg",
+    "checkpoint": "cp",
+    "connection": "sso",
+    "delivery": "dlv",
+    "domain": "dom",
+    "event": "aud",
+    "export": "exp",
+    "group": "grp",
+    "impersonation": "imp",
+    "invitation": "inv",
+    "key": "key",
+    "message": "evt",
+    "passkey": "pk",
+    "run": "run",
+    "runtime": "rt",
+    "scim_token": "scm",
+    "service_account": "sa",
+    "token": "jt",
+    "user": "usr",
+    "webhook": "whk",
+}
+"""Parameters that are an id and nothing else, and of what kind."""
+
+NO_ZERO: Final = r"^[^\u0000]*$"
+"""PostgreSQL keeps every character but this one."""
+
+INSTANT: Final = r"^2[01]\d\d-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)$"
+
+
+def text(longest: int, example: str) -> Schema:
+    """Some characters, at least one."""
+    return {"type": "string", "minLength": 1, "maxLength": longest, "pattern": NO_ZERO, "examples": [example]}
+
+
+def identity(kind: str) -> Schema:
+    """``rt_`` and 26 characters of Crockford's base 32, 128 bits of which count."""
+    pattern = f"^{kind}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"
+    return {"type": "string", "pattern": pattern, "examples": [f"{kind}_{SAMPLE}"]}
+
+
+def _instant() -> Schema:
+    return {"type": "string", "format": "date-time", "pattern": INSTANT, "examples": ["2026-11-09T13:41:25.650Z"]}
+
+
+def _brought(name: str, example: str) -> Schema:
+    """What a provider adds to an address. More of it is not read, and refused no other way than a wrong one."""
+    return {"type": "string", "maxLength": returning.READ[name], "examples": [example]}
+
+
+KNOWN: Final[dict[str, Schema]] = {
+    **{name: identity(kind) for name, kind in KINDS.items()},
+    "action": text(LONGEST, "role.created"),
+    "actor": text(LONGEST, f"acc_{SAMPLE}"),
+    "code": _brought("code", "SplxlOBeZQQYbYS6WxSbIA"),
+    "consumer": {"type": "string", "pattern": consumers.NAME, "examples": ["billing"]},
+    "cursor": {"type": "string", "minLength": 1, "maxLength": MOST_CURSOR},
+    "error": _brought("error", "access_denied"),
+    "iss": _brought("iss", "https://login.example.com/acme"),
+    "kind": text(LONGEST, "node_complete"),
+    "node": text(LONGEST, "report"),
+    "permission": {"type": "string", "enum": sorted(PERMISSIONS), "examples": ["run:read"]},
+    "project": text(LONGEST, "default"),
+    "q": text(LONGEST, "invoice"),
+    "replacement": text(LONGEST, "viewer"),
+    "role": text(LONGEST, "viewer"),
+    "session": {**identity("(ses|bs)"), "examples": [f"ses_{SAMPLE}"]},
+    "since": _instant(),
+    "state": _brought("state", "af0ifjsldkj"),
+    "target": text(LONGEST, "acme"),
+    "tenant": text(LONGEST, "acme"),
+    "types": {
+        "type": "string",
+        "maxLength": LONGEST_LIST,
+        "pattern": "^([a-z.-]+(,[a-z.-]+)*)?$",
+        "examples": ["runtime.joined,runtime.silent"],
+    },
+    "until": _instant(),
+}
+
+NAMES_OF_AGENTS: Final = text(LONGEST, "invoice_review")
+"""In a query ``agent`` is a name, in a path it is an id."""
+
+
+def complete(parameter: dict[str, Any]) -> None:
+    """Put into *parameter* what is known of it by its name, and take out what says nothing."""
+    for name in ("allowEmptyValue", "allowReserved", "deprecated"):
+        if not parameter.get(name, True):
+            del parameter[name]
+    schema = _stated(parameter["schema"])
+    known = KNOWN.get(parameter["name"])
+    if parameter["in"] == "query" and parameter["name"] == "agent":
+        known = NAMES_OF_AGENTS
+    parameter["schema"] = (
+        {**schema, **(known or {})} if schema.get("type") == "string" and "enum" not in schema else schema
+    )
+
+
+def _stated(schema: Schema) -> Schema:
+    """*schema* without the null that stands for a parameter which is not given."""
+    others = [each for each in schema.get("oneOf", ()) if each != {"type": "null"}]
+    if len(others) == 1:
+        schema = {**others[0], **{name: value for name, value in schema.items() if name != "oneOf"}}
+    if "null" in (kinds := schema.get("type", ())) and isinstance(kinds, list):
+        [kind] = (each for each in kinds if each != "null")
+        schema = {**schema, "type": kind, "enum": [each for each in schema["enum"] if each is not None]}
+    return schema

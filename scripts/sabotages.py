@@ -1,0 +1,235 @@
+"""Break the code on purpose, one place at a time, and see that some test notices: ``python -m scripts.sabotages``.
+
+Each sabotage is made in a copy of the checkout and tried with the tests that ought to notice it. A sabotage that does
+not apply any more (the line has changed) and one that no test notices both end this with status 1.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+ROOT = Path(__file__).parents[1]
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "node_modules")
+
+
+class Sabotage(Struct, frozen=True, kw_only=True):
+    """One thing that somebody could get wrong."""
+
+    name: str
+    file: str
+    was: str
+    becomes: str
+    noticed_by: tuple[str, ...]
+    """Test files, or tests of them."""
+
+
+SABOTAGES = (
+    Sabotage(
+        name="a mask that fits every session",
+        file="controlplane/domain/sign_ins.py",
+        was="ON x.session_id = s.id AND x.token_hash = :mask_hash",
+        becomes="ON x.token_hash = :mask_hash",
+        noticed_by=("tests/http/test_impersonation_bounds.py",),
+    ),
+    Sabotage(
+        name="an impersonation that goes on against the tenant's policy",
+        file="controlplane/domain/impersonation/acting.py",
+        was=" AND t.impersonation_policy <> 'never'",
+        becomes="",
+        noticed_by=("tests/http/test_impersonation_bounds.py",),
+    ),
+    Sabotage(
+        name="everything that somebody may, for whoever works as them",
+        file="controlplane/domain/masks.py",
+        was='return READS | CHANGES if mode == "full" else READS',
+        becomes="return READS | CHANGES | NEVER.keys()",
+        noticed_by=("tests/domain/test_masks.py", "tests/http/test_impersonation_bounds.py"),
+    ),
+    Sabotage(
+        name="a statement that does not name its tenant",
+        file="controlplane/db/database.py",
+        was="return select(table).where(table.c.tenant_id == self.tenant_id, *self.sight.conditions(table))",
+        becomes="return select(table).where(*self.sight.conditions(table))",
+        noticed_by=("tests/architecture/test_isolation.py",),
+    ),
+    Sabotage(
+        name="a table without its policy",
+        file="migrations/versions/0001_the_spine.py",
+        was='        op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING',
+        becomes='        table == "users" or op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING',
+        noticed_by=("tests/architecture/test_isolation.py",),
+    ),
+    Sabotage(
+        name="a policy that lets everybody see",
+        file="migrations/versions/0004_roles.py",
+        was='op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING ({MINE}) WITH CHECK ({MINE})")',
+        becomes='op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING (true) WITH CHECK (true)")',
+        noticed_by=("tests/architecture/test_isolation.py",),
+    ),
+    Sabotage(
+        name="row-level security that is not forced",
+        file="migrations/versions/0004_roles.py",
+        was='op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")',
+        becomes="pass",
+        noticed_by=("tests/architecture/test_isolation.py",),
+    ),
+    Sabotage(
+        name="a tenant that stays on the connection",
+        file="controlplane/db/database.py",
+        was="""ENTERING = "set_config('app.tenant_id', :tenant_id, true)\"""",
+        becomes="""ENTERING = "set_config('app.tenant_id', :tenant_id, false)\"""",
+        noticed_by=("tests/architecture/test_isolation.py",),
+    ),
+    Sabotage(
+        name="a cursor that is good in every tenant",
+        file="controlplane/http/pages.py",
+        was='repr((str(request.state.get("tenant_id")), request.scope',
+        becomes="repr((request.scope",
+        noticed_by=("tests/http/test_pages.py", "tests/http/test_manners_apart.py"),
+    ),
+    Sabotage(
+        name="a key that opens every tenant",
+        file="controlplane/http/authorize.py",
+        was="if not principal.tenant.is_named(reference):",
+        becomes="if not reference:",
+        noticed_by=("tests/architecture/test_locks.py", "tests/http/test_tenants_apart.py"),
+    ),
+    Sabotage(
+        name="somebody who is no member",
+        file="controlplane/http/authorize.py",
+        was="if not principal.is_member and (surface is not Surface.CONSOLE or principal.operator_role is None):",
+        becomes="if not principal:",
+        noticed_by=("tests/http/test_tenants_apart.py",),
+    ),
+    Sabotage(
+        name="a permission that nobody asks for",
+        file="controlplane/http/authorize.py",
+        was="if not authorizer.decide(principal, permission).allow:",
+        becomes="if not principal:",
+        noticed_by=("tests/http/test_tenants_apart.py", "tests/http/test_every_operation.py"),
+    ),
+    Sabotage(
+        name="a credential that opens every surface",
+        file="controlplane/http/authorize.py",
+        was="if surface not in SERVES[type(principal)]:",
+        becomes="if not surface:",
+        noticed_by=("tests/http/test_every_operation.py",),
+    ),
+    Sabotage(
+        name="a revoked key that still opens",
+        file="controlplane/domain/credentials.py",
+        was="if key.revoked_at is not None:",
+        becomes="if key.revoked_at is not None and not key.grants:",
+        noticed_by=("tests/http/test_credentials.py", "tests/http/test_tenant_admin.py"),
+    ),
+    Sabotage(
+        name="a limited role that sees everything",
+        file="controlplane/http/transaction.py",
+        was="tx.sight = await sights.sight(tx, request.user, its.permissions)",
+        becomes="await sights.sight(tx, request.user, its.permissions)",
+        noticed_by=("tests/http/test_limited_roles.py",),
+    ),
+    Sabotage(
+        name="a page of the console that forgets what is seen",
+        file="controlplane/http/console/pages/runtimes.py",
+        was="WHERE (CAST(:seen AS uuid[]) IS NULL OR r.id = ANY (CAST(:seen AS uuid[])))",
+        becomes="WHERE (CAST(:seen AS uuid[]) IS NULL OR true)",
+        noticed_by=("tests/http/test_limited_roles.py",),
+    ),
+    Sabotage(
+        name="a group that hands on more than its administrator holds",
+        file="controlplane/domain/handing_on.py",
+        was='    for grant in await holdings.of(tx, Holder("group", group_id)):',
+        becomes="    for grant in ():",
+        noticed_by=("tests/http/test_roles.py",),
+    ),
+    Sabotage(
+        name="two last owners who do not wait for one another",
+        file="controlplane/domain/holdings.py",
+        was="await tx.first(_Tenant, tx.select(t.tenants).with_for_update(key_share=True))",
+        becomes="await tx.first(_Tenant, tx.select(t.tenants))",
+        noticed_by=("tests/domain/test_last_owner.py",),
+    ),
+    Sabotage(
+        name="a change that nobody hears of",
+        file="controlplane/domain/roles.py",
+        was='audit.record(tx, actor, "role.created", _target(added[0].id), permissions=sorted(held))',
+        becomes="pass",
+        noticed_by=("tests/http/test_roles.py",),
+    ),
+    Sabotage(
+        name="a change of any state",
+        file="controlplane/http/preconditions.py",
+        was="if not _matches(wanted, tag, absent=True) or _matches(unwanted, tag, absent=False):",
+        becomes="if not tag:",
+        noticed_by=("tests/http/test_preconditions.py",),
+    ),
+    Sabotage(
+        name="two changes at the same time",
+        file="controlplane/http/preconditions.py",
+        was="    await tx.alone(",
+        becomes="    str(",
+        noticed_by=("tests/http/test_preconditions.py",),
+    ),
+    Sabotage(
+        name="an Idempotency-Key that everybody shares",
+        file="controlplane/http/idempotency.py",
+        was='principal=" ".join(filter(None, (actor.kind, actor.id, actor.impersonator))),',
+        becomes='principal="",',
+        noticed_by=("tests/http/test_idempotency.py",),
+    ),
+    Sabotage(
+        name="a secret that is kept",
+        file="controlplane/http/idempotency.py",
+        was="if name in shown}",
+        becomes="if name}",
+        noticed_by=("tests/http/test_idempotency.py",),
+    ),
+)
+
+
+def main(wanted: list[str]) -> int:
+    """Try all, or those in whose name one of *wanted* stands."""
+    unnoticed = []
+    for sabotage in SABOTAGES:
+        if wanted and not any(word in sabotage.name for word in wanted):
+            continue
+        problem = attempt(sabotage)
+        print(
+            f"{'NOT NOTICED' if problem else 'noticed':12} {sabotage.name}{f': {problem}' if problem else ''}",
+            flush=True,
+        )
+        unnoticed += [sabotage] if problem else []
+    return 1 if unnoticed else 0
+
+
+def attempt(sabotage: Sabotage) -> str:
+    """Why it was not noticed; empty where it was."""
+    with _copy() as copy:
+        path = copy / sabotage.file
+        code = path.read_text()
+        if code.count(sabotage.was) != 1:
+            return f"{sabotage.file} has not the line any more"
+        path.write_text(code.replace(sabotage.was, sabotage.becomes))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *sabotage.noticed_by]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)  # noqa: S603 our own tests
+        return "" if done.returncode == 1 and "failed" in done.stdout else f"the tests ended with {done.returncode}"
+
+
+@contextmanager
+def _copy() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sabotage-") as folder:
+        Path(folder).chmod(0o755)
+        copy = Path(folder) / "checkout"
+        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        yield copy
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,250 @@
+"""A tenant with one of everything: what the generated test of tenants apart fills addresses and bodies with."""
+
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from controlplane.db import schema as t
+from controlplane.domain import (
+    api_keys,
+    assignments,
+    audit,
+    consumers,
+    domains,
+    events,
+    exports,
+    groups,
+    invitations,
+    join_tokens,
+    people,
+    projects,
+    roles,
+    scim_tokens,
+    service_accounts,
+)
+from controlplane.domain.holdings import Holder
+from controlplane.domain.impersonation import requests
+from controlplane.domain.impersonation.requests import Wanted
+from controlplane.domain.letters import Letterhead
+from controlplane.domain.sso import connections
+from controlplane.domain.sso.connections import NewConnection
+from controlplane.domain.webhooks import deliveries, endpoints
+from controlplane.kit.ids import text_id
+from controlplane.kit.secret import Secret
+from tests.make import SHELL
+from tests.rows import Rows
+from tests.runtimes import join
+
+CANARY = "canary"
+PREFIX = "/v1/tenants/{tenant}"
+
+serial = iter(range(1, 1_000_000))
+
+
+class Operation(Struct, frozen=True):
+    method: str
+    path: str
+    parameters: list[str]
+    queries: list[str]
+    headers: list[str]
+    body: str | None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def ends_it(self) -> int:
+        """Deleting the tenant comes last but one, and taking that back last."""
+        return {f"DELETE {PREFIX}": 1, f"POST {PREFIX}/undelete": 2}.get(str(self), 0)
+
+
+class Company:
+    """A tenant with one of everything."""
+
+    def __init__(self, db, make, tenant, runtime):
+        self.tenant, self.runtime = tenant, runtime
+        self._db, self._make, self._rows = db, make, Rows(db)
+        self._newest_group = None
+        self._newest_webhook = None
+        self.factory: dict[str, Callable[[], Awaitable[str]]] = {
+            "tenant": self._tenant,
+            "agent": self._agent,
+            "actor": self._key,
+            "assignment": self._assignment,
+            "export": self._export,
+            "group": self._group,
+            "role": self._role,
+            "scim_token": self._scim_token,
+            "service_account": self._service_account,
+            "checkpoint": self._checkpoint,
+            "connection": self._connection,
+            "domain": self._domain,
+            "event": self._event,
+            "consumer": self._consumer,
+            "delivery": self._delivery,
+            "message": self._message,
+            "webhook": self._webhook,
+            "impersonation": self._impersonation,
+            "invitation": self._invitation,
+            "key": self._key,
+            "project": self._project,
+            "run": self._run,
+            "runtime": self._runtime,
+            "session": self._session,
+            "target": self._key,
+            "token": self._token,
+            "user": self._user,
+        }
+
+    async def _consumer(self):
+        """To whom everything is still to be told."""
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            consumer = await consumers.create(tx, SHELL, f"{CANARY}-{next(serial)}", [], after=0)
+        return consumer.name
+
+    async def _message(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            [event, *_] = await events.after(tx, 0, 1)
+        return text_id("evt", event.id)
+
+    async def _webhook(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            webhook, _ = await endpoints.create(tx, SHELL, f"https://{CANARY}.invalid/", description=CANARY)
+        self._newest_webhook = webhook.id
+        return text_id("whk", webhook.id)
+
+    async def _delivery(self):
+        """Of the webhook that was made last."""
+        if self._newest_webhook is None:
+            await self._webhook()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            delivery = await deliveries.test(tx, SHELL, self._newest_webhook)
+        return text_id("dlv", delivery.id)
+
+    async def url(self, operation: Operation, **others: str) -> str:
+        """The address of an object of this company, except for the segments in *others*."""
+        path = operation.path
+        for name in operation.parameters:
+            path = path.replace(f"{{{name}}}", others.get(name) or await self.factory[name]())
+        return path
+
+    async def _tenant(self):
+        return self.tenant.slug
+
+    async def _agent(self):
+        return text_id("agt", await self._rows.agent(self.runtime, f"{CANARY}-{next(serial)}"))
+
+    async def _session(self):
+        return text_id(
+            "ses", await self._rows.session(self.runtime, agent=CANARY, error={"name": "ToolError", "line": CANARY})
+        )
+
+    async def _run(self):
+        session = await self._rows.session(self.runtime, agent=CANARY)
+        return text_id("run", await self._rows.run(self.runtime, session, agent=CANARY))
+
+    async def _checkpoint(self):
+        session = await self._rows.session(self.runtime, agent=CANARY)
+        return text_id("cp", await self._rows.checkpoint(self.runtime, session, node=CANARY))
+
+    async def _runtime(self):
+        runtime = await join(self._db, self.tenant.tenant_id, self.runtime.project_id)
+        return text_id("rt", runtime.id)
+
+    async def _key(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            key, _ = await api_keys.for_automation(tx, SHELL, bytes(32), CANARY)
+        return text_id("key", key.id)
+
+    async def _event(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            await projects.create(tx, SHELL, f"{CANARY}-{next(serial)}", CANARY, "dev")
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            [event] = await audit.listing(tx, limit=1)
+        return text_id("aud", event.id)
+
+    async def _domain(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            domain = await domains.create(tx, SHELL, f"{CANARY}-{next(serial)}.example")
+        return text_id("dom", domain.id)
+
+    async def _connection(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            for enough in (await connections.listing(tx, after=None, limit=connections.MOST))[1:]:
+                await connections.delete(tx, SHELL, enough.id)
+            new = NewConnection(name=CANARY, issuer="http://127.0.0.1:9", client_id=CANARY, client_secret=Secret("s"))
+            made = await connections.create(tx, SHELL, new)
+        return text_id("sso", made.id)
+
+    async def _impersonation(self):
+        """Of somebody who came in just now, for an owner to answer."""
+        operator, account = await self._make.operator(), await self._make.account()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            user = await people.add_user(tx, SHELL, account, "viewer")
+            wanted = Wanted(user_id=user.id, reason=CANARY)
+            made = await requests.request(tx, SHELL, operator.account.id, "http://test", wanted)
+        return text_id("imp", made.id)
+
+    async def _invitation(self):
+        letterhead = Letterhead(public_url="http://test", pepper=bytes(32))
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            email = f"{CANARY}-{next(serial)}@example.com"
+            made = await invitations.create(tx, SHELL, letterhead, email, "viewer")
+        return text_id("inv", made.id)
+
+    async def _scim_token(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            token, _ = await scim_tokens.create(tx, SHELL, bytes(32), CANARY)
+        return text_id("scm", token.id)
+
+    async def _role(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            role = await roles.create(tx, SHELL, f"{CANARY}-{next(serial)}", ["run:read"])
+        return text_id("role", role.id)
+
+    async def _group(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            group = await groups.create(tx, SHELL, f"{CANARY}-{next(serial)}")
+        self._newest_group = group.id
+        return text_id("grp", group.id)
+
+    async def _service_account(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            name, viewer = f"{CANARY}-{next(serial)}", await roles.named(tx, "viewer")
+            account = await service_accounts.with_role(tx, SHELL, name, viewer)
+        return text_id("sa", account.id)
+
+    async def _assignment(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            account = await service_accounts.create(tx, SHELL, f"{CANARY}-{next(serial)}")
+            holder, viewer = Holder("service-account", account.id), await roles.named(tx, "viewer")
+            assignment = await assignments.assign(tx, SHELL, holder, viewer)
+        return text_id("asg", assignment.id)
+
+    async def _export(self):
+        """Ready to be fetched."""
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            export = await exports.request(tx, SHELL)
+            part = {"export_id": export.id, "number": 0, "body": CANARY.encode()}
+            await tx.run(tx.insert(t.export_parts).values(**part))
+            ready = {"state": "ready", "size_bytes": len(CANARY), "requested_by": CANARY}
+            await tx.run(tx.update(t.exports).where(t.exports.c.id == export.id).values(**ready))
+        return text_id("exp", export.id)
+
+    async def _token(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            token, _ = await join_tokens.create(tx, SHELL, bytes(32), self.runtime.project_id)
+        return text_id("jt", token.id)
+
+    async def _project(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            project = await projects.create(tx, SHELL, f"{CANARY}-{next(serial)}", CANARY, "dev")
+        return text_id("prj", project.id)
+
+    async def _user(self):
+        account = await self._make.account()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            user = await people.add_user(tx, SHELL, account, "viewer")
+            if self._newest_group is not None:
+                await groups.add_member(tx, SHELL, self._newest_group, user.id)
+        return text_id("usr", user.id)
