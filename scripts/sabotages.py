@@ -119,7 +119,7 @@ SABOTAGES = (
         file="controlplane/http/authorize.py",
         was="if surface not in SERVES[type(principal)]:",
         becomes="if not surface:",
-        noticed_by=("tests/http/test_every_operation.py",),
+        noticed_by=("tests/architecture/test_locks.py",),
     ),
     Sabotage(
         name="a revoked key that still opens",

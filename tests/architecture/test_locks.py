@@ -7,7 +7,7 @@ from litestar import get
 
 from controlplane.app import assemble
 from controlplane.domain.permission_names import DANGEROUS
-from controlplane.http import proof
+from controlplane.http import authentication, proof
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
 from controlplane.http.proof import Unlocked
 from tests.make import bearer
@@ -128,6 +128,18 @@ async def test_a_credential_is_worth_nothing_at_another_surface(app, client, mak
             if its.surface not in (surface, Surface.CONSOLE):
                 answer = await client.request(method, at(path, tenant.slug), headers=headers)
                 assert answer.status_code == 401, (method, path, surface, answer.text)
+
+
+async def test_nor_is_whoever_a_surface_recognizes_by_mistake(app, client, make):
+    """The second lock: the first looks up no credential of another kind."""
+    everywhere = dict.fromkeys(Surface, authentication.person_or_api_key)
+    app.state.authentication = {**app.state.authentication, **everywhere}
+    key = await make.api_key(await make.tenant())
+
+    for path, method, its in locked(app):
+        if its.surface not in (Surface.TENANT, Surface.CONSOLE):
+            answer = await client.request(method, at(path), headers=key)
+            assert answer.status_code == 404, (method, path, answer.text)
 
 
 async def test_a_tenants_people_do_not_learn_what_operators_have(app, client, make):
