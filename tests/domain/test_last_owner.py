@@ -8,6 +8,7 @@ from controlplane.domain import assignments, people, users
 from controlplane.domain.assignments import Found
 from controlplane.domain.holdings import Holder, LastOwner
 from tests.make import SHELL
+from tests.waiting import until_it_waits
 
 
 @pytest.fixture
@@ -38,25 +39,18 @@ async def _demote(tx, user):
 @pytest.mark.parametrize("first", [_remove, _deactivate, _demote])
 async def test_of_two_that_go_at_the_same_time_one_stays(db, two_owners, first, second):
     tenant, [one, other] = two_owners
-    first_is_done, second_has_begun = asyncio.Event(), asyncio.Event()
-
-    async def go_first():
-        async with db.tenant(tenant.tenant_id) as tx:
-            await first(tx, one)
-            first_is_done.set()
-            await second_has_begun.wait()
 
     async def go_second():
-        await first_is_done.wait()
         async with db.tenant(tenant.tenant_id) as tx:
-            await tx.first(people.User, tx.select(people.t.users))  # has a snapshot of its own from before
-            second_has_begun.set()
             await second(tx, other)
 
-    outcomes = await asyncio.gather(go_first(), go_second(), return_exceptions=True)
+    async with db.tenant(tenant.tenant_id) as tx:
+        await first(tx, one)
+        follows = asyncio.create_task(go_second())
+        await until_it_waits(db, follows)
 
-    assert outcomes[0] is None
-    assert isinstance(outcomes[1], LastOwner)
+    with pytest.raises(LastOwner):
+        await follows
     async with db.tenant(tenant.tenant_id) as tx:
         assert await people.member(tx, other.account_id) is not None
 

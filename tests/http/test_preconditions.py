@@ -8,7 +8,6 @@ from litestar import Controller, Request, Router, get, patch
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
-from sqlalchemy import text
 
 from controlplane.app import assemble
 from controlplane.db import schema as t
@@ -18,15 +17,10 @@ from controlplane.http import proof, routes
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.transaction import TENANT_TX
 from tests.make import SHELL
+from tests.waiting import until_it_waits
 
 SLOW = "slow"
 """Who is given this name stays in its change until the test lets them go on."""
-
-WAITING = text("""
-    SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (
-        SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database WHERE datname = current_database()
-    )
-""")
 
 STALE = '"AAAAAAAAAAAAAAAAAAAA"'
 
@@ -192,9 +186,7 @@ async def test_a_change_waits_for_the_one_before_it_and_is_then_of_another_state
     await app.state.written.wait()
 
     second = asyncio.create_task(rename("late", **{"If-Match": tag}))
-    async with db.platform() as tx, asyncio.timeout(30):
-        while not await tx.scalar(WAITING):
-            pass
+    await until_it_waits(db, second)
     app.state.go_on.set()
 
     assert [(await each).status_code for each in (first, second)] == [200, 412]
