@@ -98,7 +98,7 @@ ENDS_IT = {
 def tenants(up):
     """Two tenants with an API key each, by slug."""
     found = {}
-    for slug in (f"tenant-{next(serial)}", f"tenant-{next(serial)}"):
+    for slug in (f"tried-{next(serial)}", f"tried-{next(serial)}"):
         said(up.home, "tenant", "create", slug, "--name", slug)
         found[slug] = said(up.home, "api-key", "create", "--tenant", slug, "--name", "schemathesis", "--role", "owner")
     return found

@@ -129,3 +129,10 @@ async def test_operators_are_listed_with_their_role(call, make):
 
     assert listed[viewer.account.email] == "viewer"
     assert sorted(listed.values()) == ["admin", "viewer"]
+
+
+@pytest.mark.parametrize("q", ["", "x" * 301, "a\0b"])
+async def test_tenants_are_looked_for_by_some_characters(client, make, q):
+    answer = await client.get("/v1/operator/tenants", params={"q": q}, headers=(await make.operator()).headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation-failed")

@@ -7,7 +7,7 @@ from controlplane.domain.permission_names import PERMISSIONS
 from controlplane.http.pages import MOST_CURSOR
 from controlplane.http.sso import returning
 from controlplane.http.tenant_api.events import LONGEST_LIST
-from controlplane.http.tenant_api.filters import LONGEST
+from controlplane.http.words import LONGEST
 
 Schema: TypeAlias = dict[str, Any]
 

@@ -11,6 +11,7 @@ from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.tenant_api import filters, views
 from controlplane.http.tenant_api.views import AgentView
+from controlplane.http.words import word
 
 
 class AgentsController(Controller):
@@ -30,7 +31,7 @@ class AgentsController(Controller):
         rows = await agents.listing(
             tx,
             runtime_id=filters.identity("rt", "runtime", runtime),
-            project=filters.word("project", project),
+            project=word("project", project),
             before=paging.after_id,
             limit=paging.fetch,
         )

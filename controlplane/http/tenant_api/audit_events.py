@@ -19,7 +19,8 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
-from controlplane.http.tenant_api.filters import SPAN, Span, word
+from controlplane.http.tenant_api.filters import SPAN, Span
+from controlplane.http.words import word
 from controlplane.kit.ids import text_id
 
 Outcome: TypeAlias = Literal["success", "denied"]
@@ -115,7 +116,7 @@ def provide_filters(
 ) -> Filters:
     """
     Raises:
-        Invalid: If one of them is no :func:`controlplane.http.tenant_api.filters.word`.
+        Invalid: If one of them is no :func:`controlplane.http.words.word`.
     """
     return Filters(
         action=word("action", action),

@@ -12,13 +12,11 @@ from controlplane.domain.checkpoints import Filters as CheckpointFilters
 from controlplane.domain.outcomes import Filters, Status
 from controlplane.domain.runtimes import State
 from controlplane.http.problems import Invalid
+from controlplane.http.words import word
 from controlplane.kit.ids import parse_id
 
 FROM, TO = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """Instants that can be asked about."""
-
-LONGEST = 300
-"""Characters of a name or an id that can be asked for."""
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -99,17 +97,6 @@ def identity(kind: str, name: str, given: str | None) -> UUID | None:
     if found is None:
         raise _invalid(name, f"expected {kind}_ and 26 characters")
     return found
-
-
-def word(name: str, given: str | None) -> str | None:
-    """What the query parameter *name* asks for: some characters, none of which the database cannot hold.
-
-    Raises:
-        Invalid: If it is empty, longer than :data:`LONGEST` or has a NUL in it.
-    """
-    if given is not None and not (0 < len(given) <= LONGEST and "\0" not in given):
-        raise _invalid(name, f"expected 1 to {LONGEST} characters, none of them NUL")
-    return given
 
 
 def state(given: str | None) -> State | None:

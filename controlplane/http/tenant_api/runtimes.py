@@ -14,6 +14,7 @@ from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.tenant_api import filters, views
 from controlplane.http.tenant_api.views import RuntimeView
+from controlplane.http.words import word
 from controlplane.kit.ids import RuntimeId
 
 
@@ -33,7 +34,7 @@ class RuntimesController(Controller):
         rows = await fleet.listing(
             tx,
             state=filters.state(in_state),
-            project=filters.word("project", project),
+            project=word("project", project),
             before=paging.after_id,
             limit=paging.fetch,
         )

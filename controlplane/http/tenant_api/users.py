@@ -15,8 +15,8 @@ from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
-from controlplane.http.tenant_api import filters
 from controlplane.http.tenant_api.holding import HeldView, held_view
+from controlplane.http.words import word
 from controlplane.kit.ids import text_id
 
 
@@ -50,7 +50,7 @@ class UsersController(Controller):
         q: FromQuery[str | None] = None,
     ) -> Page[UserView]:
         """The tenant's people, newest first. ``q`` is the start of an address or a name."""
-        found = users.Found(status=status, q=filters.word("q", q))
+        found = users.Found(status=status, q=word("q", q))
         rows = await users.listing(tx, found, after=paging.after_id, limit=paging.fetch)
         roles = await holdings.roles_of(tx, [user.id for user in rows])
         return paging.page(rows, lambda user: user.id, lambda user: _view(user, roles[user.id]))
