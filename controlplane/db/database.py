@@ -34,8 +34,8 @@ BECOME_PRUNER, BE_ONESELF = text("SET LOCAL ROLE cp_audit_pruner"), text("SET LO
 ROUTES_REMEMBERED = 20_000
 """Whose a credential or a runtime is never changes, and whether it still opens anything is asked in the tenant itself."""
 
-REASSIGNED = frozenset({"slug", "domain"})
-"""Kinds of routes that can lead somewhere else one day."""
+REASSIGNED = frozenset({"slug", "domain", "connecting"})
+"""Kinds of routes that can lead somewhere else one day, or are gone in minutes."""
 
 UNAUDITED = frozenset(
     table.name
@@ -49,6 +49,7 @@ UNAUDITED = frozenset(
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
         *(t.sso_flows, t.session_entries, t.logout_tokens, t.impersonation_sessions),
         *(t.exports, t.export_parts, t.purge_steps),
+        *(t.connection_events, t.refresh_orphans, t.login_transactions, t.connection_revocations),
         *(t.idempotency_records, t.platform_idempotency_records),
     )
 )

@@ -22,6 +22,8 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     runtimes: Ceiling = -1
     """Those that are not revoked and have not left."""
     projects: Ceiling = -1
+    connections: Ceiling = -1
+    """Those that are not deleted."""
     requests_per_minute: Ceiling = 60_000
     """Of the whole tenant, at its API."""
     key_requests_per_minute: Ceiling = 30_000

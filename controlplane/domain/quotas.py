@@ -19,7 +19,7 @@ from controlplane.domain.plans import LIMITS, RATES, Plan
 from controlplane.kit.ids import TenantId, text_id
 from controlplane.kit.problems import Refusal
 
-Kind: TypeAlias = Literal["users", "api_keys", "runtimes", "projects"]
+Kind: TypeAlias = Literal["users", "api_keys", "runtimes", "projects", "connections"]
 
 COUNTED: Final[Mapping[Kind, str]] = MappingProxyType(
     {
@@ -27,9 +27,12 @@ COUNTED: Final[Mapping[Kind, str]] = MappingProxyType(
         "api_keys": "SELECT count(*) FROM api_keys x WHERE x.tenant_id = {tenant} AND x.revoked_at IS NULL",
         "runtimes": "SELECT count(*) FROM runtimes x WHERE x.tenant_id = {tenant} AND x.revoked_at IS NULL",
         "projects": "SELECT count(*) FROM projects x WHERE x.tenant_id = {tenant}",
+        "connections": (
+            "SELECT count(*) FROM connections x WHERE x.tenant_id = {tenant} AND x.state NOT IN ('revoking', 'deleted')"
+        ),
     }
 )
-"""What counts as one in use: a key or a runtime that was revoked does not."""
+"""What counts as one in use: a key or a runtime that was revoked does not, nor does a connection that was deleted."""
 
 
 class Limit(Struct, frozen=True, kw_only=True):

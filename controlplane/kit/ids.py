@@ -30,6 +30,9 @@ WebhookId = NewType("WebhookId", UUID)
 DeliveryId = NewType("DeliveryId", UUID)
 ExportId = NewType("ExportId", UUID)
 ImpersonationId = NewType("ImpersonationId", UUID)
+ConnectionId = NewType("ConnectionId", UUID)
+OAuthAppId = NewType("OAuthAppId", UUID)
+ConnectSessionId = NewType("ConnectSessionId", UUID)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}

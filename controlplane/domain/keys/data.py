@@ -20,14 +20,29 @@ from controlplane.kit.envelope import NotOpened
 from controlplane.kit.ids import new_id
 from controlplane.kit.sealing import DataKey, Sealing
 
-Purpose: TypeAlias = Literal["audit-personal", "id-token", "mail", "sso-secret", "totp-seed", "webhook-secret"]
+Purpose: TypeAlias = Literal[
+    "access",
+    "audit-personal",
+    "client_secret",
+    "id-token",
+    "mail",
+    "pkce",
+    "refresh",
+    "sso-secret",
+    "totp-seed",
+    "webhook-secret",
+]
 """What sealed bytes are for. An envelope of one purpose does not open for another."""
 
 KINDS: Final[Mapping[Purpose, str]] = MappingProxyType(
     {
+        "access": "access",
         "audit-personal": "personal",
+        "client_secret": "refresh",
         "id-token": "session",
         "mail": "mail",
+        "pkce": "refresh",
+        "refresh": "refresh",
         "sso-secret": "sso",
         "totp-seed": "factor",
         "webhook-secret": "webhook",

@@ -1,0 +1,111 @@
+"""What is in a connection's envelopes, and for which place: the row, its version and the purpose are bound into each."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct, field
+
+from controlplane.db import schema as t
+from controlplane.db.database import ScopedTx, TenantTx
+from controlplane.domain import keys
+from controlplane.domain.keys import Context
+from controlplane.kit.ids import text_id
+from controlplane.kit.secret import Secret
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """What opens the account: what leases hand out."""
+
+    token: Secret | None = None
+    """An access token, a bearer token or an API key …"""
+    scheme: str = "Bearer"
+    fields: Mapping[str, Secret] = field(default_factory=dict)
+    """… or what has several parts: ``username`` and ``password``, or what a tenant has named itself."""
+
+
+async def seal_access(tx: TenantTx, connection_id: UUID, cred_version: int, access: Access) -> bytes:
+    inside = _Inside(
+        token=access.token.reveal() if access.token else "",
+        scheme=access.scheme,
+        fields={name: value.reveal() for name, value in access.fields.items()},
+    )
+    return await keys.seal(tx, "access", msgspec.json.encode(inside), _of_connection(connection_id, cred_version))
+
+
+async def open_access(tx: TenantTx, connection_id: UUID, cred_version: int, blob: bytes) -> Access:
+    """
+    Raises:
+        NotOpened: If it is not the access of this version of this connection.
+        Shredded: If its key was destroyed.
+    """
+    plain = await keys.unseal(tx, "access", blob, _of_connection(connection_id, cred_version))
+    inside = msgspec.json.decode(plain, type=_Inside)
+    return Access(
+        token=Secret(inside.token) if inside.token else None,
+        scheme=inside.scheme,
+        fields={name: Secret(value) for name, value in inside.fields.items()},
+    )
+
+
+async def seal_refresh(tx: TenantTx, connection_id: UUID, cred_version: int, token: Secret) -> bytes:
+    return await keys.seal(tx, "refresh", token.reveal().encode(), _of_connection(connection_id, cred_version))
+
+
+async def open_refresh(tx: TenantTx, connection_id: UUID, cred_version: int, blob: bytes) -> Secret:
+    """
+    Raises:
+        NotOpened: If it is not the refresh token of this version of this connection.
+        Shredded: If its key was destroyed.
+    """
+    return Secret((await keys.unseal(tx, "refresh", blob, _of_connection(connection_id, cred_version))).decode())
+
+
+async def seal_client_secret(tx: ScopedTx, app_id: UUID, version: int, secret: Secret) -> bytes:
+    """Of an app of the tenant of *tx*, or of the platform."""
+    return await keys.seal(tx, "client_secret", secret.reveal().encode(), _of_app(tx, app_id, version))
+
+
+async def open_client_secret(tx: ScopedTx, app_id: UUID, version: int, blob: bytes) -> Secret:
+    """
+    Raises:
+        NotOpened: If it is not this version of this app's secret.
+    """
+    return Secret((await keys.unseal(tx, "client_secret", blob, _of_app(tx, app_id, version))).decode())
+
+
+async def seal_verifier(tx: TenantTx, transaction_id: UUID, verifier: Secret) -> bytes:
+    """Of PKCE, for the minutes that a browser is away."""
+    return await keys.seal(tx, "pkce", verifier.reveal().encode(), _of_transaction(transaction_id))
+
+
+async def open_verifier(tx: TenantTx, transaction_id: UUID, blob: bytes) -> Secret:
+    """
+    Raises:
+        NotOpened: If it is not the verifier of this transaction.
+    """
+    return Secret((await keys.unseal(tx, "pkce", blob, _of_transaction(transaction_id))).decode())
+
+
+class _Inside(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    token: str = ""
+    scheme: str = "Bearer"
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+CONNECTION: Final = "con"
+APP: Final = "app"
+
+
+def _of_connection(connection_id: UUID, cred_version: int) -> Context:
+    return Context(t.connections.name, text_id(CONNECTION, connection_id), cred_version)
+
+
+def _of_app(tx: ScopedTx, app_id: UUID, version: int) -> Context:
+    table = t.oauth_apps if isinstance(tx, TenantTx) else t.platform_oauth_apps
+    return Context(table.name, text_id(APP, app_id), version)
+
+
+def _of_transaction(transaction_id: UUID) -> Context:
+    return Context(t.login_transactions.name, str(transaction_id))

@@ -1,0 +1,115 @@
+"""OAuth apps: secrets go in, are opened for the provider alone, and are shown to nobody."""
+
+import pytest
+
+from controlplane.db import schema as t
+from controlplane.domain import audit
+from controlplane.domain.vault import apps, statics
+from controlplane.domain.vault.apps import AppInUse, Change, NewApp
+from controlplane.kit.envelope import NotOpened
+from controlplane.kit.problems import NotFound
+from controlplane.kit.secret import Secret
+from tests.make import SHELL
+
+
+def github(**given):
+    return NewApp(**{"provider": "github-oauth", "name": "Ours", "client_id": "abc", **given})
+
+
+async def test_an_apps_secret_is_opened_again_and_shown_nowhere(db, make):
+    tenant = await make.tenant()
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        app = await apps.create(tx, SHELL, github(client_secret=Secret("hush-hush")))
+    async with db.tenant(tenant.tenant_id) as tx:
+        opened = await apps.secret(tx, app.id)
+
+    assert opened.reveal() == "hush-hush"
+    assert "hush" not in repr(app)
+    assert (app.secret_version, app.state) == (1, "ok")
+
+
+async def test_a_public_client_has_no_secret(db, make):
+    tenant = await make.tenant()
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        app = await apps.create(tx, SHELL, github())
+        assert await apps.secret(tx, app.id) is None
+    assert app.secret_version == 0
+
+
+async def test_a_new_secret_is_a_new_version_and_the_old_envelope_does_not_open_as_it(db, make):
+    tenant = await make.tenant()
+    async with db.tenant(tenant.tenant_id) as tx:
+        app = await apps.create(tx, SHELL, github(client_secret=Secret("first")))
+        old = await tx.scalar(tx.select(t.oauth_apps).with_only_columns(t.oauth_apps.c.secret_blob))
+        changed = await apps.change(tx, SHELL, app.id, Change(client_secret=Secret("second")))
+        assert (await apps.secret(tx, app.id)).reveal() == "second"
+        await tx.run(tx.update(t.oauth_apps).values(secret_blob=old))
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        with pytest.raises(NotOpened):
+            await apps.secret(tx, app.id)
+    assert changed.secret_version == 2
+
+
+async def test_an_envelope_that_is_moved_to_another_app_does_not_open(db, make):
+    tenant = await make.tenant()
+    async with db.tenant(tenant.tenant_id) as tx:
+        first = await apps.create(tx, SHELL, github(client_secret=Secret("first")))
+        second = await apps.create(tx, SHELL, github(client_secret=Secret("second")))
+        its = t.oauth_apps.c
+        blob = await tx.scalar(tx.select(t.oauth_apps).with_only_columns(its.secret_blob).where(its.id == first.id))
+        await tx.run(tx.update(t.oauth_apps).where(its.id == second.id).values(secret_blob=blob))
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        with pytest.raises(NotOpened):
+            await apps.secret(tx, second.id)
+
+
+async def test_other_credentials_mend_a_broken_app(db, make):
+    tenant = await make.tenant()
+    async with db.tenant(tenant.tenant_id) as tx:
+        app = await apps.create(tx, SHELL, github(client_secret=Secret("first")))
+        assert await apps.broken(tx, SHELL, app.id, "invalid_client")
+        assert not await apps.broken(tx, SHELL, app.id, "invalid_client")
+        assert (await apps.get(tx, app.id)).state == "broken"
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        renamed = await apps.change(tx, SHELL, app.id, Change(name="Renamed"))
+        mended = await apps.change(tx, SHELL, app.id, Change(client_secret=Secret("second")))
+        written = [event.action for event in await audit.listing(tx, limit=10)]
+
+    assert (renamed.state, mended.state) == ("broken", "ok")
+    assert written[:2] == ["oauth-app.broken", "oauth-app.created"]
+
+
+async def test_an_app_that_something_is_connected_through_stays(db, make):
+    tenant = await make.tenant()
+    async with db.tenant(tenant.tenant_id) as tx:
+        app = await apps.create(tx, SHELL, github())
+        new = statics.NewStatic(auth="secret", name="x", fields={"value": Secret("x")})
+        made = await statics.create(tx, SHELL, new)
+        await tx.run(tx.update(t.connections).where(t.connections.c.id == made.id).values(app_id=app.id))
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        with pytest.raises(AppInUse):
+            await apps.delete(tx, SHELL, app.id)
+        await tx.run(tx.update(t.connections).values(state="deleted"))
+        await apps.delete(tx, SHELL, app.id)
+        with pytest.raises(NotFound):
+            await apps.get(tx, app.id)
+
+
+async def test_the_platforms_apps_are_apart_and_have_no_addresses_of_their_own(db, make):
+    tenant = await make.tenant()
+
+    async with db.platform() as platform:
+        app = await apps.create(platform, SHELL, github(client_secret=Secret("the platform's")))
+        assert (await apps.secret(platform, app.id)).reveal() == "the platform's"
+        with pytest.raises(AssertionError, match="where the catalogue says"):
+            await apps.create(platform, SHELL, github(overrides={"token_url": "https://elsewhere.example"}))
+
+    assert app.is_platform
+    async with db.tenant(tenant.tenant_id) as tx:
+        assert await apps.listing(tx, after=None, limit=10) == []
