@@ -1,5 +1,6 @@
 """Connections: what is typed in is kept sealed, for its place and version alone."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -151,10 +152,12 @@ async def test_another_tenants_connection_is_absent(db, make):
         assert await connections.listing(tx, limit=10) == []
 
 
-async def test_a_list_shows_what_is_asked_for_newest_first(db, make):
+async def test_a_list_shows_what_is_asked_for_newest_first(db, make, clock):
     tenant = await make.tenant()
     async with db.tenant(tenant.tenant_id) as tx:
         first = await statics.create(tx, SHELL, new(provider="openai", labels={"team": "data", "tier": "1"}))
+    clock.forward(timedelta(seconds=1))
+    async with db.tenant(tenant.tenant_id) as tx:
         second = await statics.create(tx, SHELL, new(provider="twilio", owner_ref="u-7"))
 
         async def ids(**filters):
@@ -168,10 +171,11 @@ async def test_a_list_shows_what_is_asked_for_newest_first(db, make):
         assert [each.id for each in await connections.listing(tx, after=second.id, limit=10)] == [first.id]
 
 
-async def test_a_change_is_audited_and_stands_in_its_history(db, make):
+async def test_a_change_is_audited_and_stands_in_its_history(db, make, clock):
     tenant = await make.tenant()
     async with db.tenant(tenant.tenant_id) as tx:
         made = await statics.create(tx, SHELL, new())
+    clock.forward(timedelta(seconds=1))
     async with db.tenant(tenant.tenant_id) as tx:
         changed = await connections.change(tx, SHELL, made.id, Change(name="Theirs", labels={"a": "b"}))
 
