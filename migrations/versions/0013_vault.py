@@ -18,7 +18,7 @@ SEEN = {
     "oauth_apps": f"tenant_id, {APP}",
     "connections": (
         "tenant_id, id, provider, auth, name, project_id, app_id, platform_app_id, requested_scopes, granted_scopes,"
-        " state, state_reason, state_at, confirm_until, cred_version, access_exp, refresh_exp, next_refresh_at, fence,"
+        " state, state_reason, state_at, confirm_until, replaces_id, cred_version, access_exp, refresh_exp, next_refresh_at, fence,"
         " rstate, rdeadline, rowner, fail_class, fail_count, refreshed_at, last_used_at, created_by, created_at,"
         " changed_at"
     ),

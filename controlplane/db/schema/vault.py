@@ -35,6 +35,7 @@ def _app() -> tuple[SchemaItem, ...]:
         Column("client_id", Text, nullable=False),
         Column("secret_blob", LargeBinary),
         Column("secret_version", Integer, nullable=False),
+        Column("key_id", Text, nullable=False),
         Column("client_auth", Text),
         Column("variables", JSONB, nullable=False),
         Column("scopes", ARRAY(Text), nullable=False),
@@ -89,6 +90,7 @@ connections = tenant_table(
     Column("state_reason", Text, nullable=False),
     Column("state_at", Instant, nullable=False),
     Column("confirm_until", Instant),
+    Column("replaces_id", Uuid),
     Column("cred_version", Integer, nullable=False),
     Column("access_blob", LargeBinary),
     Column("refresh_blob", LargeBinary),
@@ -113,6 +115,7 @@ connections = tenant_table(
         "state IN ('pending_confirm', 'active', 'refresh_failing', 'needs_reauth', 'disabled', 'revoking', 'deleted')",
         name="state",
     ),
+    ForeignKeyConstraint(["tenant_id", "replaces_id"], ["connections.tenant_id", "connections.id"], ondelete="CASCADE"),
     CheckConstraint("rstate IN ('idle', 'in_flight')", name="rstate"),
     CheckConstraint("(state = 'pending_confirm') = (confirm_until IS NOT NULL)", name="confirm_until"),
     Index(None, "tenant_id", "provider", "account_key"),
@@ -121,6 +124,7 @@ connections = tenant_table(
 )
 """``cred_version`` is bound into ``access_blob`` and ``refresh_blob``; ``prev_refresh_blob`` has the one before.
 ``endpoints`` are the addresses it was connected by, which a change of the catalogue does not change.
+``replaces_id``: what somebody has connected anew and not confirmed yet waits in a row of its own.
 ``fence``, ``rstate``, ``rdeadline`` and ``rowner`` are the intent to refresh, written before the provider is called."""
 
 refresh_orphans = tenant_table(

@@ -17,9 +17,10 @@ from controlplane.db.database import PlatformTx, ScopedTx, TenantTx
 from controlplane.domain import audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.vault import sealed
+from controlplane.domain.vault.sealed import Proof
 from controlplane.kit.ids import OAuthAppId, new_id, text_id
+from controlplane.kit.oauth.dialect import Client, ClientAuth
 from controlplane.kit.problems import NotFound, Refusal
-from controlplane.kit.secret import Secret
 
 State: TypeAlias = Literal["ok", "broken"]
 """``broken``: the provider does not take its credentials. Its connections stay as they are, and are not refreshed."""
@@ -40,8 +41,10 @@ class App(Struct, frozen=True, kw_only=True):
     name: str
     client_id: str
     secret_version: int
-    """0: there is no secret, the client is public."""
-    client_auth: str | None
+    """0: there is neither secret nor key, the client is public."""
+    key_id: str
+    """What the provider calls its key, where it has one."""
+    client_auth: ClientAuth | None
     """How it says at the token endpoint who it is; None: as the catalogue says."""
     variables: dict[str, str]
     """What the catalogue's addresses leave open, such as a subdomain."""
@@ -65,8 +68,9 @@ class NewApp(Struct, frozen=True, kw_only=True):
     provider: str
     name: str
     client_id: str
-    client_secret: Secret | None = None
-    client_auth: str | None = None
+    proof: Proof = Proof()
+    key_id: str = ""
+    client_auth: ClientAuth | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Only of a tenant's own."""
@@ -78,8 +82,10 @@ class Change(Struct, frozen=True, kw_only=True):
 
     name: str | UnsetType = UNSET
     client_id: str | UnsetType = UNSET
-    client_secret: Secret | UnsetType | None = UNSET
-    client_auth: str | UnsetType | None = UNSET
+    proof: Proof | UnsetType = UNSET
+    """Whole: what is left out of it is not kept."""
+    key_id: str | UnsetType = UNSET
+    client_auth: ClientAuth | UnsetType | None = UNSET
     variables: Mapping[str, str] | UnsetType = UNSET
     overrides: Mapping[str, str] | UnsetType = UNSET
     scopes: list[str] | UnsetType = UNSET
@@ -95,7 +101,7 @@ class AppInUse(Refusal):
     hint = "Delete them first: GET …/connections?app=… lists them."
 
 
-PROVED: Final = frozenset({"client_id", "client_secret", "client_auth"})
+PROVED: Final = frozenset({"client_id", "proof", "key_id", "client_auth"})
 """What makes an app that was broken worth another try."""
 
 
@@ -110,11 +116,10 @@ async def create(tx: ScopedTx, actor: Actor, new: NewApp) -> App:
         if len(await listing(tx, after=None, limit=MOST)) >= MOST:
             raise TooManyApps
     app_id = OAuthAppId(new_id(tx.now))
-    values = _values(tx, {name: value for name, value in asdict(new).items() if name != "client_secret"})
-    secret = new.client_secret
-    sealing = {} if secret is None else {"secret_blob": await sealed.seal_client_secret(tx, app_id, 1, secret)}
+    values = _values(tx, {name: value for name, value in asdict(new).items() if name != "proof"})
+    sealing = await _sealed(tx, app_id, 1, new.proof)
     now = {"created_at": tx.now, "changed_at": tx.now, "created_by": actor.id, "version": 1}
-    rest = {"state": "ok", "state_reason": "", "failures": 0, "secret_version": int(secret is not None)}
+    rest = {"state": "ok", "state_reason": "", "failures": 0}
     await tx.run(tx.insert(_table(tx)).values(id=app_id, **values, **sealing, **now, **rest))
     if isinstance(tx, TenantTx):
         await tx.run(tx.insert(t.routes).values(kind=ROUTE, key=app_id.bytes))
@@ -129,12 +134,9 @@ async def change(tx: ScopedTx, actor: Actor, app_id: UUID, wanted: Change) -> Ap
     """
     before = await get(tx, app_id)
     given = {name: value for name, value in asdict(wanted).items() if value is not UNSET}
-    values = _values(tx, {name: value for name, value in given.items() if name != "client_secret"})
-    if "client_secret" in given:
-        version = before.secret_version + 1
-        secret = given["client_secret"]
-        blob = await sealed.seal_client_secret(tx, app_id, version, secret) if secret else None
-        values |= {"secret_blob": blob, "secret_version": version if secret else 0}
+    values = _values(tx, {name: value for name, value in given.items() if name != "proof"})
+    if isinstance(wanted.proof, Proof):
+        values |= await _sealed(tx, app_id, before.secret_version + 1, wanted.proof)
     if given.keys() & PROVED:
         values |= {"state": "ok", "state_reason": "", "failures": 0, "paused_until": None}
     mine = _mine(tx, app_id)
@@ -187,8 +189,8 @@ async def get(tx: ScopedTx, app_id: UUID) -> App:
     raise NotFound
 
 
-async def secret(tx: ScopedTx, app_id: UUID) -> Secret | None:
-    """What says at the provider that it is us; None: the client is public.
+async def client(tx: ScopedTx, app_id: UUID, redirect_uri: str = "") -> Client:
+    """Who we are at the provider, secrets included.
 
     Raises:
         NotFound: If there is no such app.
@@ -197,9 +199,17 @@ async def secret(tx: ScopedTx, app_id: UUID) -> Secret | None:
     held = await tx.first(_Held, tx.select(table).where(table.c.id == app_id))
     if held is None:
         raise NotFound
-    if held.secret_blob is None:
-        return None
-    return await sealed.open_client_secret(tx, app_id, held.secret_version, held.secret_blob)
+    proof = Proof()
+    if held.secret_blob is not None:
+        proof = await sealed.open_proof(tx, app_id, held.secret_version, held.secret_blob)
+    return Client(
+        id=held.client_id,
+        secret=proof.secret,
+        key=proof.key,
+        key_id=held.key_id,
+        redirect_uri=redirect_uri,
+        auth=held.client_auth,
+    )
 
 
 async def broken(tx: ScopedTx, actor: Actor, app_id: UUID, reason: str) -> bool:
@@ -225,8 +235,17 @@ class _Id(Struct, frozen=True):
 
 
 class _Held(Struct, frozen=True):
+    client_id: str
+    client_auth: ClientAuth | None
+    key_id: str
     secret_version: int
     secret_blob: bytes | None
+
+
+async def _sealed(tx: ScopedTx, app_id: UUID, version: int, proof: Proof) -> dict[str, Any]:
+    if proof.secret is None and proof.key is None:
+        return {"secret_blob": None, "secret_version": 0}
+    return {"secret_blob": await sealed.seal_proof(tx, app_id, version, proof), "secret_version": version}
 
 
 def _table(tx: ScopedTx) -> Table:

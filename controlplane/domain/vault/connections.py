@@ -68,6 +68,8 @@ class Connection(Struct, frozen=True, kw_only=True):
     state_reason: str
     state_at: datetime
     confirm_until: datetime | None
+    replaces_id: ConnectionId | None
+    """What it takes the place of, once somebody confirms it."""
     cred_version: int
     """Goes up with every new credential; bound into what is sealed."""
     access_exp: datetime | None
@@ -125,7 +127,7 @@ async def listing(
     its = t.connections.c
     wanted = tx.select(t.connections)
     if filters.state is None:
-        wanted = wanted.where(its.state.not_in(sorted(GONE)))
+        wanted = wanted.where(its.state.not_in(sorted(GONE)), its.replaces_id.is_(None))
     for column, value in (
         (its.provider, filters.provider),
         (its.state, filters.state),
@@ -227,8 +229,8 @@ async def refresh_token(tx: TenantTx, connection_id: UUID) -> tuple[int, Secret 
     return held.cred_version, await sealed.open_refresh(tx, connection_id, held.cred_version, held.refresh_blob)
 
 
-async def endpoints(tx: TenantTx, connection_id: UUID) -> dict[str, str]:
-    """The addresses that it was connected by."""
+async def endpoints(tx: TenantTx, connection_id: UUID) -> dict[str, Any]:
+    """The addresses that it was connected by, as :mod:`.servers` writes them down."""
     found = await tx.first(_Endpoints, tx.select(t.connections).where(t.connections.c.id == connection_id))
     if found is None:
         raise NotFound
@@ -262,7 +264,7 @@ class _Held(Struct, frozen=True):
 
 
 class _Endpoints(Struct, frozen=True):
-    endpoints: dict[str, str]
+    endpoints: dict[str, Any]
 
 
 async def _held(tx: TenantTx, connection_id: UUID) -> _Held:

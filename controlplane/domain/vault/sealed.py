@@ -25,6 +25,14 @@ class Access(Struct, frozen=True, kw_only=True):
     """… or what has several parts: ``username`` and ``password``, or what a tenant has named itself."""
 
 
+class Proof(Struct, frozen=True, kw_only=True):
+    """What an app shows at the provider that it is itself. Neither: the client is public."""
+
+    secret: Secret | None = None
+    key: Secret | None = None
+    """A private key as PEM."""
+
+
 async def seal_access(tx: TenantTx, connection_id: UUID, cred_version: int, access: Access) -> bytes:
     inside = _Inside(
         token=access.token.reveal() if access.token else "",
@@ -62,17 +70,20 @@ async def open_refresh(tx: TenantTx, connection_id: UUID, cred_version: int, blo
     return Secret((await keys.unseal(tx, "refresh", blob, _of_connection(connection_id, cred_version))).decode())
 
 
-async def seal_client_secret(tx: ScopedTx, app_id: UUID, version: int, secret: Secret) -> bytes:
+async def seal_proof(tx: ScopedTx, app_id: UUID, version: int, proof: Proof) -> bytes:
     """Of an app of the tenant of *tx*, or of the platform."""
-    return await keys.seal(tx, "client_secret", secret.reveal().encode(), _of_app(tx, app_id, version))
+    held = _HeldProof(secret=proof.secret.reveal() if proof.secret else "", key=proof.key.reveal() if proof.key else "")
+    return await keys.seal(tx, "client_secret", msgspec.json.encode(held), _of_app(tx, app_id, version))
 
 
-async def open_client_secret(tx: ScopedTx, app_id: UUID, version: int, blob: bytes) -> Secret:
+async def open_proof(tx: ScopedTx, app_id: UUID, version: int, blob: bytes) -> Proof:
     """
     Raises:
-        NotOpened: If it is not this version of this app's secret.
+        NotOpened: If it is not this version of this app's proof.
     """
-    return Secret((await keys.unseal(tx, "client_secret", blob, _of_app(tx, app_id, version))).decode())
+    plain = await keys.unseal(tx, "client_secret", blob, _of_app(tx, app_id, version))
+    held = msgspec.json.decode(plain, type=_HeldProof)
+    return Proof(secret=Secret(held.secret) if held.secret else None, key=Secret(held.key) if held.key else None)
 
 
 async def seal_verifier(tx: TenantTx, transaction_id: UUID, verifier: Secret) -> bytes:
@@ -92,6 +103,11 @@ class _Inside(Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: str = ""
     scheme: str = "Bearer"
     fields: dict[str, str] = field(default_factory=dict)
+
+
+class _HeldProof(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    secret: str = ""
+    key: str = ""
 
 
 CONNECTION: Final = "con"

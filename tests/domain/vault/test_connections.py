@@ -10,7 +10,7 @@ from controlplane.domain import audit, quotas
 from controlplane.domain.quotas import QuotaExceeded
 from controlplane.domain.vault import connections, histories, sealed, statics
 from controlplane.domain.vault.connections import Change, ConnectionGone, Filters
-from controlplane.domain.vault.sealed import Access
+from controlplane.domain.vault.sealed import Access, Proof
 from controlplane.domain.vault.statics import FieldsUnfit, NewStatic, NotStatic
 from controlplane.kit.envelope import NotOpened
 from controlplane.kit.problems import NotFound
@@ -133,7 +133,7 @@ async def test_access_and_refresh_tokens_are_of_two_classes_of_keys(db, make):
         await statics.create(tx, SHELL, new())
         await sealed.seal_access(tx, UUID(int=7), 1, Access(token=Secret("x")))
         await sealed.seal_refresh(tx, UUID(int=7), 1, Secret("x"))
-        await sealed.seal_client_secret(tx, UUID(int=7), 1, Secret("x"))
+        await sealed.seal_proof(tx, UUID(int=7), 1, Proof(secret=Secret("x")))
         await sealed.seal_verifier(tx, UUID(int=7), Secret("x"))
         kinds = [row["kind"] for row in await tx.rows(tx.select(t.data_keys).with_only_columns(t.data_keys.c.kind))]
 
