@@ -49,7 +49,8 @@ UNAUDITED = frozenset(
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
         *(t.sso_flows, t.session_entries, t.logout_tokens, t.impersonation_sessions),
         *(t.exports, t.export_parts, t.purge_steps),
-        *(t.connection_events, t.refresh_orphans, t.login_transactions, t.connection_revocations),
+        *(t.connection_events, t.refresh_orphans, t.connect_sessions, t.login_transactions),
+        t.connection_revocations,
         *(t.idempotency_records, t.platform_idempotency_records),
     )
 )

@@ -18,6 +18,7 @@ READS: Final = frozenset(
     {"tenant:read", "project:read", "user:read", "invitation:read", "group:read", "role:read", "service-account:read"}
     | {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "join-token:read", "api-key:read"}
     | {"scim-token:read", "domain:read", "sso:read", "audit:read", "event:read", "webhook:read", "impersonation:read"}
+    | {"oauth-app:read", "connection:read"}
 )
 """In either mode: to look."""
 
@@ -44,6 +45,9 @@ NEVER: Final[Mapping[str, str]] = MappingProxyType(
         "scim-token:revoke": "a directory decides about everybody",
         "domain:manage": "domains decide who comes in",
         "sso:manage": "providers decide who comes in as whom",
+        "oauth-app:write": "apps decide where people are sent, and hold secrets",
+        "connection:connect": "whoever connects says whose account it is",
+        "connection:write": "connections hold credentials",
         "webhook:write": "webhooks let data out, and their secrets are shown",
     }
 )

@@ -44,6 +44,11 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "domain:manage": "Claim, verify and delete mail domains.",
         "sso:read": "See connections to identity providers, never their secret.",
         "sso:manage": "Set up, enforce and delete connections to identity providers: decide who comes in as whom.",
+        "oauth-app:read": "See the tenant's apps at providers, never their secrets.",
+        "oauth-app:write": "Set up, change and delete apps at providers: decide where people and codes are sent.",
+        "connection:read": "See connections to accounts elsewhere and how they stand, never what opens them.",
+        "connection:connect": "Connect accounts elsewhere, and hand out links by which others connect theirs.",
+        "connection:write": "Put credentials in; confirm, change, disable and delete connections.",
         "audit:read": "Read the tenant's audit log.",
         "event:read": "Read what happened in the tenant, as events.",
         "event:consume": "Make consumers of events, and say how far they have got.",
@@ -102,7 +107,8 @@ ADMINISTRATION: Final = frozenset(
 DANGEROUS: Final = frozenset(
     {"tenant:own", "tenant:export", "tenant:delete", "user:write", "role:write", "role:assign", "service-account:write"}
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
-    | {"domain:manage", "sso:manage", "webhook:write", "operator:tenant-write", "operator:tenant-delete"}
+    | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write"}
+    | {"operator:tenant-write", "operator:tenant-delete"}
     | {"operator:key-create", "operator:key-revoke"}
 )
 """What a browser that was left open must not be enough for: it takes a fresh proof of who it is."""
@@ -124,11 +130,14 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             | {"group:read", "group:write", "role:read", "role:assign"}
             | {"invitation:read", "invitation:create", "invitation:revoke"}
         ),
-        "developer": frozenset({*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}),
+        "developer": frozenset(
+            {*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}
+            | {"oauth-app:read", "connection:read", "connection:connect"}
+        ),
         "auditor": frozenset(
             {*_WORK, "user:read", "group:read", "role:read", "service-account:read", "domain:read", "sso:read"}
             | {"invitation:read", "join-token:read", "api-key:read", "scim-token:read", "audit:read"}
-            | {"event:read", "webhook:read", "impersonation:read"}
+            | {"event:read", "webhook:read", "impersonation:read", "oauth-app:read", "connection:read"}
         ),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),

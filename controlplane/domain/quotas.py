@@ -29,6 +29,7 @@ COUNTED: Final[Mapping[Kind, str]] = MappingProxyType(
         "projects": "SELECT count(*) FROM projects x WHERE x.tenant_id = {tenant}",
         "connections": (
             "SELECT count(*) FROM connections x WHERE x.tenant_id = {tenant} AND x.state NOT IN ('revoking', 'deleted')"
+            " AND x.replaces_id IS NULL"
         ),
     }
 )

@@ -29,7 +29,9 @@ WITH_KEYS: Final = frozenset({Surface.TENANT, Surface.OPERATOR})
 
 CHANGES: Final = frozenset({"PUT", "PATCH", "DELETE"})
 
-NEED_MATCH: Final = frozenset({"roles", "role-assignments", "settings", "sso-connections", "webhooks"})
+NEED_MATCH: Final = frozenset(
+    {"connections", "oauth-apps", "roles", "role-assignments", "settings", "sso-connections", "webhooks"}
+)
 """What several people edit: the collections whose changes say which state they are changes of."""
 
 Found: TypeAlias = Mapping[tuple[str, str], BaseRouteHandler]

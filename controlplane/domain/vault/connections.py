@@ -37,6 +37,9 @@ STATIC: Final[frozenset[Auth]] = frozenset({"api_key", "basic", "bearer", "custo
 SERVED: Final[frozenset[State]] = frozenset({"active", "refresh_failing"})
 """States in which something is leased, as long as it is valid."""
 
+MOST_WAITING: Final = 100
+"""Of what is connected anew and waits to be confirmed, for one connection: they live for ten minutes."""
+
 GONE: Final[frozenset[State]] = frozenset({"revoking", "deleted"})
 
 

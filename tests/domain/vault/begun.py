@@ -1,0 +1,50 @@
+"""What the tests of connecting share: an app, a session, and what a provider gave for it."""
+
+from msgspec.structs import replace
+
+from controlplane.domain.vault import apps, confirming, connecting
+from controlplane.domain.vault.apps import NewApp
+from controlplane.domain.vault.confirming import Arrived
+from controlplane.domain.vault.connecting import Departure, NewSession
+from controlplane.domain.vault.sealed import Proof
+from controlplane.kit.secret import Secret
+from tests.conftest import KEYRING
+from tests.make import SHELL
+
+PEPPER = KEYRING.pepper
+GIVEN = Arrived(
+    access=Secret("at-of-ada"),
+    refresh=Secret("rt-of-ada"),
+    account_key="ada",
+    account_name="Ada",
+    account_email="ada@example.com",
+    endpoints={"token": "https://as.example/token", "revoke": "https://as.example/revoke"},
+)
+LEFT = Departure(
+    issuer="https://as.example",
+    endpoints=GIVEN.endpoints,
+    verifier=Secret("verifier"),
+    redirect_uri="https://here.example/oauth/callback/x",
+    browser="a browser",
+)
+
+
+async def begin(tx, **given):
+    """A session through an app of the tenant, and its ticket."""
+    new = NewApp(provider="oauth2", name="Ours", client_id="abc", proof=Proof(secret=Secret("hush")))
+    app = await apps.create(tx, SHELL, new)
+    wanted = NewSession(**{"provider": "oauth2", "app_id": app.id, "owner_ref": "u-7", "scopes": ["a", "b"], **given})
+    return await connecting.begin(tx, PEPPER, SHELL, wanted)
+
+
+async def arrive(tx, session=None, **given):
+    """What came back for a session, waiting to be confirmed."""
+    if session is None:
+        session, _ = await begin(tx)
+    return await confirming.arrive(tx, SHELL, session, replace(GIVEN, **given))
+
+
+async def connected(tx, **given):
+    """A connection that somebody has confirmed."""
+    pending = await arrive(tx, **given)
+    return await confirming.confirm(tx, SHELL, pending.id, owner_ref="u-7")
