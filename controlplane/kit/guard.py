@@ -134,20 +134,18 @@ class Guard:
             CallFailed: If there was no answer.
         """
         asked = {"Accept-Encoding": "identity", "Connection": "close", "User-Agent": "engine-cloud", **(headers or {})}
-        timeout = httpx.Timeout(within_s).as_dict()
-        request = httpx.Request(
-            method, self.check(url), headers=asked, content=content, extensions={"timeout": timeout}
-        )
+        on_its_way = _OnItsWay()
+        extensions = {"timeout": httpx.Timeout(within_s).as_dict(), "trace": on_its_way.notice}
+        request = httpx.Request(method, self.check(url), headers=asked, content=content, extensions=extensions)
         try:
             async with asyncio.timeout(within_s):
                 return await self._answer(request, most_bytes)
         except (TimeoutError, httpx.TimeoutException) as error:
-            sent = not isinstance(error, httpx.ConnectTimeout)
-            raise CallFailed("timeout", f"no answer within {within_s:g} s", sent=sent) from error
+            raise CallFailed("timeout", f"no answer within {within_s:g} s", sent=on_its_way.sent) from error
         except httpx.ConnectError as error:
-            raise CallFailed("unreachable", _said(error), sent=False) from error
+            raise CallFailed("unreachable", _said(error), sent=on_its_way.sent) from error
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise CallFailed("broken", _said(error), sent=True) from error
+            raise CallFailed("broken", _said(error), sent=on_its_way.sent) from error
 
     async def close(self) -> None:
         await self._inner.aclose()
@@ -233,6 +231,18 @@ class Guard:
 def _of_this_machine() -> ssl.SSLContext:
     """Reading all the certificates takes a while."""
     return ssl.create_default_context()
+
+
+class _OnItsWay:
+    """Knows whether the first byte of a request has left: until then whoever is called knows of nothing."""
+
+    def __init__(self) -> None:
+        self.sent = False
+
+    async def notice(self, event: str, facts: Mapping[str, object]) -> None:
+        """What httpcore tells of its steps."""
+        if event.endswith("send_request_headers.started"):
+            self.sent = True
 
 
 class _Checked(httpx.AsyncBaseTransport):

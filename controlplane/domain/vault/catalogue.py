@@ -1,13 +1,12 @@
 """The catalogue of providers: one file each in ``providers/``, all of them read and checked before anything is served."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from controlplane.domain.vault.provider import LATE, VARIABLE, Provider
+from controlplane.domain.vault.provider import Provider
 from controlplane.kit.problems import NotFound
 
 FOLDER: Final = Path(__file__).parent / "providers"

@@ -189,10 +189,9 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             VariableRefused: If *variables* do not fit.
         """
         values = self.chosen(variables or {})
-        urls = {
-            name: filled(url, values) for name, url in structs.asdict(self.urls).items() if url and name != "install"
-        }
-        return Server(**{"token": "", **urls}, dialect=self.dialect)
+        templates = {name: url for name, url in structs.asdict(self.urls).items() if url and name != "install"}
+        bare = Server(token="", dialect=self.dialect)
+        return structs.replace(bare, **{name: filled(url, values) for name, url in templates.items()})
 
     def address(self, name: str, variables: Mapping[str, str] | None = None) -> str:
         """One of :class:`Urls`, filled in; empty if there is none."""
@@ -202,4 +201,6 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def filled(template: str, values: Mapping[str, str]) -> str:
     """*template* with what is in *values*; the rest is left for later."""
-    return VARIABLE.sub(lambda found: quote(values[found[1]], safe=".:-_") if found[1] in values else found[0], template)
+    return VARIABLE.sub(
+        lambda found: quote(values[found[1]], safe=".:-_") if found[1] in values else found[0], template
+    )

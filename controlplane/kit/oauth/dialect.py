@@ -82,11 +82,15 @@ class Asking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters that every authorization request carries."""
     exchange: Mapping[str, str] = {}
     """Parameters that every exchange of a code carries."""
+    refresh: Mapping[str, str] = {}
+    """Parameters that every refresh carries."""
     headers: Mapping[str, str] = {}
     code_ends: str = ""
     """What codes may end in that is no part of them."""
     signed_callback: str = ""
     """Name of the parameter that holds an HMAC of the others, made with the client's secret."""
+    callback_host: str = ""
+    """Name of the parameter that says at which host the code is good. Only compared."""
 
 
 class Swap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,8 +129,9 @@ class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a grant is given back."""
 
     method: Literal["POST", "DELETE", "GET"] = "POST"
-    token_in: Literal["form", "json", "query", "bearer", "nowhere"] = "form"
-    token: Literal["refresh", "access"] = "refresh"
+    carried: Literal["form", "json", "query", "bearer", "not"] = "form"
+    """How the token goes along."""
+    which: Literal["refresh", "access"] = "refresh"
     """Which is sent, where there are both."""
     field: str = "token"
     auth: ClientAuth | Literal["dialect"] = "dialect"
