@@ -90,7 +90,7 @@ ALL: Final[Sequence[EventType]] = (
     _act("connection.changed", "A connection was named or labelled anew, or given to another project."),
     _act("connection.confirmed", "Somebody confirmed that the right account was connected.", provider=str),
     _act("connection.connected", "An account was connected; it waits to be confirmed.", provider=str),
-    _act("connection.created", "A credential was put in.", provider=str, auth=str),
+    _act("connection.created", "A credential was put in.", provider=str),
     _act(
         "connection.deleted", "A connection was deleted; what was kept for it is destroyed.", provider=str, reason=str
     ),

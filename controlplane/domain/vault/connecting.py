@@ -16,7 +16,6 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.vault import connections, return_urls, sealed
-from controlplane.domain.vault.connections import STATIC
 from controlplane.kit import tokens
 from controlplane.kit.ids import AccountId, ConnectionId, ConnectSessionId, OAuthAppId, ProjectId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
@@ -295,5 +294,5 @@ class NotReconnectable(Refusal):
 async def _check_reconnectable(tx: TenantTx, connection_id: UUID) -> None:
     connection = await connections.get(tx, connection_id)
     connections.check_there(connection)
-    if connection.auth in STATIC or connection.replaces_id is not None:
+    if connection.auth == "static" or connection.replaces_id is not None:
         raise NotReconnectable

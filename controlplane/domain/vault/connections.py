@@ -27,12 +27,7 @@ State: TypeAlias = Literal[
     "pending_confirm", "active", "refresh_failing", "needs_reauth", "disabled", "revoking", "deleted"
 ]
 
-Auth: TypeAlias = Literal[
-    "oauth2", "client_credentials", "app_install", "api_key", "basic", "bearer", "custom", "secret"
-]
-
-STATIC: Final[frozenset[Auth]] = frozenset({"api_key", "basic", "bearer", "custom", "secret"})
-"""What somebody types in, and nobody refreshes."""
+Auth: TypeAlias = Literal["oauth2", "client_credentials", "installation", "static"]
 
 SERVED: Final[frozenset[State]] = frozenset({"active", "refresh_failing"})
 """States in which something is leased, as long as it is valid."""

@@ -10,7 +10,7 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import quotas
 from controlplane.domain.audit import Actor
 from controlplane.domain.vault import connections, revocations
-from controlplane.domain.vault.connections import GONE, STATIC, Connection, ConnectionUnconfirmed
+from controlplane.domain.vault.connections import GONE, Connection, ConnectionUnconfirmed
 from controlplane.kit.problems import Refusal
 
 SHREDDED: Final = {
@@ -81,7 +81,7 @@ async def delete(tx: TenantTx, actor: Actor, connection_id: UUID, reason: str = 
         waiting = tx.select(t.connections).where(t.connections.c.replaces_id == before.id)
         for each in await tx.all(_Id, waiting.limit(connections.MOST_WAITING)):
             await delete(tx, actor, each.id, reason)
-    is_known_there = before.auth not in STATIC and await revocations.queue(tx, before.id, reason or "deleted")
+    is_known_there = before.auth != "static" and await revocations.queue(tx, before.id, reason or "deleted")
     await tx.run(tx.delete(t.refresh_orphans).where(t.refresh_orphans.c.connection_id == before.id))
     await connections.write(tx, before.id, SHREDDED)
     state: connections.State = "revoking" if is_known_there else "deleted"

@@ -19,10 +19,10 @@ class Access(Struct, frozen=True, kw_only=True):
     """What opens the account: what leases hand out."""
 
     token: Secret | None = None
-    """An access token, a bearer token or an API key …"""
+    """An access token …"""
     scheme: str = "Bearer"
     fields: Mapping[str, Secret] = field(default_factory=dict)
-    """… or what has several parts: ``username`` and ``password``, or what a tenant has named itself."""
+    """… or what somebody has typed in, by the names that the catalogue has for it."""
 
 
 class Proof(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from controlplane.domain.vault.apps import App
 from controlplane.domain.vault.provider import Provider
-from controlplane.kit.oauth.dialect import Dialect, Server
+from controlplane.kit.oauth.dialect import Server
 from controlplane.kit.problems import Refusal
 
 OVERRIDES: Final = ("issuer", "authorize", "token", "refresh", "revoke", "introspect", "par", "device", "lookup")
@@ -38,13 +38,15 @@ def named(provider: Provider, app: App, variables: Mapping[str, str]) -> Server:
     return replace(server, **overridden)
 
 
-def written(server: Server) -> dict[str, Any]:
-    """*server* as it stands in a row: every address, and none of the ways in which it is spoken to."""
+def written(server: Server, provider: Provider) -> dict[str, Any]:
+    """*server* as it stands in a row: every address, and how it is spoken to where that is not the catalogue's to say."""
     said: dict[str, Any] = msgspec.to_builtins(server)
-    del said["dialect"]
+    if server.dialect == provider.dialect:
+        del said["dialect"]
     return {name: value for name, value in said.items() if value}
 
 
-def read(endpoints: Mapping[str, Any], dialect: Dialect) -> Server:
-    """The server that :func:`written` has written down, spoken to as the catalogue says now."""
-    return replace(msgspec.convert({"token": "", **endpoints}, Server), dialect=dialect)
+def read(endpoints: Mapping[str, Any], provider: Provider) -> Server:
+    """The server that :func:`written` has written down: where it was then, spoken to as the catalogue says now."""
+    said = {"token": "", "dialect": msgspec.to_builtins(provider.dialect), **endpoints}
+    return msgspec.convert(said, Server)

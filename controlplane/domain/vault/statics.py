@@ -1,7 +1,7 @@
 """Static credentials: API keys, names with passwords, bearer tokens and plain secrets, as somebody types them in."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+import re
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -12,62 +12,69 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import audit, quotas
 from controlplane.domain.audit import Actor
 from controlplane.domain.vault import connections, histories, sealed
-from controlplane.domain.vault.connections import STATIC, Auth, Connection
+from controlplane.domain.vault.connections import Connection
+from controlplane.domain.vault.provider import SHAPES, VARIABLE, Provider
 from controlplane.domain.vault.sealed import Access
 from controlplane.kit.ids import ConnectionId, new_id
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
 
-FIELDS: Final[Mapping[Auth, Sequence[str]]] = MappingProxyType(
-    {"api_key": ("key",), "basic": ("username", "password"), "bearer": ("token",), "secret": ("value",)}
-)
-"""What each kind consists of. ``custom`` has whatever fields it is given."""
+CUSTOM: Final = "generic-custom"
+"""The one of the catalogue whose fields the tenant names."""
 
 MOST_FIELDS: Final = 20
 MOST_CHARACTERS: Final = 8_192
 """Of one field: certificates and service accounts' keys fit."""
 
+FIELD: Final = re.compile("[a-z][a-z0-9_]{0,39}")
+HEADER: Final = re.compile("[A-Za-z0-9-]{1,60}")
+
 
 class NewStatic(Struct, frozen=True, kw_only=True):
-    auth: Auth
     name: str
     fields: Mapping[str, Secret]
-    provider: str = "static"
-    """In the catalogue; ``static`` is none in particular."""
     project_id: UUID | None = None
     owner_ref: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     account_name: str = ""
+    api_base: str = ""
+    """Where it is used, for what is no provider in particular."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """How a request carries it, with fields between braces, instead of what the catalogue says of such a thing."""
 
 
 class FieldsUnfit(Refusal):
     code, status, title = "credential-unfit", 400, "These are not the fields of such a credential"
-    hint = (
-        "api_key: key; basic: username and password; bearer: token; secret: value; custom: one to twenty of your own."
-    )
+    hint = "GET …/providers/{provider} lists the fields; generic-custom has one to twenty of your own."
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
 
 
 class NotStatic(Refusal):
     code, status, title = "connection-not-static", 409, "This credential comes from the provider"
-    hint = "Connect the account again instead of typing something in."
+    hint = "Connect the account in a browser instead of typing something in."
 
 
-async def create(tx: TenantTx, actor: Actor, new: NewStatic) -> Connection:
+async def create(tx: TenantTx, actor: Actor, provider: Provider, new: NewStatic) -> Connection:
     """Keep a credential. It is active at once.
 
     Raises:
-        FieldsUnfit: If its fields are not those of its kind.
+        NotStatic: If *provider* gives credentials itself.
+        FieldsUnfit: If its fields or headers are not those of such a credential.
         QuotaExceeded: If the tenant has as many connections as it may have.
     """
-    access = _access(new.auth, new.fields)
+    _check(provider, new.fields)
+    facts = _facts(provider, new)
     await quotas.take(tx, "connections")
     connection_id = ConnectionId(new_id(tx.now))
-    blob = await sealed.seal_access(tx, connection_id, 1, access)
+    blob = await sealed.seal_access(tx, connection_id, 1, Access(fields=new.fields))
+    begun = fresh(tx, actor) | {"facts": facts}
     await tx.run(
         tx.insert(t.connections).values(
             id=connection_id,
-            provider=new.provider,
-            auth=new.auth,
+            provider=provider.id,
+            auth="static",
             name=new.name,
             project_id=new.project_id,
             owner_ref=new.owner_ref,
@@ -75,30 +82,32 @@ async def create(tx: TenantTx, actor: Actor, new: NewStatic) -> Connection:
             account_name=new.account_name,
             access_blob=blob,
             state="active",
-            **fresh(tx, actor),
+            **begun,
         )
     )
-    audit.record(
-        tx, actor, "connection.created", connections.target(connection_id), provider=new.provider, auth=new.auth
-    )
+    audit.record(tx, actor, "connection.created", connections.target(connection_id), provider=provider.id)
     await histories.note(tx, actor, connection_id, "connection.created", 1)
     return await connections.get(tx, connection_id)
 
 
-async def replace(tx: TenantTx, actor: Actor, connection_id: UUID, fields: Mapping[str, Secret]) -> Connection:
+async def replace(
+    tx: TenantTx, actor: Actor, provider: Provider, connection_id: UUID, fields: Mapping[str, Secret]
+) -> Connection:
     """Put another credential into its place, as the next version.
+
+    Args:
+        provider: The connection's.
 
     Raises:
         NotFound, ConnectionGone: If there is no such connection.
         NotStatic: If it is not typed in.
-        FieldsUnfit: If its fields are not those of its kind.
+        FieldsUnfit: If its fields are not those of such a credential.
     """
     before = await connections.locked(tx, connection_id)
     connections.check_there(before)
-    if before.auth not in STATIC:
-        raise NotStatic
+    _check(provider, fields)
     version = before.cred_version + 1
-    blob = await sealed.seal_access(tx, before.id, version, _access(before.auth, fields))
+    blob = await sealed.seal_access(tx, before.id, version, Access(fields=fields))
     changed = await connections.write(
         tx, before.id, {"access_blob": blob, "cred_version": version, "refreshed_at": tx.now}
     )
@@ -127,11 +136,31 @@ def fresh(tx: TenantTx, actor: Actor) -> dict[str, object]:
     }
 
 
-def _access(auth: Auth, fields: Mapping[str, Secret]) -> Access:
-    named = FIELDS.get(auth)
-    fits = set(fields) == set(named) if named is not None else auth == "custom" and 0 < len(fields) <= MOST_FIELDS
-    if not fits or not all(0 < len(value.reveal()) <= MOST_CHARACTERS for value in fields.values()):
-        raise FieldsUnfit
-    if named is not None and len(named) == 1:
-        return Access(token=fields[named[0]], scheme="Bearer" if auth == "bearer" else auth)
-    return Access(scheme=auth, fields=fields)
+def _check(provider: Provider, fields: Mapping[str, Secret]) -> None:
+    if provider.kind != "static":
+        raise NotStatic
+    if provider.id == CUSTOM:
+        if not 0 < len(fields) <= MOST_FIELDS or not all(map(FIELD.fullmatch, fields)):
+            raise FieldsUnfit(f"one to {MOST_FIELDS} fields, named with lower-case letters, digits and underscores")
+    elif fields.keys() != provider.fields.keys():
+        raise FieldsUnfit(f"wanted: {', '.join(sorted(provider.fields))}")
+    for name, value in fields.items():
+        wanted = provider.fields.get(name)
+        shape = SHAPES[wanted.shape] if wanted is not None and wanted.shape is not None else None
+        if not 0 < len(value.reveal()) <= MOST_CHARACTERS:
+            raise FieldsUnfit(f"{name} is empty, or longer than {MOST_CHARACTERS} characters")
+        if shape is not None and re.fullmatch(shape, value.reveal()) is None:
+            raise FieldsUnfit(f"{name} is not of its form")
+
+
+def _facts(provider: Provider, new: NewStatic) -> dict[str, object]:
+    """Where and how a credential is used that is of no provider in particular."""
+    if (new.api_base or new.headers) and not provider.own_urls:
+        raise FieldsUnfit(f"{provider.id} says itself where and how it is used")
+    for name, value in new.headers.items():
+        if not HEADER.fullmatch(name) or not value.isprintable() or len(value) > MOST_CHARACTERS:
+            raise FieldsUnfit("a header's name has letters, digits and hyphens; its value can be printed")
+        if not set(VARIABLE.findall(value)) <= new.fields.keys():
+            raise FieldsUnfit(f"{name} names a field that there is not")
+    said: dict[str, object] = {"api_base": new.api_base, "headers": dict(new.headers)}
+    return {name: value for name, value in said.items() if value}

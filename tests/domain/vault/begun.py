@@ -2,15 +2,37 @@
 
 from msgspec.structs import replace
 
-from controlplane.domain.vault import apps, confirming, connecting
+from controlplane.domain.vault import apps, confirming, connecting, statics
 from controlplane.domain.vault.apps import NewApp
 from controlplane.domain.vault.confirming import Arrived
 from controlplane.domain.vault.connecting import Departure, NewSession
+from controlplane.domain.vault.provider import Field, Provider, Verified
 from controlplane.domain.vault.sealed import Proof
 from controlplane.kit.secret import Secret
 from tests.conftest import KEYRING
 from tests.make import SHELL
 
+ON = Verified(endpoints="none", behavior="none", on="2026-11")
+
+
+def provider(name, *fields, **given):
+    kind = (
+        {"kind": "static", "fields": {field: Field(title=field) for field in fields}} if fields else {"kind": "oauth2"}
+    )
+    return Provider(
+        **{"id": name, "name": name, "category": "generic", "verified": ON, "own_urls": True, **kind, **given}
+    )
+
+
+API_KEY, BASIC_AUTH = provider("generic-api-key", "api_key"), provider("generic-basic", "username", "password")
+CUSTOM, SECRET = provider("generic-custom", "secret"), provider("secret", "value")
+GENERIC = provider("generic-oauth2")
+TWILIO = provider(
+    "twilio",
+    own_urls=False,
+    kind="static",
+    fields={"account_sid": Field(title="SID", secret=False, shape="name"), "auth_token": Field(title="Token")},
+)
 PEPPER = KEYRING.pepper
 GIVEN = Arrived(
     access=Secret("at-of-ada"),
@@ -31,9 +53,11 @@ LEFT = Departure(
 
 async def begin(tx, **given):
     """A session through an app of the tenant, and its ticket."""
-    new = NewApp(provider="oauth2", name="Ours", client_id="abc", proof=Proof(secret=Secret("hush")))
+    new = NewApp(provider="generic-oauth2", name="Ours", client_id="abc", proof=Proof(secret=Secret("hush")))
     app = await apps.create(tx, SHELL, new)
-    wanted = NewSession(**{"provider": "oauth2", "app_id": app.id, "owner_ref": "u-7", "scopes": ["a", "b"], **given})
+    wanted = NewSession(
+        **{"provider": "generic-oauth2", "app_id": app.id, "owner_ref": "u-7", "scopes": ["a", "b"], **given}
+    )
     return await connecting.begin(tx, PEPPER, SHELL, wanted)
 
 
@@ -48,3 +72,9 @@ async def connected(tx, **given):
     """A connection that somebody has confirmed."""
     pending = await arrive(tx, **given)
     return await confirming.confirm(tx, SHELL, pending.id, owner_ref="u-7")
+
+
+async def typed(tx):
+    """A credential that somebody has put in."""
+    new = statics.NewStatic(name="x", fields={"value": Secret("x")})
+    return await statics.create(tx, SHELL, SECRET, new)

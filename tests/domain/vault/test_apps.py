@@ -4,12 +4,13 @@ import pytest
 
 from controlplane.db import schema as t
 from controlplane.domain import audit
-from controlplane.domain.vault import apps, statics
+from controlplane.domain.vault import apps
 from controlplane.domain.vault.apps import AppInUse, Change, NewApp
 from controlplane.domain.vault.sealed import Proof
 from controlplane.kit.envelope import NotOpened
 from controlplane.kit.problems import NotFound
 from controlplane.kit.secret import Secret
+from tests.domain.vault.begun import typed
 from tests.make import SHELL
 
 
@@ -89,8 +90,7 @@ async def test_an_app_that_something_is_connected_through_stays(db, make):
     tenant = await make.tenant()
     async with db.tenant(tenant.tenant_id) as tx:
         app = await apps.create(tx, SHELL, github())
-        new = statics.NewStatic(auth="secret", name="x", fields={"value": Secret("x")})
-        made = await statics.create(tx, SHELL, new)
+        made = await typed(tx)
         await tx.run(tx.update(t.connections).where(t.connections.c.id == made.id).values(app_id=app.id))
 
     async with db.tenant(tenant.tenant_id) as tx:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from controlplane.db import schema as t
-from controlplane.domain.vault import connecting, return_urls, sealed, statics
+from controlplane.domain.vault import connecting, return_urls, sealed
 from controlplane.domain.vault.connecting import (
     AWAY_FOR,
     SESSION_LIVES,
@@ -18,8 +18,7 @@ from controlplane.domain.vault.connecting import (
 )
 from controlplane.domain.vault.return_urls import ReturnUrlUnfit, ReturnUrlUnknown
 from controlplane.kit.problems import NotFound
-from controlplane.kit.secret import Secret
-from tests.domain.vault.begun import LEFT, PEPPER, begin, connected
+from tests.domain.vault.begun import LEFT, PEPPER, begin, connected, typed
 from tests.holdings import dumped
 from tests.make import SHELL
 
@@ -176,12 +175,10 @@ async def test_only_what_was_connected_in_a_browser_is_connected_anew(db, make):
     tenant = await make.tenant()
     async with db.tenant(tenant.tenant_id) as tx:
         made = await connected(tx)
-        typed = await statics.create(
-            tx, SHELL, statics.NewStatic(auth="secret", name="x", fields={"value": Secret("x")})
-        )
+        put_in = await typed(tx)
 
         session, _ = await begin(tx, connection_id=made.id)
 
         assert session.connection_id == made.id
         with pytest.raises(NotReconnectable):
-            await begin(tx, connection_id=typed.id)
+            await begin(tx, connection_id=put_in.id)

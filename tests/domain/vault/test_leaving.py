@@ -6,16 +6,11 @@ import pytest
 
 from controlplane.db import schema as t
 from controlplane.domain import audit
-from controlplane.domain.vault import connections, histories, leaving, revocations, statics
+from controlplane.domain.vault import connections, histories, leaving, revocations
 from controlplane.domain.vault.leaving import NotDisabled
 from controlplane.domain.vault.revocations import DELAYS_S, HELD_FOR
-from controlplane.kit.secret import Secret
-from tests.domain.vault.begun import connected
+from tests.domain.vault.begun import connected, typed
 from tests.make import SHELL
-
-
-async def typed(tx):
-    return await statics.create(tx, SHELL, statics.NewStatic(auth="secret", name="x", fields={"value": Secret("x")}))
 
 
 async def test_a_credential_that_was_typed_in_is_gone_at_once(db, make):
