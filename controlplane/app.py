@@ -32,6 +32,7 @@ from controlplane.domain.letters import Letterhead
 from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
+from controlplane.domain.vault import catalogue
 from controlplane.http import (
     authentication,
     authorize,
@@ -66,6 +67,7 @@ from controlplane.kit import limiter, log, mailing, presence, wakeups
 from controlplane.kit.guard import Guard
 from controlplane.kit.ids import TenantId
 from controlplane.kit.mailing import Post
+from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.openid.discovery import Providers
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
@@ -96,7 +98,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on"),
+    *("letterhead", "sign_on", "catalogue", "oauth"),
 )
 """What handlers can ask for by these names."""
 
@@ -116,7 +118,7 @@ def from_environment() -> Litestar:
     """The app of one replica, as ``CONTROLPLANE_*`` says. What a granian worker calls.
 
     Raises:
-        SettingInvalid, UnusableKeyring: If it cannot be put together.
+        SettingInvalid, UnusableKeyring, CatalogueBroken: If it cannot be put together.
     """
     log.configure()
     calm_the_collector()
@@ -142,6 +144,8 @@ class Parts:
         self.post = _post(given)
         self.guard = Guard(networks=given.callable_networks(), loopback=given.outbound_loopback)
         self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
+        self.catalogue = catalogue.read()
+        self.oauth = Caller(self.guard, db.clock)
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
         self.denials = Denials(db)
@@ -193,6 +197,8 @@ class Parts:
             "presence": self.presence,
             "letterhead": self.letterhead,
             "sign_on": self.sign_on,
+            "catalogue": self.catalogue,
+            "oauth": self.oauth,
         }
 
     @asynccontextmanager

@@ -1,11 +1,13 @@
 """The catalogue of providers: one file each in ``providers/``, all of them read and checked before anything is served."""
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from controlplane.domain.vault.checking import mistakes
 from controlplane.domain.vault.provider import Provider
 from controlplane.kit.problems import NotFound
 
@@ -38,8 +40,9 @@ class Catalogue:
         return found
 
 
+@functools.cache
 def read(folder: Path = FOLDER) -> Catalogue:
-    """What stands in *folder*.
+    """What stands in *folder*, which is part of the release: once read, it stays so.
 
     Raises:
         CatalogueBroken: With file, field and what is wrong.
@@ -56,8 +59,3 @@ def _read(file: Path) -> Provider:
     for mistake in mistakes(provider):
         raise CatalogueBroken(f"{file.name}: {mistake}")
     return provider
-
-
-def mistakes(provider: Provider) -> Iterator[str]:
-    """What the types cannot say: field, and what is wrong with it."""
-    yield from ()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import quote
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, field, structs
 
 from controlplane.kit.oauth.dialect import Dialect, Server
 from controlplane.kit.problems import Refusal
@@ -25,14 +25,17 @@ tried before it is relied on. ``none``: there is nothing to verify."""
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=400)]
 Template: TypeAlias = Annotated[str, Meta(pattern=r"^https://[^\s]+$", max_length=400)]
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Shape: TypeAlias = Literal["label", "host", "shop", "snowflake", "guid", "number", "slug", "name", "role-arn"]
+Shape: TypeAlias = Literal["label", "host", "shop", "snowflake", "directory", "number", "slug", "name", "role-arn"]
+
+_LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST: Final = rf"(?=[^/]{{4,253}}$)({_LABEL}\.)+[a-z][a-z0-9-]{{0,61}}[a-z0-9]"
 
 SHAPES: Final[Mapping[Shape, str]] = {
-    "label": r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
-    "host": r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]",
+    "label": _LABEL,
+    "host": _HOST,
     "shop": r"[a-z0-9][a-z0-9-]{0,60}\.myshopify\.com",
     "snowflake": r"[a-z0-9]([a-z0-9._-]{0,100}[a-z0-9])?\.snowflakecomputing\.com",
-    "guid": r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}",
+    "directory": rf"[0-9a-f]{{8}}-([0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}|{_HOST}",
     "number": r"[0-9]{1,19}",
     "slug": r"[a-z0-9]([a-z0-9-]{0,98}[a-z0-9])?",
     "name": r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
@@ -67,7 +70,8 @@ class Verified(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Lifetimes, rotation, replay, errors."""
     lookup: Proof = "none"
     """Whose account it is, and where the API is."""
-    on: Annotated[str, Meta(pattern=r"^20\d\d-[01]\d-[0-3]\d$")]
+    on: Annotated[str, Meta(pattern=r"^20\d\d-(0[1-9]|1[0-2])$")]
+    """Year and month."""
     note: str = ""
 
 
@@ -120,7 +124,7 @@ class Api(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     hosts: tuple[Annotated[str, Meta(pattern=r"^(\*\.)?[a-z0-9.{}_-]+$")], ...] = ()
     """The only ones that are called with it. Empty: not settled for all; the connection says."""
-    headers: Mapping[str, str] = {"Authorization": "Bearer {access_token}"}
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {access_token}"})
     extra: Mapping[str, str] = {}
     """Headers that every request has, without anything secret."""
 

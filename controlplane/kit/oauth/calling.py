@@ -24,13 +24,15 @@ Fields: TypeAlias = Mapping[str, str | Sequence[str]]
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
 
 
-class Caller(Struct, frozen=True):
+class Caller:
     """What every call goes out with. One for a process; no transaction is open meanwhile."""
 
-    guard: Guard
-    clock: Clock
-    within_s: float = WITHIN_S
-    """For one call, from the name to the last byte."""
+    def __init__(self, guard: Guard, clock: Clock, *, within_s: float = WITHIN_S) -> None:
+        """
+        Args:
+            within_s: For one call, from the name to the last byte.
+        """
+        self.guard, self.clock, self.within_s = guard, clock, within_s
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -84,8 +86,8 @@ def basic(name: str, secret: str, *, raw: bool = False) -> str:
     return f"Basic {b64encode(pair.encode()).decode()}"
 
 
-def bearer(token: Secret, scheme: str = "Bearer") -> dict[str, str]:
-    return {"Authorization": f"{scheme} {token.reveal()}"}
+def bearer(token: Secret, *, header: str = "Authorization", scheme: str = "Bearer") -> dict[str, str]:
+    return {header: f"{scheme} {token.reveal()}".strip()}
 
 
 def joined(url: str, fields: Fields) -> str:

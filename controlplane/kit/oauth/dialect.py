@@ -16,8 +16,8 @@ servers that do not decode; ``key`` is a JWT signed by the client's own key (RFC
 """
 
 Seconds: TypeAlias = Annotated[int, Meta(ge=1)]
-Path: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,5}$")]
-"""Into a JSON answer: names and positions, joined by dots."""
+Path: TypeAlias = Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,5})?$")]
+"""Into a JSON answer: names and positions, joined by dots; empty: the answer itself."""
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,8 +47,8 @@ class Answers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     form: bool = False
     """Answers may come as forms, where they say so."""
-    at: tuple[Path, ...] = ()
-    """Members that may hold the tokens; the first that has an access token is taken. Empty: the answer itself."""
+    at: tuple[Path, ...] = ("",)
+    """What may hold the tokens; the first that has an access token is taken."""
     access: str = "access_token"
     refresh: str = "refresh_token"
     lifetime_s: Seconds | None = None
@@ -144,7 +144,9 @@ class Lookup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to learn whose account it is, with the access token."""
 
     method: Literal["GET", "POST"] = "GET"
+    header: str = "Authorization"
     scheme: str = "Bearer"
+    """Before the token; empty: nothing."""
     headers: Mapping[str, str] = {}
     facts: Mapping[str, tuple[Path, ...]] = {}
 

@@ -84,8 +84,8 @@ def wrong(found: dict[str, Any], errors: Errors) -> bool:
 
 
 def at(found: Any, path: str) -> Any:
-    """What stands at *path*, or None."""
-    for step in path.split("."):
+    """What stands at *path*, or None; at the empty one, *found* itself."""
+    for step in path.split(".") if path else ():
         if isinstance(found, dict):
             found = found.get(step)
         elif isinstance(found, list) and step.isdigit() and int(step) < len(found):

@@ -15,9 +15,8 @@ async def whose(caller: Caller, server: Server, tokens: Tokens) -> dict[str, str
     how = server.dialect.lookup
     if how is None or not server.lookup:
         return dict(tokens.facts)
-    request = Request(
-        url=server.lookup, method=how.method, headers={**how.headers, **bearer(tokens.access, how.scheme)}
-    )
+    proof = bearer(tokens.access, header=how.header, scheme=how.scheme)
+    request = Request(url=server.lookup, method=how.method, headers={**how.headers, **proof})
     answer = await send(caller, request)
     found = said(answer, server.dialect)
     return {**tokens.facts, **facts(found, how.facts, server.dialect.answers.api_hosts)}

@@ -100,10 +100,8 @@ def at_home(url: str, hosts: tuple[str, ...]) -> bool:
 
 
 def _holder(found: dict[str, Any], answers: Answers) -> dict[str, Any] | None:
-    places = [at(found, path) for path in answers.at] if answers.at else [found]
-    # the answer itself last: a dialect that has tokens at its top as well says so by listing no place
-    holders = [each for each in places if isinstance(each, dict)]
-    return next((each for each in holders if each.get(answers.access)), None)
+    places = [place for path in answers.at if isinstance(place := at(found, path), dict)]
+    return next((place for place in places if place.get(answers.access)), None)
 
 
 def _token(value: Any, answer: Answer) -> Secret | None:
