@@ -51,6 +51,8 @@ from controlplane.http.allowance import Allowances
 from controlplane.http.answers import Answer
 from controlplane.http.authorize import Surface
 from controlplane.http.bodies import StrictRequest
+from controlplane.http.connecting import door as connecting
+from controlplane.http.connecting.desk import CONNECT_DESK, Vault
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
 from controlplane.http.me import door as me
@@ -84,6 +86,7 @@ ROUTERS: Sequence[ControllerRouterHandler] = [
     runtime_api.router,
     console.router,
     scim.router,
+    connecting.router,
 ]
 
 AUTHENTICATION = {
@@ -98,7 +101,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on", "catalogue", "oauth"),
+    *("letterhead", "sign_on", "catalogue", "oauth", "vault"),
 )
 """What handlers can ask for by these names."""
 
@@ -146,6 +149,7 @@ class Parts:
         self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
         self.catalogue = catalogue.read()
         self.oauth = Caller(self.guard, db.clock)
+        self.vault = Vault(catalogue=self.catalogue, caller=self.oauth, public_url=given.public_url)
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
         self.denials = Denials(db)
@@ -170,6 +174,7 @@ class Parts:
             *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
             *every_chore.of_sign_on(self.db, self.sign_on.records),
             *every_chore.of_webhooks(self.db, self.courier),
+            *every_chore.of_vault(self.db, self.catalogue, self.oauth),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
@@ -197,6 +202,7 @@ class Parts:
             "presence": self.presence,
             "letterhead": self.letterhead,
             "sign_on": self.sign_on,
+            "vault": self.vault,
             "catalogue": self.catalogue,
             "oauth": self.oauth,
         }
@@ -239,7 +245,13 @@ def assemble() -> Litestar:
     app = Litestar(
         route_handlers=ROUTERS,
         guards=[authorize.authorize],
-        dependencies={**{name: of_state(name) for name in INJECTED}, **DESK, **PAGING, **principals.PRINCIPALS},
+        dependencies={
+            **{name: of_state(name) for name in INJECTED},
+            **DESK,
+            **CONNECT_DESK,
+            **PAGING,
+            **principals.PRINCIPALS,
+        },
         exception_handlers={
             Refusal: problems.refuse,
             idempotency.Replay: idempotency.replayed,
