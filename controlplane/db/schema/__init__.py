@@ -46,6 +46,8 @@ from controlplane.db.schema.impersonation import (
 )
 from controlplane.db.schema.keys import (
     data_keys,
+    key_rotations,
+    master_keys,
     platform_data_keys,
 )
 from controlplane.db.schema.lifecycle import (
@@ -144,9 +146,11 @@ __all__ = [
     "impersonations",
     "invitations",
     "join_tokens",
+    "key_rotations",
     "limit_overrides",
     "logout_tokens",
     "mails",
+    "master_keys",
     "metadata",
     "operator_identities",
     "operator_keys",

@@ -1,9 +1,11 @@
 """The keyring: the master keys, what is derived from them, and the file they live in."""
 
 import base64
+import hmac
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 from controlplane.kit.problems import Refusal
-from controlplane.kit.sealing import Sealing
+from controlplane.kit.sealing import REMEMBERED, Keeper, Ring, Sealing
 
 KEY_BYTES = 32
 
@@ -90,9 +92,32 @@ def derived(keyring: Keyring, key_id: str, purpose: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode()).derive(keyring.keys[key_id])
 
 
-def sealing(keyring: Keyring) -> Sealing:
-    """What data keys are wrapped and unwrapped with, for a process to keep."""
-    return Sealing({key_id: derived(keyring, key_id, "cp.kek.v1") for key_id in keyring.keys}, keyring.current)
+def sealing(
+    keyring: Keyring,
+    service: Keeper | None = None,
+    *,
+    reread: Callable[[], Keyring] | None = None,
+    grace: timedelta = REMEMBERED,
+) -> Sealing:
+    """What data keys are wrapped and unwrapped with, for a process to keep.
+
+    Args:
+        service: Who keeps the master key, if it is not the keyring.
+        reread: The keyring again, from where it came; None: it cannot change.
+        grace: How long data keys are used while the service does not answer.
+    """
+
+    def again() -> tuple[Mapping[str, bytes], str]:
+        assert reread is not None, "asked below"
+        return _masters(reread())
+
+    masters, current = _masters(keyring)
+    mark = hmac.digest(keyring.pepper, b"cp.keyring-mark.v1", "sha256")
+    return Sealing(Ring(masters, current, again if reread else None), mark, service, grace=grace)
+
+
+def _masters(keyring: Keyring) -> tuple[Mapping[str, bytes], str]:
+    return {key_id: derived(keyring, key_id, "cp.kek.v1") for key_id in keyring.keys}, keyring.current
 
 
 def cursor_key(keyring: Keyring) -> bytes:
