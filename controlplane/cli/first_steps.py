@@ -3,12 +3,13 @@
 import asyncio
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import exists, select
 
 from controlplane.cli.home import Home
 from controlplane.cli.problems import Declined
-from controlplane.cli.reach import database, settings_of, told_plainly, with_database
+from controlplane.cli.reach import settings_of, with_database
 from controlplane.cli.shell import shell
+from controlplane.db import schema as t
 from controlplane.db.database import Database, PlatformTx
 from controlplane.domain import keys, people, sign_ins
 from controlplane.domain.keys import Keyring
@@ -18,21 +19,22 @@ from controlplane.settings import Settings
 FIRST_OPERATOR = "operator@localhost"
 
 
-USED: Final = text("SELECT EXISTS (SELECT FROM accounts) OR EXISTS (SELECT FROM master_keys)")
+USED: Final = select(exists(select(t.accounts.c.id)) | exists(select(t.master_keys.c.name)))
 """Somebody has been here with a keyring: the first account is made after it."""
 
 
-def make_keyring(home: Home) -> None:
+def make_keyring(home: Home, url: str) -> None:
     """In its usual place, unless there is one or the settings name another place.
+
+    Args:
+        url: Of the database, with its schema.
 
     Raises:
         Declined: If it is missing, and the database was used with one: a new one would open nothing in it.
     """
     if settings_of(home.folder).keyring != f"file:{home.keyring}" or home.keyring.exists():
         return
-    with database(home.folder) as urls, told_plainly(urls.app):
-        used = asyncio.run(_used(urls.app))
-    if used:
+    if asyncio.run(_used(url)):
         raise Declined(
             f"The keyring {home.keyring} is missing, and the database needs it.",
             "Put it back from where you keep its copy; a new one would open nothing. See docs/howto/lose-a-key.md.",

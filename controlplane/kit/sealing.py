@@ -182,9 +182,7 @@ class Sealing:
 
     def forget(self, owner: str, key_id: UUID | None = None) -> None:
         """Forget one data key of *owner*, or every one."""
-        wanted = [
-            name for name, (_, key, _) in self._known.items() if name[0] == owner and key_id in (None, key.id)
-        ]
+        wanted = [name for name, (_, key, _) in self._known.items() if name[0] == owner and key_id in (None, key.id)]
         for name in wanted:
             del self._known[name]
 

@@ -20,4 +20,6 @@ def upgrade() -> None:
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON key_rotations TO cp_app")
     op.execute(f"GRANT SELECT ({READABLE}) ON master_keys TO cp_operator")
     op.execute("GRANT SELECT ON key_rotations TO cp_operator")
-    op.execute("GRANT SELECT (id, kind, subject, master, state, created_at, destroyed_at) ON platform_data_keys TO cp_operator")
+    op.execute(
+        "GRANT SELECT (id, kind, subject, master, state, created_at, destroyed_at) ON platform_data_keys TO cp_operator"
+    )

@@ -136,7 +136,8 @@ def test_a_lost_keyring_is_never_replaced_by_a_new_one(external, home):
     said(home, "operator", "create", "ann@example.com", **external)
     (home / "secrets" / "keyring.json").unlink()
 
-    done = controlplane(home, "db", "init", **external)
+    admin = os.environ["TEST_SUPERUSER_URL"]
+    done = controlplane(home, "db", "init", **external, CONTROLPLANE_DATABASE_ADMIN_URL=admin)
 
     assert done.returncode == 1
     assert "is missing, and the database needs it" in done.stderr

@@ -1,6 +1,17 @@
 """Data keys, wrapped under a master key that is not in the database; which master keys those are; and rotations."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, PrimaryKeyConstraint, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.schema import SchemaItem
 
 from controlplane.db.schema.shapes import metadata, tenant_table

@@ -105,6 +105,17 @@ async def unseal_all(tx: ScopedTx, purpose: Purpose, items: Sequence[tuple[bytes
     return opened
 
 
+def reseal(tx: ScopedTx, purpose: Purpose, sealed: bytes, context: Context, old: DataKey, new: DataKey) -> bytes:
+    """What is in *sealed*, in an envelope under another key. Nobody gets to see it.
+
+    Raises:
+        NotOpened: If it was not sealed for this purpose, here, with *old*.
+    """
+    place = _place(tx, purpose, context)
+    step = STEPS.get(purpose, envelope.STEP)
+    return envelope.seal(new.id, new.material, place, envelope.unseal(old.material, place, sealed), step=step)
+
+
 async def shred(tx: ScopedTx, *, subject: str | None = None) -> int:
     """Destroy the data keys of *subject*, or all that the tenant of *tx* has, and return how many there were.
 
@@ -154,8 +165,11 @@ async def make(tx: ScopedTx, kind: str, subject: str) -> DataKey | None:
     return key if made else None
 
 
-async def by_id(tx: ScopedTx, wanted: set[UUID]) -> dict[UUID, DataKey | None]:
+async def by_id(tx: ScopedTx, wanted: set[UUID], *, though_suspended: bool = False) -> dict[UUID, DataKey | None]:
     """Each of *wanted*; None where it was destroyed, or never was this tenant's.
+
+    Args:
+        though_suspended: For who only seals anew, and shows nobody what is inside.
 
     Raises:
         TenantSealed: If one of them is held, and the tenant suspended.
@@ -167,11 +181,11 @@ async def by_id(tx: ScopedTx, wanted: set[UUID]) -> dict[UUID, DataKey | None]:
         table = table_of(tx)
         for row in await tx.all(_Wrapped, tx.select(table).where(table.c.id.in_(unknown)).limit(len(unknown))):
             if row.wrapped is not None:
-                found[row.id] = await _unwrapped(tx, row)
+                found[row.id] = await _unwrapped(tx, row, though_suspended)
     return found
 
 
-async def primary(tx: ScopedTx, kind: str, subject: str) -> DataKey:
+async def primary(tx: ScopedTx, kind: str, subject: str, *, though_suspended: bool = False) -> DataKey:
     """The key that new data of this *kind* about *subject* is sealed with; made now if there is none.
 
     Its row is locked against being destroyed until *tx* has ended: what was sealed and is not committed yet cannot be
@@ -190,16 +204,16 @@ async def primary(tx: ScopedTx, kind: str, subject: str) -> DataKey:
             return made  # not remembered: this transaction may yet fail
         row = await tx.first(_Wrapped, wanted)  # somebody was quicker, and the insert has waited for their commit
         assert row is not None
-    key = sealing.known(owner, row.id, tx.now) or await _unwrapped(tx, row)
+    key = sealing.known(owner, row.id, tx.now) or await _unwrapped(tx, row, though_suspended)
     if kind in FIXED:
         sealing.remember(owner, (kind, subject), key, tx.now, kind)
     return key
 
 
-async def _unwrapped(tx: ScopedTx, row: _Wrapped) -> DataKey:
+async def _unwrapped(tx: ScopedTx, row: _Wrapped, though_suspended: bool) -> DataKey:
     """The key of *row*, and remembered; an older memory of it serves while its keeper does not answer."""
     assert row.wrapped is not None, "asked by the caller"
-    if row.kind in HELD:
+    if row.kind in HELD and not though_suspended:
         await _refuse_suspended(tx)
     sealing, owner = sealing_of(tx), owner_of(tx)
     place = Place(owner, str(row.id), row.kind, row.subject)

@@ -28,7 +28,9 @@ class KeyServiceUnusable(Refusal):
     """The key service cannot be called with what is configured."""
 
     code, status, title = "key-service-unusable", 503, "The key service cannot be called"
-    hint = "Check CONTROLPLANE_KEK and the credentials of the service in the environment: docs/howto/use-a-key-service.md."
+    hint = (
+        "Check CONTROLPLANE_KEK and the credentials of the service in the environment: docs/howto/use-a-key-service.md."
+    )
 
 
 class Calls:
@@ -41,7 +43,7 @@ class Calls:
             verify: Path of a file with the authorities to trust; True: those of this machine.
         """
         self._service = service
-        self._client = httpx.AsyncClient(timeout=WITHIN_S, verify=verify, follow_redirects=False)  # noqa: S501 a path
+        self._client = httpx.AsyncClient(timeout=WITHIN_S, verify=verify, follow_redirects=False)
         self._resting_until = 0.0
 
     async def send(
