@@ -128,8 +128,8 @@ def from_environment() -> Litestar:
     given = settings.read(os.environ)
     assert given.database_url is not None, "whoever starts a replica names its database"
     redis = Redis.from_url(given.redis_url) if given.redis_url else None
-    keyring = keys.read(given.kek, os.environ)
-    return build(Database(given.database_url, sealing=keys.sealing(keyring)), keyring, given, redis=redis)
+    keyring, sealing = keys.opened(given.kek, given.keyring, os.environ, given.kek_grace())
+    return build(Database(given.database_url, sealing=sealing), keyring, given, redis=redis)
 
 
 def documented() -> dict[str, object]:

@@ -20,6 +20,9 @@ PREFIX: Final = "CONTROLPLANE_"
 FILE: Final = "controlplane.toml"
 DNS_PORT: Final = 53
 
+KEYRINGS: Final = ("file:", "env:")
+"""What a place of a keyring begins with."""
+
 PostgresUrl = Annotated[str, Meta(pattern="^postgresql://")]
 PlanName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,38}$")]
 
@@ -44,8 +47,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of a role that may create roles; only ``controlplane db init`` uses it."""
     redis_url: Annotated[str, Meta(pattern="^(rediss?|unix)://")] | None = None
     """None: one process, in which wake-ups, rate limits and presence stay."""
-    kek: Annotated[str, Meta(pattern="^(file|env):.")] = ""
-    """Where the keyring is: ``file:PATH`` or ``env:NAME``. Empty: ``<home>/secrets/keyring.json``."""
+    kek: Annotated[str, Meta(pattern="^(file|env|awskms|gcpkms|vault):.")] = ""
+    """Who keeps the master key: ``file:PATH`` or ``env:NAME``, a keyring; ``awskms:ARN``, ``gcpkms:projects/…``,
+    ``vault:MOUNT/KEY``, a key service. Empty: ``file:<home>/secrets/keyring.json``."""
+    keyring: Annotated[str, Meta(pattern="^(file|env):.")] = ""
+    """Where the keyring is when a key service keeps the master key. Empty: ``file:<home>/secrets/keyring.json``."""
+    kek_grace_s: Annotated[int, Meta(ge=300, le=3600)] = 300
+    """Seconds that a data key is used after it was unwrapped while the key service does not answer."""
+    key_rest_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
+    """Seconds that a replaced data key is kept after nothing names it, for those who read it just before."""
     metrics_token: Annotated[str, Meta(min_length=16)] | None = None
     """Bearer token for ``/metrics``. None: from loopback only."""
     smtp_url: Annotated[str, Meta(pattern="^smtps?://[^/]")] | None = None
@@ -77,6 +87,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What tenants may use, by the name of the plan: tables ``[plans.NAME]`` in the file, in the environment JSON."""
     default_plan: str = DEFAULT_PLAN
     """The plan of tenants that have no other."""
+
+    def kek_grace(self) -> timedelta:
+        """:attr:`kek_grace_s`."""
+        return timedelta(seconds=self.kek_grace_s)
+
+    def key_rest(self) -> timedelta:
+        """:attr:`key_rest_s`."""
+        return timedelta(seconds=self.key_rest_s)
 
     def grace(self) -> timedelta:
         """:attr:`deletion_grace_s`."""
@@ -115,7 +133,13 @@ def read(environ: Mapping[str, str]) -> Settings:
         given["plans"] = _from_json(f"{PREFIX}PLANS", given["plans"])
     home = Path(given.get("home") or usual_home(environ))
     settings = _checked({**_from_file(home / FILE), **given})
-    return replace(settings, home=str(home), kek=settings.kek or f"file:{home / 'secrets' / 'keyring.json'}")
+    keyring = settings.keyring or f"file:{home / 'secrets' / 'keyring.json'}"
+    kek = settings.kek or keyring
+    if kek.startswith(KEYRINGS):
+        if settings.keyring and settings.keyring != kek:
+            raise SettingInvalid(f"{PREFIX}KEYRING: Expected to be unset, because {PREFIX}KEK names a keyring already")
+        keyring = kek
+    return replace(settings, home=str(home), kek=kek, keyring=keyring)
 
 
 def usual_home(environ: Mapping[str, str]) -> Path:

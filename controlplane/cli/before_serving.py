@@ -7,7 +7,7 @@ from pathlib import Path
 from controlplane.cli.shell import shell
 from controlplane.db.database import Database
 from controlplane.domain import keys, quotas, tombstones
-from controlplane.domain.keys import Keyring
+from controlplane.domain.keys import Keyring, masters
 from controlplane.domain.tombstones import FOLDER
 from controlplane.settings import Settings
 
@@ -16,11 +16,11 @@ def prepare(given: Settings) -> int:
     """See to it, and return how many tenants had come back with a restored database and are purged again.
 
     Raises:
+        UnusableKeyring, MasterKeyMissing, MasterKeyWrong, KeeperDown: If the keys are not those of this database.
         CertificateInvalid: If a file in the home's ``tombstones`` was not signed by us.
     """
     assert given.database_url is not None, "asked by the caller"
-    keyring = keys.read(given.kek, os.environ)
-    return asyncio.run(_prepare(given.database_url, keyring, given))
+    return asyncio.run(_prepare(given.database_url, given))
 
 
 async def reapply(db: Database, keyring: Keyring, folder: Path) -> int:
@@ -30,9 +30,11 @@ async def reapply(db: Database, keyring: Keyring, folder: Path) -> int:
     return len(returned)
 
 
-async def _prepare(url: str, keyring: Keyring, given: Settings) -> int:
-    db = Database(url, sealing=keys.sealing(keyring), pool_size=1)
+async def _prepare(url: str, given: Settings) -> int:
+    keyring, sealing = keys.opened(given.kek, given.keyring, os.environ, given.kek_grace())
+    db = Database(url, sealing=sealing, pool_size=1)
     try:
+        await masters.check(db, sealing)
         async with db.platform() as tx:
             await quotas.configure(tx, shell(), given.plans, given.default_plan)
         return await reapply(db, keyring, Path(given.home) / FOLDER)

@@ -35,12 +35,12 @@ def init(home: Path, as_json: bool) -> None:
     from controlplane.db import roles, upgrade
 
     given = reach.settings_of(home)
-    first_steps.make_keyring(Home(home))
     if not given.database_admin_url:
         if given.database_url:
             raise Declined("CONTROLPLANE_DATABASE_ADMIN_URL is not set.", "Set it to a role that may create roles.")
         with reach.database(home, create=True) as urls:
             asyncio.run(upgrade.upgrade(urls.owner))
+            first_steps.make_keyring(Home(home), urls.app)
         show({"revision": upgrade.newest()}, upgrade.newest(), as_json)
         return
     earlier = roles.Urls(app=given.database_url or "", owner=given.database_owner_url or "")
@@ -48,6 +48,7 @@ def init(home: Path, as_json: bool) -> None:
     with reach.told_plainly(given.database_admin_url):
         urls = asyncio.run(roles.prepare(given.database_admin_url, name or reach.DATABASE, earlier))
         asyncio.run(upgrade.upgrade(urls.owner))
+        first_steps.make_keyring(Home(home), urls.app)
     document = {"revision": upgrade.newest(), "database_url": urls.app, "database_owner_url": urls.owner}
     text = f"CONTROLPLANE_DATABASE_URL={urls.app}\nCONTROLPLANE_DATABASE_OWNER_URL={urls.owner}"
     show(document, text, as_json)

@@ -85,7 +85,7 @@ def _keyring(given: "Settings") -> Finding:
     from controlplane.domain import keys
 
     try:
-        keyring = keys.read(given.kek, os.environ)
+        keyring = keys.read(given.keyring, os.environ)
     except Refusal as problem:
         return _said("keyring", problem)
     return ok("keyring", f"{len(keyring.keys)} key(s), current {keyring.current}")

@@ -1,8 +1,15 @@
 """What a new control plane needs before anybody can use it: keys, a first operator, a way in."""
 
+import asyncio
+from typing import Final
+
+from sqlalchemy import exists, select
+
 from controlplane.cli.home import Home
+from controlplane.cli.problems import Declined
 from controlplane.cli.reach import settings_of, with_database
 from controlplane.cli.shell import shell
+from controlplane.db import schema as t
 from controlplane.db.database import Database, PlatformTx
 from controlplane.domain import keys, people, sign_ins
 from controlplane.domain.keys import Keyring
@@ -12,11 +19,28 @@ from controlplane.settings import Settings
 FIRST_OPERATOR = "operator@localhost"
 
 
-def make_keyring(home: Home) -> None:
-    """In its usual place, unless there is one or the settings name another place."""
-    if settings_of(home.folder).kek == f"file:{home.keyring}" and not home.keyring.exists():
-        home.make()
-        keys.write(home.keyring, keys.new())
+USED: Final = select(exists(select(t.accounts.c.id)) | exists(select(t.master_keys.c.name)))
+"""Somebody has been here with a keyring: the first account is made after it."""
+
+
+def make_keyring(home: Home, url: str) -> None:
+    """In its usual place, unless there is one or the settings name another place.
+
+    Args:
+        url: Of the database, with its schema.
+
+    Raises:
+        Declined: If it is missing, and the database was used with one: a new one would open nothing in it.
+    """
+    if settings_of(home.folder).keyring != f"file:{home.keyring}" or home.keyring.exists():
+        return
+    if asyncio.run(_used(url)):
+        raise Declined(
+            f"The keyring {home.keyring} is missing, and the database needs it.",
+            "Put it back from where you keep its copy; a new one would open nothing. See docs/howto/lose-a-key.md.",
+        )
+    home.make()
+    keys.write(home.keyring, keys.new())
 
 
 def sign_in(home: Home) -> str:
@@ -39,6 +63,15 @@ def public_url(home: Home) -> str:
     said = settings_of(home.folder).public_url
     running = home.held_by()
     return running.public_url if running and said == Settings().public_url else said
+
+
+async def _used(url: str) -> bool:
+    db = Database(url, pool_size=1)
+    try:
+        async with db.platform() as tx:
+            return bool(await tx.scalar(USED))
+    finally:
+        await db.close()
 
 
 async def _first_operator(tx: PlatformTx) -> AccountId:

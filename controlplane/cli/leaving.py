@@ -132,7 +132,7 @@ def certificate_key(home: Path, as_json: bool) -> None:
     from controlplane.cli.reach import settings_of
     from controlplane.domain import certificates, keys
 
-    key = certificates.public_key(keys.read(settings_of(home).kek, os.environ))
+    key = certificates.public_key(keys.read(settings_of(home).keyring, os.environ))
     show({"public_key": key}, key, as_json)
 
 

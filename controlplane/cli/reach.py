@@ -19,7 +19,7 @@ from controlplane.db import roles, upgrade
 from controlplane.db.database import Database
 from controlplane.db.roles import Urls
 from controlplane.domain import keys
-from controlplane.domain.keys import Keyring
+from controlplane.domain.keys import Keyring, masters
 from controlplane.embedded import Services, Unavailable
 from controlplane.settings import Settings
 
@@ -44,10 +44,12 @@ def with_database(folder: Path, work: Callable[[Database, Keyring], Awaitable[Re
     """
 
     async def run(url: str) -> Result:
-        keyring = keys.read(settings_of(folder).kek, os.environ)
+        given = settings_of(folder)
+        keyring, sealing = keys.opened(given.kek, given.keyring, os.environ, given.kek_grace())
         await upgrade.check(url)
-        db = Database(url, sealing=keys.sealing(keyring), pool_size=1)
+        db = Database(url, sealing=sealing, pool_size=1)
         try:
+            await masters.check(db, sealing)
             return await work(db, keyring)
         finally:
             await db.close()

@@ -46,7 +46,7 @@ def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_
         raise Declined(
             "CONTROLPLANE_DATABASE_URL is not set.", "Set it, or let `controlplane up` bring a database along."
         )
-    keys.read(given.kek, os.environ)
+    keys.read(given.keyring, os.environ)
     with told_plainly(given.database_url):
         asyncio.run(upgrade.check(given.database_url))
         returned = before_serving.prepare(given)

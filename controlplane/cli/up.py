@@ -75,7 +75,7 @@ def _start(running: ExitStack, home: Home, host: str, port: int, demo: bool) -> 
     home.running.unlink(missing_ok=True)
     url = f"http://{ports.reachable_at(host)}:{port}"
     _prepare(services, home, url)
-    first_steps.make_keyring(home)
+    first_steps.make_keyring(home, os.environ["CONTROLPLANE_DATABASE_URL"])
     sign_in = first_steps.sign_in(home)
     keep(home.running, Running(os.getpid(), url, settings_of(home.folder).public_url))
     running.callback(home.running.unlink, missing_ok=True)

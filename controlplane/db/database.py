@@ -48,9 +48,9 @@ UNAUDITED = frozenset(
         *(t.events, t.event_heads, t.webhook_deliveries, t.webhook_progress),
         *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
         *(t.sso_flows, t.session_entries, t.logout_tokens, t.impersonation_sessions),
-        *(t.exports, t.export_parts, t.purge_steps),
+        *(t.exports, t.export_parts, t.purge_steps, t.key_rotations),
         *(t.connection_events, t.refresh_orphans, t.connect_sessions, t.login_transactions),
-        t.connection_revocations,
+        *(t.connection_revocations, t.leases, t.vault_reads, t.credential_prints),
         *(t.idempotency_records, t.platform_idempotency_records),
     )
 )
@@ -354,7 +354,14 @@ class Database:
                 await connection.execute(BECOME_OPERATOR)
                 yield OperatorTx(connection, self.clock())
 
+    @property
+    def sealing(self) -> Sealing | None:
+        """What its transactions seal with."""
+        return self._sealing
+
     async def close(self) -> None:
+        if self._sealing is not None:
+            await self._sealing.close()
         await self._engine.dispose()
 
 

@@ -43,6 +43,12 @@ class Claimed(Struct, frozen=True, kw_only=True):
     """None: what it said cannot be read any more."""
 
 
+SEALED: Final = (
+    keys.SealedColumn(t.mails, "sealed", "mail", lambda row: _place(t.mails, row["id"])),
+    keys.SealedColumn(t.platform_mails, "sealed", "mail", lambda row: _place(t.platform_mails, row["id"])),
+)
+
+
 async def write(tx: ScopedTx, kind: str, letter: Letter) -> None:
     """Have *letter* sent after *tx* has committed.
 

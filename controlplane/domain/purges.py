@@ -28,7 +28,7 @@ ROWS_AT_ONCE: Final = 2_000
 START: Final = bytes(32)
 """What the hash over a table's keys begins with."""
 
-LAST: Final = ("audit_events", "audit_heads", "data_keys")
+LAST: Final = ("vault_reads", "audit_events", "audit_heads", "data_keys")
 """What goes after everything else: the proof of what was done, and the keys to what backups still hold."""
 
 BURIED: Final = "buried"

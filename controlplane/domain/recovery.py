@@ -21,6 +21,9 @@ AT_ONCE: Final = 100
 CHORE: Final = Actor(kind="chore", id="send-mails")
 
 
+SEALED: Final = keys.SealedColumn(t.password_requests, "sealed_email", "mail", lambda row: _place(row["id"]))
+
+
 async def ask(tx: PlatformTx, actor: Actor, email: str) -> None:
     """Note that somebody asked for a new password. Does the same work whether or not there is such an account."""
     request_id = new_id(tx.now)

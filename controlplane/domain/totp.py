@@ -28,6 +28,9 @@ GROUPS, GROUP = 4, 4
 """16 characters of 5 bits: 80 bits."""
 
 
+SEALED: Final = keys.SealedColumn(t.totps, "sealed_seed", "totp-seed", lambda row: _place(row["account_id"]))
+
+
 class CodeWrong(Refusal):
     """Wrong, used and expired are the same."""
 

@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
+from controlplane.domain import keys
 from tests.programs import ENVIRONMENT, alive, controlplane, eventually, free_port, said
 
 
@@ -117,3 +118,27 @@ def status(url, key):
 def children(pid):
     told = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True, check=True)
     return [int(line) for line in told.stdout.split()]
+
+
+def test_the_keyring_of_another_installation_is_refused_before_anybody_is_served(external, home, tmp_path):
+    said(home, "tenant", "create", "acme", "--name", "Acme", **external)
+    theirs = tmp_path / "keyring.json"
+    keys.write(theirs, keys.new())
+
+    for words in (["serve"], ["tenant", "list"]):
+        done = controlplane(home, *words, **external, CONTROLPLANE_KEK=f"file:{theirs}")
+        assert done.returncode == 1
+        assert "does not belong to this database" in done.stderr
+        assert "docs/howto/lose-a-key.md" in done.stderr
+
+
+def test_a_lost_keyring_is_never_replaced_by_a_new_one(external, home):
+    said(home, "operator", "create", "ann@example.com", **external)
+    (home / "secrets" / "keyring.json").unlink()
+
+    admin = os.environ["TEST_SUPERUSER_URL"]
+    done = controlplane(home, "db", "init", **external, CONTROLPLANE_DATABASE_ADMIN_URL=admin)
+
+    assert done.returncode == 1
+    assert "is missing, and the database needs it" in done.stderr
+    assert not (home / "secrets" / "keyring.json").exists()

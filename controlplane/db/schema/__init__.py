@@ -46,7 +46,16 @@ from controlplane.db.schema.impersonation import (
 )
 from controlplane.db.schema.keys import (
     data_keys,
+    key_rotations,
+    master_keys,
     platform_data_keys,
+)
+from controlplane.db.schema.leases import (
+    credential_prints,
+    leases,
+    policies,
+    policy_heads,
+    vault_reads,
 )
 from controlplane.db.schema.lifecycle import (
     export_parts,
@@ -145,6 +154,7 @@ __all__ = [
     "connection_revocations",
     "connections",
     "cost_entries",
+    "credential_prints",
     "data_keys",
     "domains",
     "event_consumers",
@@ -159,10 +169,13 @@ __all__ = [
     "impersonations",
     "invitations",
     "join_tokens",
+    "key_rotations",
+    "leases",
     "limit_overrides",
     "login_transactions",
     "logout_tokens",
     "mails",
+    "master_keys",
     "metadata",
     "oauth_apps",
     "operator_identities",
@@ -179,6 +192,8 @@ __all__ = [
     "platform_idempotency_records",
     "platform_mails",
     "platform_oauth_apps",
+    "policies",
+    "policy_heads",
     "projects",
     "purge_steps",
     "recovery_codes",
@@ -208,6 +223,7 @@ __all__ = [
     "totps",
     "usage_counters",
     "users",
+    "vault_reads",
     "webhook_deliveries",
     "webhook_progress",
     "webhooks",

@@ -22,6 +22,10 @@ CHORE: Final = Actor(kind="chore", id="prune-audit-logs")
 DELETE = text("DELETE FROM audit_events WHERE tenant_id = :tenant_id AND seq <= :through").bindparams(
     bindparam("through", type_=BigInteger)
 )
+DELETE_READS = text("DELETE FROM vault_reads WHERE tenant_id = :tenant_id AND sealed_by <= :through").bindparams(
+    bindparam("through", type_=BigInteger)
+)
+"""Reads of credentials go with the events that hold the roots over them."""
 
 
 class RetentionInvalid(Refusal):
@@ -79,6 +83,7 @@ async def prune(tx: TenantTx) -> int:
         return 0
     async with tx.as_pruner():
         deleted = await tx.run(DELETE.bindparams(tenant_id=tx.tenant_id, through=covering.size))
+        await tx.run(DELETE_READS.bindparams(tenant_id=tx.tenant_id, through=covering.size))
     record(
         tx,
         CHORE,

@@ -14,6 +14,7 @@ from msgspec import Struct
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx, ScopedTx, TenantTx, WritingTx
 from controlplane.domain import events, keys
 from controlplane.domain.audit.events import EPOCH, START, Actor, Event, Personal, Target, around_seq
@@ -25,6 +26,11 @@ OPERATORS: Final = frozenset({"operator", "operator-key", "shell"})
 
 ABOUT_OPERATORS: Final = "impersonation."
 """What stands in both chains, whoever does it: an owner who agrees, too."""
+
+SEALED: Final = tuple(
+    keys.SealedColumn(table, "sealed", "audit-personal", lambda row: place(row["id"]))
+    for table in (t.audit_events, t.platform_audit_events)
+)
 
 _LINK = (
     """sha256('cp.audit.v1'::bytea || int8send(32) || {prev} || int8send(octet_length({content})::int8) || {content})"""

@@ -15,10 +15,11 @@ from sqlalchemy import Table
 
 from controlplane.db import schema as t
 from controlplane.db.database import ScopedTx, TenantTx
+from controlplane.domain.keys import masters
 from controlplane.kit import envelope
-from controlplane.kit.envelope import NotOpened
 from controlplane.kit.ids import new_id
-from controlplane.kit.sealing import DataKey, Sealing
+from controlplane.kit.problems import Refusal
+from controlplane.kit.sealing import DataKey, KeeperDown, Place, Sealing
 
 Purpose: TypeAlias = Literal[
     "access",
@@ -54,6 +55,13 @@ STEPS: Final[Mapping[Purpose, int]] = MappingProxyType({"audit-personal": 64})
 """What plaintext is padded to, where it is not the 256 bytes of a secret."""
 
 
+FIXED: Final = frozenset({"personal"})
+"""Kinds whose envelopes are hashed where they stand: their data keys are wrapped anew, and never replaced."""
+
+HELD: Final = frozenset({"access", "refresh"})
+"""Kinds that are not unwrapped while their tenant is suspended: what opens doors outside."""
+
+
 class Context(Struct, frozen=True):
     """Where the sealed bytes stand: they open nowhere else, and not as an earlier version of the same row."""
 
@@ -66,13 +74,20 @@ class Shredded(LookupError):
     """The key was destroyed on purpose; what was sealed with it is gone for good."""
 
 
+class TenantSealed(Refusal):
+    """The tenant is suspended: its credentials are not unwrapped by anybody until it is resumed."""
+
+    code, status, title = "tenant-sealed", 403, "The credentials of a suspended tenant stay sealed"
+    hint = "They open again when an operator resumes the tenant. Nothing of them is lost."
+
+
 async def seal(tx: ScopedTx, purpose: Purpose, plaintext: bytes, context: Context, *, subject: str = "") -> bytes:
     """*plaintext*, sealed for this place in the tenant of *tx*, or on the platform.
 
     Args:
         subject: The person it is about, as shown (``acc_…``), whose data can then be destroyed alone; "" for nobody's.
     """
-    key = await _primary(tx, KINDS[purpose], subject)
+    key = await primary(tx, KINDS[purpose], subject)
     step = STEPS.get(purpose, envelope.STEP)
     return envelope.seal(key.id, key.material, _place(tx, purpose, context), plaintext, step=step)
 
@@ -82,6 +97,8 @@ async def unseal(tx: ScopedTx, purpose: Purpose, sealed: bytes, context: Context
     Raises:
         Shredded: If its key was destroyed.
         NotOpened: If it was not sealed for this purpose, here.
+        TenantSealed: If it is a credential of a suspended tenant.
+        KeeperDown: If the master keys cannot be used now.
     """
     [plaintext] = await unseal_all(tx, purpose, [(sealed, context)])
     if plaintext is None:
@@ -95,12 +112,23 @@ async def unseal_all(tx: ScopedTx, purpose: Purpose, items: Sequence[tuple[bytes
     Raises:
         NotOpened: If one of them was not sealed for this purpose, here.
     """
-    keys = await _by_id(tx, {envelope.key_id_of(sealed) for sealed, _ in items})
+    keys = await by_id(tx, {envelope.key_id_of(sealed) for sealed, _ in items})
     opened: list[bytes | None] = []
     for sealed, context in items:
         key = keys[envelope.key_id_of(sealed)]
         opened.append(envelope.unseal(key.material, _place(tx, purpose, context), sealed) if key else None)
     return opened
+
+
+def reseal(tx: ScopedTx, purpose: Purpose, sealed: bytes, context: Context, old: DataKey, new: DataKey) -> bytes:
+    """What is in *sealed*, in an envelope under another key. Nobody gets to see it.
+
+    Raises:
+        NotOpened: If it was not sealed for this purpose, here, with *old*.
+    """
+    place = _place(tx, purpose, context)
+    step = STEPS.get(purpose, envelope.STEP)
+    return envelope.seal(new.id, new.material, place, envelope.unseal(old.material, place, sealed), step=step)
 
 
 async def shred(tx: ScopedTx, *, subject: str | None = None) -> int:
@@ -109,12 +137,12 @@ async def shred(tx: ScopedTx, *, subject: str | None = None) -> int:
     This process forgets them at once, others within :data:`controlplane.kit.sealing.REMEMBERED`. A backup still has
     them, under the master key of its time.
     """
-    keys = _table(tx)
+    keys = table_of(tx)
     living = tx.update(keys).where(keys.c.state != "destroyed")
     if subject is not None:
         living = living.where(keys.c.subject == subject)
     destroyed = await tx.run(living.values(state="destroyed", wrapped=None, destroyed_at=tx.now))
-    _sealing(tx).forget(_owner(tx))
+    sealing_of(tx).forget(owner_of(tx))
     return destroyed
 
 
@@ -126,36 +154,24 @@ class _Wrapped(Struct, frozen=True):
     wrapped: bytes | None
 
 
-async def _primary(tx: ScopedTx, kind: str, subject: str) -> DataKey:
-    """The key that new data of this *kind* about *subject* is sealed with; made now if there is none."""
-    sealing, owner = _sealing(tx), _owner(tx)
-    if known := sealing.known(owner, (kind, subject), tx.now):
-        return known
-    keys = _table(tx)
-    wanted = tx.select(keys).where(keys.c.kind == kind, keys.c.subject == subject, keys.c.state == "primary")
-    row = await tx.first(_Wrapped, wanted)
-    if row is None:
-        if made := await _make(tx, kind, subject):
-            return made  # not remembered: this transaction may yet fail
-        row = await tx.first(_Wrapped, wanted)  # somebody was quicker, and the insert has waited for their commit
-        assert row is not None
-    key = _unwrapped(tx, row)
-    assert key is not None, "a primary key is not destroyed"
-    sealing.remember(owner, (kind, subject), key, tx.now)
-    return key
+class _Tenant(Struct, frozen=True):
+    status: str
 
 
-async def _make(tx: ScopedTx, kind: str, subject: str) -> DataKey | None:
-    keys, sealing = _table(tx), _sealing(tx)
+async def make(tx: ScopedTx, kind: str, subject: str) -> DataKey | None:
+    """A new primary key of this *kind* about *subject*; None if there is one already."""
+    table, sealing = table_of(tx), sealing_of(tx)
     key = DataKey(new_id(tx.now), secrets.token_bytes(envelope.KEY_BYTES))
+    master = await masters.wrapping(tx, sealing)
+    wrapped = await sealing.wrap(master, Place(owner_of(tx), str(key.id), kind, subject), key.material)
     made = await tx.run(
-        tx.insert(keys)
+        tx.insert(table)
         .values(
             id=key.id,
             kind=kind,
             subject=subject,
-            master=sealing.current,
-            wrapped=sealing.wrap(key, (_owner(tx), str(key.id), kind, subject)),
+            master=master,
+            wrapped=wrapped,
             state="primary",
             created_at=tx.now,
         )
@@ -164,42 +180,90 @@ async def _make(tx: ScopedTx, kind: str, subject: str) -> DataKey | None:
     return key if made else None
 
 
-async def _by_id(tx: ScopedTx, wanted: set[UUID]) -> dict[UUID, DataKey | None]:
-    """Each of *wanted*; None where it was destroyed, or never was this tenant's."""
-    sealing, owner = _sealing(tx), _owner(tx)
+async def by_id(tx: ScopedTx, wanted: set[UUID], *, though_suspended: bool = False) -> dict[UUID, DataKey | None]:
+    """Each of *wanted*; None where it was destroyed, or never was this tenant's.
+
+    Args:
+        though_suspended: For who only seals anew, and shows nobody what is inside.
+
+    Raises:
+        TenantSealed: If one of them is held, and the tenant suspended.
+    """
+    sealing, owner = sealing_of(tx), owner_of(tx)
     found: dict[UUID, DataKey | None] = {key_id: sealing.known(owner, key_id, tx.now) for key_id in wanted}
     unknown = [key_id for key_id, key in found.items() if key is None]
     if unknown:
-        keys = _table(tx)
-        for row in await tx.all(_Wrapped, tx.select(keys).where(keys.c.id.in_(unknown)).limit(len(unknown))):
-            if key := _unwrapped(tx, row):
-                found[key.id] = key
-                sealing.remember(owner, key.id, key, tx.now)
+        table = table_of(tx)
+        for row in await tx.all(_Wrapped, tx.select(table).where(table.c.id.in_(unknown)).limit(len(unknown))):
+            if row.wrapped is not None:
+                found[row.id] = await _unwrapped(tx, row, though_suspended)
     return found
 
 
-def _unwrapped(tx: ScopedTx, row: _Wrapped) -> DataKey | None:
-    if row.wrapped is None:
-        return None
-    place = (_owner(tx), str(row.id), row.kind, row.subject)
-    key = _sealing(tx).unwrap(row.master, place, row.wrapped)
-    if key.id != row.id:
-        raise NotOpened("wrapped for another row")
+async def primary(tx: ScopedTx, kind: str, subject: str, *, though_suspended: bool = False) -> DataKey:
+    """The key that new data of this *kind* about *subject* is sealed with; made now if there is none.
+
+    Its row is locked against being destroyed until *tx* has ended: what was sealed and is not committed yet cannot be
+    seen by whoever looks whether anything still names it. Fixed kinds are not destroyed that way, and are remembered.
+    """
+    sealing, owner = sealing_of(tx), owner_of(tx)
+    if kind in FIXED and (known := sealing.known(owner, (kind, subject), tx.now)):
+        return known
+    table = table_of(tx)
+    wanted = tx.select(table).where(table.c.kind == kind, table.c.subject == subject, table.c.state == "primary")
+    if kind not in FIXED:
+        wanted = wanted.with_for_update(read=True, key_share=True)
+    row = await tx.first(_Wrapped, wanted)
+    if row is None:
+        if made := await make(tx, kind, subject):
+            return made  # not remembered: this transaction may yet fail
+        row = await tx.first(_Wrapped, wanted)  # somebody was quicker, and the insert has waited for their commit
+        assert row is not None
+    key = sealing.known(owner, row.id, tx.now) or await _unwrapped(tx, row, though_suspended)
+    if kind in FIXED:
+        sealing.remember(owner, (kind, subject), key, tx.now, kind)
     return key
 
 
+async def _unwrapped(tx: ScopedTx, row: _Wrapped, though_suspended: bool) -> DataKey:
+    """The key of *row*, and remembered; an older memory of it serves while its keeper does not answer."""
+    assert row.wrapped is not None, "asked by the caller"
+    if row.kind in HELD and not though_suspended:
+        await _refuse_suspended(tx)
+    sealing, owner = sealing_of(tx), owner_of(tx)
+    place = Place(owner, str(row.id), row.kind, row.subject)
+    try:
+        key = DataKey(row.id, await sealing.unwrap(row.master, place, row.wrapped))
+    except KeeperDown:
+        if remembered := sealing.known(owner, row.id, tx.now, grace=True):
+            return remembered
+        raise
+    sealing.remember(owner, row.id, key, tx.now, row.kind)
+    return key
+
+
+async def _refuse_suspended(tx: ScopedTx) -> None:
+    if not isinstance(tx, TenantTx):
+        return
+    tenant = await tx.first(_Tenant, tx.select(t.tenants))
+    if tenant is not None and tenant.status == "suspended":
+        raise TenantSealed
+
+
 def _place(tx: ScopedTx, purpose: Purpose, context: Context) -> tuple[str, ...]:
-    return (_owner(tx), context.table, context.row, str(context.version), purpose)
+    return (owner_of(tx), context.table, context.row, str(context.version), purpose)
 
 
-def _owner(tx: ScopedTx) -> str:
+def owner_of(tx: ScopedTx) -> str:
+    """Whose data keys *tx* has: the tenant's UUID, or ``platform``."""
     return str(tx.tenant_id) if isinstance(tx, TenantTx) else "platform"
 
 
-def _table(tx: ScopedTx) -> Table:
+def table_of(tx: ScopedTx) -> Table:
+    """Where they are kept."""
     return t.data_keys if isinstance(tx, TenantTx) else t.platform_data_keys
 
 
-def _sealing(tx: ScopedTx) -> Sealing:
+def sealing_of(tx: ScopedTx) -> Sealing:
     assert tx.sealing is not None, "this Database was made without master keys"
     return tx.sealing

@@ -214,6 +214,9 @@ async def active(tx: TenantTx) -> Connection | None:
     return await tx.first(Connection, tx.select(t.sso_connections).where(t.sso_connections.c.status == "active"))
 
 
+SEALED: Final = keys.SealedColumn(t.sso_connections, "sealed_secret", "sso-secret", lambda row: _place(row["id"]))
+
+
 async def secret(tx: TenantTx, connection_id: UUID) -> Secret:
     """What says at the provider that it is us."""
     mine = tx.select(t.sso_connections).where(t.sso_connections.c.id == connection_id)

@@ -39,6 +39,11 @@ class Way(Struct, frozen=True, kw_only=True):
     id_token: str | None
 
 
+SEALED: Final = keys.SealedColumn(
+    t.session_entries, "sealed_token", "id-token", lambda row: _place(row["session_id"], row["tenant_id"])
+)
+
+
 async def enter(tx: PlatformTx, pepper: bytes, session_id: UUID, entry: Entry) -> None:
     """Let a session into a tenant; an earlier entry of it there is replaced."""
     token = await keys.seal(tx, "id-token", entry.id_token.encode(), _place(session_id, entry.tenant_id))

@@ -44,6 +44,24 @@ OWNERS: Final = text("""
 """)
 
 
+SEALED: Final = (
+    keys.SealedColumn(
+        t.webhooks,
+        "secret",
+        "webhook-secret",
+        lambda row: _place(row["id"], row["secret_version"]),
+        reads=("secret_version",),
+    ),
+    keys.SealedColumn(
+        t.webhooks,
+        "old_secret",
+        "webhook-secret",
+        lambda row: _place(row["id"], row["secret_version"] - 1),
+        reads=("secret_version",),
+    ),
+)
+
+
 class Webhook(Struct, frozen=True, kw_only=True):
     """What may be shown of a webhook."""
 
