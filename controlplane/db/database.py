@@ -22,6 +22,9 @@ Row = TypeVar("Row", bound=Struct)
 ENTERING = "set_config('app.tenant_id', :tenant_id, true)"
 """True: until the end of the transaction. Anything longer would wait in the pool for the next tenant."""
 
+ENTERED = f"WITH entered AS MATERIALIZED (SELECT CAST({ENTERING} AS uuid) AS tenant_id)"
+"""How a statement for :meth:`Database.at_once` begins."""
+
 ENTER_TENANT = text(f"SELECT {ENTERING}")
 
 BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
@@ -309,6 +312,17 @@ class Database:
 
         Args:
             statement: Made by :func:`inside`, which enters the tenant itself.
+        """
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return _structs(into, await connection.execute(statement, {"tenant_id": str(tenant_id), **values}))
+
+    async def at_once(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
+        """Rows of one statement that enters a tenant, reads and writes, and is committed by itself or not at all.
+
+        For what is done so often that the ways there and back of a transaction would be most of it. The statement
+        begins with :data:`ENTERED`, and takes from ``entered`` what it writes and reads; and it writes down itself
+        what the audit log is to know.
         """
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")

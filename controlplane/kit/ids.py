@@ -32,6 +32,8 @@ ExportId = NewType("ExportId", UUID)
 ImpersonationId = NewType("ImpersonationId", UUID)
 ConnectionId = NewType("ConnectionId", UUID)
 OAuthAppId = NewType("OAuthAppId", UUID)
+LeaseId = NewType("LeaseId", UUID)
+PolicyId = NewType("PolicyId", UUID)
 ConnectSessionId = NewType("ConnectSessionId", UUID)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32

@@ -57,8 +57,6 @@ def upgrade() -> None:
     op.execute(
         "CREATE TRIGGER sealed_once BEFORE UPDATE ON vault_reads FOR EACH ROW EXECUTE FUNCTION refuse_second_seal()"
     )
-    op.execute(
-        "CREATE TRIGGER purged_only AFTER DELETE ON vault_reads EXECUTE FUNCTION refuse_unless_purging()"
-    )
+    op.execute("CREATE TRIGGER purged_only AFTER DELETE ON vault_reads EXECUTE FUNCTION refuse_unless_purging()")
     op.execute("ALTER POLICY tenant ON vault_reads TO cp_app, cp_audit_pruner")
     op.execute("GRANT SELECT (tenant_id, sealed_by), DELETE ON vault_reads TO cp_audit_pruner")

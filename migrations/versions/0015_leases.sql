@@ -1,5 +1,7 @@
 -- Leases, policies and reads of the vault. History: this file does not change any more once it is released.
 
+ALTER TABLE runtimes ADD COLUMN sealing_suite integer DEFAULT 1 NOT NULL;
+
 CREATE TABLE policies (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,

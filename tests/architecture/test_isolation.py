@@ -146,7 +146,10 @@ async def test_the_pruner_deletes_audit_events_and_can_do_nothing_else(as_superu
     """
     attributes = "SELECT rolcanlogin OR rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = 'cp_audit_pruner'"
 
-    assert sorted(tuple(row) for row in await as_superuser.fetch(may)) == [("audit_events", "DELETE"), ("vault_reads", "DELETE")]
+    assert sorted(tuple(row) for row in await as_superuser.fetch(may)) == [
+        ("audit_events", "DELETE"),
+        ("vault_reads", "DELETE"),
+    ]
     assert not await as_superuser.fetchval(attributes)
 
 

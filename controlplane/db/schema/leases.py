@@ -25,8 +25,6 @@ from sqlalchemy.schema import ForeignKeyConstraint, SchemaItem
 from controlplane.db.schema.shapes import metadata, tenant_table
 from controlplane.db.types import Instant
 
-MODES = "('metadata', 'proxy', 'lease')"
-
 
 def _written_often(name: str, *items: SchemaItem, key: str) -> Table:
     return Table(
@@ -49,7 +47,7 @@ policies = tenant_table(
     Column("created_at", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),
     CheckConstraint("effect IN ('allow', 'deny')", name="effect"),
-    CheckConstraint(f"modes <@ ARRAY{list(('metadata', 'proxy', 'lease'))} AND modes <> '{{}}'", name="modes"),
+    CheckConstraint("modes <@ ARRAY['metadata', 'proxy', 'lease'] AND modes <> '{}'", name="modes"),
 )
 
 policy_heads = tenant_table("policy_heads", Column("version", BigInteger, nullable=False), key=())

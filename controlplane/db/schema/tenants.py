@@ -137,6 +137,7 @@ runtimes = tenant_table(
     Column("name", Text, nullable=False),
     Column("public_key", LargeBinary, nullable=False),
     Column("sealing_key", LargeBinary, nullable=False),
+    Column("sealing_suite", Integer, nullable=False, server_default=text("1")),
     Column("generation", Integer, nullable=False),
     Column("join_count", BigInteger, nullable=False),
     Column("join_nonce", Text, nullable=False),

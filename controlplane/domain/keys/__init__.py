@@ -11,6 +11,7 @@ from controlplane.domain.keys.data import (
     shred,
     unseal,
     unseal_all,
+    unseal_at_hand,
 )
 from controlplane.domain.keys.keyring import (
     KEY_BYTES,
@@ -22,7 +23,9 @@ from controlplane.domain.keys.keyring import (
     derived,
     extend,
     jwks,
+    lease_keys,
     new,
+    print_key,
     read,
     sealing,
     signing_keys,
@@ -47,8 +50,10 @@ __all__ = [
     "derived",
     "extend",
     "jwks",
+    "lease_keys",
     "new",
     "opened",
+    "print_key",
     "read",
     "seal",
     "sealing",
@@ -57,5 +62,6 @@ __all__ = [
     "strip",
     "unseal",
     "unseal_all",
+    "unseal_at_hand",
     "write",
 ]

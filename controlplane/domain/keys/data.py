@@ -6,6 +6,7 @@ with it unreadable, in the tables as in every log and chain that holds its ciphe
 
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
@@ -118,6 +119,21 @@ async def unseal_all(tx: ScopedTx, purpose: Purpose, items: Sequence[tuple[bytes
         key = keys[envelope.key_id_of(sealed)]
         opened.append(envelope.unseal(key.material, _place(tx, purpose, context), sealed) if key else None)
     return opened
+
+
+def unseal_at_hand(
+    sealing: Sealing, tenant_id: UUID, purpose: Purpose, sealed: bytes, context: Context, now: datetime
+) -> bytes | None:
+    """As :func:`unseal`, with what this process remembers and without a transaction; None: it does not know the key.
+
+    Raises:
+        NotOpened: If it was not sealed for this purpose, here.
+    """
+    key = sealing.known(str(tenant_id), envelope.key_id_of(sealed), now)
+    if key is None:
+        return None
+    place = (str(tenant_id), context.table, context.row, str(context.version), purpose)
+    return envelope.unseal(key.material, place, sealed)
 
 
 def reseal(tx: ScopedTx, purpose: Purpose, sealed: bytes, context: Context, old: DataKey, new: DataKey) -> bytes:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,7 +25,7 @@ KEY_BYTES = 32
 WRAPPING = "cp.kek.v1"
 """What the key that wraps is derived for."""
 
-SIGNING = ("cp.cursor.v1", "cp.runtime-token.v1", "cp.audit-checkpoint.v1", "cp.certificate.v1")
+SIGNING = ("cp.cursor.v1", "cp.runtime-token.v1", "cp.audit-checkpoint.v1", "cp.certificate.v1", "cp.lease.v1")
 """What the others are derived for; these outlive a master key that is taken out of the keyring."""
 
 
@@ -226,6 +227,20 @@ def certificate_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
         key_id: Ed25519PrivateKey.from_private_bytes(derived(keyring, key_id, "cp.certificate.v1"))
         for key_id in keyring.signers
     }
+
+
+def lease_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
+    """What leases are signed with, by key id; ``keyring.current`` signs, the others vouch for it."""
+    return {
+        key_id: Ed25519PrivateKey.from_private_bytes(derived(keyring, key_id, "cp.lease.v1"))
+        for key_id in keyring.signers
+    }
+
+
+def print_key(keyring: Keyring, tenant_id: UUID) -> bytes:
+    """What a tenant's secrets are recognized by (HMAC). It is not in the database, and is never another."""
+    info = f"cp.print.v1|{tenant_id}".encode()
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(keyring.pepper)
 
 
 def jwks(keyring: Keyring) -> dict[str, list[dict[str, str]]]:

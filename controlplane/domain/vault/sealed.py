@@ -1,6 +1,7 @@
 """What is in a connection's envelopes, and for which place: the row, its version and the purpose are bound into each."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from controlplane.db.database import ScopedTx, TenantTx
 from controlplane.domain import keys
 from controlplane.domain.keys import Context
 from controlplane.kit.ids import text_id
+from controlplane.kit.sealing import Sealing
 from controlplane.kit.secret import Secret
 
 
@@ -48,13 +50,22 @@ async def open_access(tx: TenantTx, connection_id: UUID, cred_version: int, blob
         NotOpened: If it is not the access of this version of this connection.
         Shredded: If its key was destroyed.
     """
-    plain = await keys.unseal(tx, "access", blob, _of_connection(connection_id, cred_version))
-    inside = msgspec.json.decode(plain, type=_Inside)
-    return Access(
-        token=Secret(inside.token) if inside.token else None,
-        scheme=inside.scheme,
-        fields={name: Secret(value) for name, value in inside.fields.items()},
-    )
+    return _access(await keys.unseal(tx, "access", blob, _of_connection(connection_id, cred_version)))
+
+
+def access_at_hand(
+    sealing: Sealing, tenant_id: UUID, version: tuple[UUID, int], blob: bytes, now: datetime
+) -> Access | None:
+    """As :func:`open_access`, with what this process remembers and without a transaction; None: it lacks the key.
+
+    Args:
+        version: The connection's id, and the version of its credential.
+
+    Raises:
+        NotOpened: If it is not the access of this version of this connection.
+    """
+    plain = keys.unseal_at_hand(sealing, tenant_id, "access", blob, _of_connection(*version), now)
+    return _access(plain) if plain is not None else None
 
 
 async def seal_refresh(tx: TenantTx, connection_id: UUID, cred_version: int, token: Secret) -> bytes:
@@ -112,6 +123,15 @@ class _HeldProof(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 CONNECTION: Final = "con"
 APP: Final = "app"
+
+
+def _access(plain: bytes) -> Access:
+    inside = msgspec.json.decode(plain, type=_Inside)
+    return Access(
+        token=Secret(inside.token) if inside.token else None,
+        scheme=inside.scheme,
+        fields={name: Secret(value) for name, value in inside.fields.items()},
+    )
 
 
 def _of_connection(connection_id: UUID, cred_version: int) -> Context:

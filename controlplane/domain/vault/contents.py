@@ -1,0 +1,57 @@
+"""What a lease has inside: the credential, where it may be sent, and the headers that carry it."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+
+from controlplane.domain.vault.provider import VARIABLE, Provider
+from controlplane.domain.vault.sealed import Access
+from runtime_agent.wire.leases import Contents
+
+BASIC: Final = "Basic "
+
+
+def contents(provider: Provider | None, access: Access, scopes: list[str], facts: Mapping[str, Any]) -> Contents:
+    """
+    Args:
+        provider: None: it is not in the catalogue any more.
+        facts: Of the connection.
+    """
+    token = access.token.reveal() if access.token else ""
+    fields = {name: secret.reveal() for name, secret in access.fields.items()}
+    own: Mapping[str, str] = facts.get("headers") or {}
+    templates = own or (provider.api.headers if provider else {})
+    values = {**_texts(facts), **fields, **({"access_token": token} if token else {})}
+    inject = {name: filled for name, each in templates.items() if (filled := _filled(each, values)) is not None}
+    return Contents(
+        access_token=token,
+        token_type=access.scheme,
+        fields=fields,
+        scopes=scopes,
+        api_base=str(facts.get("api_base") or facts.get("instance_url") or ""),
+        hosts=[VARIABLE.sub(lambda found: values.get(found[1], found[0]), host) for host in _hosts(provider)],
+        inject={**(provider.api.extra if provider and inject else {}), **inject},
+    )
+
+
+def secrets_in(access: Access) -> list[str]:
+    """Whatever of it somebody could find elsewhere, and ask where it came from."""
+    return [each.reveal() for each in (access.token, *access.fields.values()) if each is not None]
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str | None:
+    """None where something is missing. Names with passwords are encoded as RFC 7617 has it."""
+    if not all(name in values for name in VARIABLE.findall(template)):
+        return None
+    text = VARIABLE.sub(lambda found: values[found[1]], template)
+    if template.startswith(BASIC):
+        return BASIC + base64.b64encode(text.removeprefix(BASIC).encode()).decode()
+    return text
+
+
+def _hosts(provider: Provider | None) -> tuple[str, ...]:
+    return provider.api.hosts if provider else ()
+
+
+def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in facts.items() if isinstance(value, str)}

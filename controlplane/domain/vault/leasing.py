@@ -1,0 +1,310 @@
+"""Leasing: a runtime gets a credential, sealed to it and signed by us, if a policy lets it; and it stands on record.
+
+The order is: who signed, what is asked for, may they, is it alive; then one statement that asks whether all of that
+still holds, reads the envelope, notes the read and keeps the lease. Only what it returned is opened and sealed.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from controlplane.db.database import Database
+from controlplane.domain import keys
+from controlplane.domain.audit.events import EPOCH
+from controlplane.domain.keys import Keyring
+from controlplane.domain.permissions import Runtime
+from controlplane.domain.vault import deciding, prints, sealed
+from controlplane.domain.vault.catalogue import Catalogue
+from controlplane.domain.vault.connections import SERVED
+from controlplane.domain.vault.contents import contents
+from controlplane.domain.vault.deciding import Decision, Mode
+from controlplane.domain.vault.looking import Caller, Seen, Sights, rule_of
+from controlplane.domain.vault.reading import LEASE, NOTE, RENEW, Read, Still, Taken
+from controlplane.domain.vault.sealed import Access
+from controlplane.domain.vault.turned_down import (
+    ConnectionNotServed,
+    CredentialExpired,
+    LeaseBusy,
+    LeaseDenied,
+    LeaseRevoked,
+    LeaseTooShort,
+    NonceUsed,
+)
+from controlplane.kit.clock import rfc3339
+from controlplane.kit.ids import LeaseId, TenantId, new_id, parse_id, text_id
+from controlplane.kit.problems import NotFound
+from runtime_agent.wire.leases import Bound, Decided, Lease, LeaseRequest
+
+Live: TypeAlias = Callable[[Database, TenantId, UUID, timedelta], Awaitable[int]]
+"""Makes sure that a connection's credential lasts that long from now, and returns its version. Raises a refusal that
+says when to ask again where it does not."""
+
+TRIES: Final = 3
+"""What was decided on can change in between; whoever changes it three times in a millisecond is asked to wait."""
+
+TENTH: Final = 10
+"""Of a token's life: what a lease ends ahead of it, at the least."""
+
+
+class Durations(Struct, frozen=True, kw_only=True):
+    """So that tests can scale them all."""
+
+    longest: timedelta = timedelta(minutes=15)
+    """Of a lease, unless a policy says less."""
+    margin: timedelta = timedelta(seconds=5)
+    """A lease ends this long before its token, or a tenth of the token's life, whichever is more."""
+    ask_again: timedelta = timedelta(seconds=5)
+
+
+DURATIONS: Final = Durations()
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """A request that is known to be the runtime's own."""
+
+    runtime: Runtime
+    caller: Caller
+    nonce: bytes
+    address: str
+    request: LeaseRequest
+    renews: UUID | None = None
+
+
+class Leasing:
+    """Hands out leases; one in each process."""
+
+    def __init__(
+        self,
+        db: Database,
+        keyring: Keyring,
+        catalogue: Catalogue,
+        durations: Durations = DURATIONS,
+        live: Live | None = None,
+    ) -> None:
+        """
+        Args:
+            live: What makes credentials last. None: nobody does, and what has expired is refused.
+        """
+        self.db, self.sights = db, Sights(db)
+        self._keyring, self._catalogue, self._durations, self._live = keyring, catalogue, durations, live
+        self._signs: Ed25519PrivateKey = keys.lease_keys(keyring)[keyring.current]
+
+    async def lease(self, ask: Ask) -> Lease | Decided:
+        """
+        Raises:
+            NotFound, ConnectionAmbiguous: If there is no such connection that the runtime may know of.
+            LeaseDenied: If no policy lets it.
+            ConnectionNotServed, CredentialExpired, LeaseTooShort: If there is nothing to be had now.
+            LeaseRevoked: If what is to be renewed was revoked.
+            NonceUsed: If the request was made before.
+        """
+        id_ = parse_id("con", ask.request.connection) if ask.request.connection else None
+        if (lease := await self._as_seen_last(ask, id_)) is not None:
+            return lease
+        for _ in range(TRIES):
+            caller = await self.sights.caller(ask.runtime)
+            seen = await self._looked_for(ask, caller, id_)
+            decision, now = await self._decided(ask, caller, seen), self.db.clock()
+            ends = self._end(ask, seen, decision, now)
+            if ends is None:
+                await self._refreshed(ask, seen)
+            elif ask.request.dry_run:
+                rule = await self._note(ask, caller, seen, rule_of(decision.policy, decision.rule), "success")
+                version = seen.cred_version
+                return Decided(allowed=True, rule=rule, connection=seen.shown, expires_at=ends, cred_version=version)
+            elif not seen.printed:
+                await prints.learn(self.db, self._keyring, ask.runtime.tenant_id, seen.id)
+            elif (lease := await self._take(ask, caller, seen, decision, (now, ends))) is not None:
+                return lease
+        raise LeaseBusy(timedelta(seconds=1))
+
+    async def _as_seen_last(self, ask: Ask, id_: UUID | None) -> Lease | None:
+        """What nothing speaks against by what was seen last; whether it still holds is asked by what hands it out."""
+        known = self.sights.known(ask.runtime, id_)
+        if known is None or ask.request.dry_run:
+            return None
+        caller, seen = known
+        decision, now = self._decide(ask, caller, seen, "lease"), self.db.clock()
+        if not decision.allowed or seen.state not in SERVED or not seen.readable:
+            return None
+        try:
+            ends = self._end(ask, seen, decision, now)
+        except LeaseTooShort:
+            return None
+        return None if ends is None else await self._take(ask, caller, seen, decision, (now, ends))
+
+    async def _looked_for(self, ask: Ask, caller: Caller, id_: UUID | None) -> Seen:
+        """
+        Raises:
+            NotFound, ConnectionAmbiguous: If none fits, or several.
+        """
+        try:
+            if ask.request.connection and id_ is None:
+                raise NotFound
+            return await self.sights.connection(ask.runtime.tenant_id, caller, ask.request, id_)
+        except NotFound:
+            await self._note(ask, caller, None, "not-found", "denied")
+            raise
+
+    def _decide(self, ask: Ask, caller: Caller, seen: Seen, mode: Mode) -> Decision:
+        asking = caller.asking(ask.request.agent, ask.request.purpose)
+        return deciding.decide(caller.rules.rules, asking, seen.wanted(), mode, self.db.clock())
+
+    async def _decided(self, ask: Ask, caller: Caller, seen: Seen) -> Decision:
+        """
+        Raises:
+            NotFound: If it may not even know of it.
+            LeaseDenied: If it may not have it.
+        """
+        decision = self._decide(ask, caller, seen, "lease")
+        if decision.allowed:
+            return decision
+        rule = await self._note(ask, caller, seen, rule_of(decision.policy, decision.rule), "denied")
+        if not self._decide(ask, caller, seen, "metadata").allowed:
+            raise NotFound
+        raise LeaseDenied(rule)
+
+    def _end(self, ask: Ask, seen: Seen, decision: Decision, now: datetime) -> datetime | None:
+        """When a lease of now ends; None: the credential does not last long enough.
+
+        Raises:
+            ConnectionNotServed, LeaseTooShort: If there is none whatever the credential.
+        """
+        if seen.state not in SERVED or not seen.readable:
+            raise ConnectionNotServed(seen.state, seen.state_reason)
+        may = self._durations.longest
+        if decision.max_ttl_s is not None:
+            may = min(may, timedelta(seconds=decision.max_ttl_s))
+        if may < timedelta(seconds=ask.request.min_ttl_s):
+            raise LeaseTooShort
+        if seen.access_exp is None:
+            return now + may
+        left = seen.access_exp - self._margin(seen, seen.access_exp) - now
+        return now + min(may, left) if left >= _least(ask) else None
+
+    def _margin(self, seen: Seen, expires_at: datetime) -> timedelta:
+        return max(self._durations.margin, (expires_at - seen.since) / TENTH)
+
+    async def _refreshed(self, ask: Ask, seen: Seen) -> None:
+        """
+        Raises:
+            CredentialExpired: If nobody refreshes it.
+            LeaseTooShort: If even a new one does not last long enough.
+        """
+        if self._live is None or seen.access_exp is None:
+            raise CredentialExpired(self._durations.ask_again)
+        wanted = self._margin(seen, seen.access_exp) + _least(ask)
+        if await self._live(self.db, ask.runtime.tenant_id, seen.id, wanted) == seen.cred_version:
+            raise LeaseTooShort
+
+    async def _take(
+        self, ask: Ask, caller: Caller, seen: Seen, decision: Decision, span: tuple[datetime, datetime]
+    ) -> Lease | None:
+        """The lease; None: something is not as it was decided on any more."""
+        assert decision.policy is not None, "nothing is allowed without one"
+        row, (now, ends) = caller.row, span
+        lease_id = LeaseId(ask.renews or new_id(now))
+        still = Still(
+            changed_at=seen.changed_at,
+            generation=row.generation,
+            sealing_key=row.sealing_key,
+            project_id=row.project_id,
+            labels=row.labels,
+            policy_id=decision.policy.id,
+            now=now,
+            expires_at=ends,
+        )
+        read = self._read(ask, caller, seen, text_id("pol", decision.policy.id), "success", lease_id)
+        statement = RENEW if ask.renews else LEASE
+        tenant_id = ask.runtime.tenant_id
+        [taken] = await self.db.at_once(tenant_id, Taken, statement, **asdict(read), **asdict(still))
+        if not taken.holds:
+            return None
+        if not taken.first:
+            raise NonceUsed
+        if taken.access_blob is None:
+            raise LeaseRevoked
+        access = await self._opened(tenant_id, seen, taken.access_blob)
+        return self._sealed(ask, caller, seen, access, text_id("lea", lease_id), span)
+
+    async def _opened(self, tenant_id: TenantId, seen: Seen, blob: bytes) -> Access:
+        now, sealing = self.db.clock(), self.db.sealing
+        assert sealing is not None, "the server has master keys"
+        found = sealed.access_at_hand(sealing, tenant_id, (seen.id, seen.cred_version), blob, now)
+        if found is not None:
+            return found
+        async with self.db.tenant(tenant_id) as tx:
+            return await sealed.open_access(tx, seen.id, seen.cred_version, blob)
+
+    def _sealed(
+        self, ask: Ask, caller: Caller, seen: Seen, access: Access, lease: str, span: tuple[datetime, datetime]
+    ) -> Lease:
+        begins, ends = span
+        bound = Bound(
+            tenant=caller.row.slug,
+            runtime=caller.shown,
+            kid=caller.kid,
+            suite=1 if caller.row.sealing_suite == 1 else 2,
+            connection=seen.shown,
+            account=seen.account_key,
+            lease=lease,
+            cred_version=seen.cred_version,
+            issued_at=rfc3339(begins),
+            expires_at=rfc3339(ends),
+            nonce=ask.nonce.hex(),
+        )
+        inside = contents(self._catalogue.find(seen.provider), access, seen.granted_scopes, seen.facts)
+        closed = caller.lock.seal(msgspec.json.encode(inside), bound.info())
+        return Lease(
+            bound=bound,
+            name=seen.name,
+            provider=seen.provider,
+            renew_after=begins + (ends - begins) * 2 / 3,
+            key=self._keyring.current,
+            sealed=prints.base64url(closed),
+            signature=prints.base64url(self._signs.sign(bound.signed(closed))),
+        )
+
+    async def _note(self, ask: Ask, caller: Caller, seen: Seen | None, rule: str, outcome: str) -> str:
+        """Write down that nothing was handed out, and why; returns *rule*.
+
+        Raises:
+            NonceUsed: If the request was made before.
+        """
+        read = self._read(ask, caller, seen, rule, outcome, ask.renews)
+        [noted] = await self.db.at_once(ask.runtime.tenant_id, Taken, NOTE, **asdict(read))
+        if not noted.first:
+            raise NonceUsed
+        return rule
+
+    def _read(
+        self, ask: Ask, caller: Caller, seen: Seen | None, rule: str, outcome: str, lease_id: UUID | None
+    ) -> Read:
+        asked: dict[str, Any] = {name: getattr(ask.request, name) for name in ("agent", "run", "tool", "purpose")}
+        return Read(
+            occurred_us=(self.db.clock() - EPOCH) // timedelta(microseconds=1),
+            act="dry-run" if ask.request.dry_run else "renew" if ask.renews else "lease",
+            outcome=outcome,
+            runtime_id=caller.row.id,
+            connection_id=seen.id if seen else None,
+            cred_version=seen.cred_version if seen else None,
+            scopes=seen.granted_scopes if seen else [],
+            rule=rule,
+            policies_version=caller.rules.version,
+            lease_id=lease_id,
+            kid=caller.kid,
+            nonce=ask.nonce,
+            address=ask.address,
+            **asked,
+        )
+
+
+def _least(ask: Ask) -> timedelta:
+    """How long a lease has to last at the least."""
+    return max(timedelta(seconds=ask.request.min_ttl_s), timedelta(milliseconds=1))
