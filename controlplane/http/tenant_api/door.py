@@ -20,6 +20,7 @@ from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.permissions import PermissionsController
 from controlplane.http.tenant_api.projects import ProjectsController
+from controlplane.http.tenant_api.providers import ProvidersController
 from controlplane.http.tenant_api.role_assignments import RoleAssignmentsController
 from controlplane.http.tenant_api.roles import RolesController
 from controlplane.http.tenant_api.runs import RunsController
@@ -56,6 +57,7 @@ router = Router(
         AuditEventsController,
         DomainsController,
         SsoConnectionsController,
+        ProvidersController,
         EventsController,
         WebhooksController,
         ImpersonationsController,
