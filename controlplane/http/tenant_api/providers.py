@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from controlplane.domain.vault.catalogue import Catalogue
-from controlplane.domain.vault.provider import Category, Kind, Proof, Provider, Verified
+from controlplane.domain.vault.provider import ID, Category, Kind, Proof, Provider, Verified
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.pages import Page, Paging
 from controlplane.kit.oauth.dialect import Asking, Refreshing, Revoking
@@ -61,7 +61,7 @@ class VerifiedView(Struct, frozen=True, kw_only=True):
 
 
 class ProviderView(Struct, frozen=True, kw_only=True):
-    id: str
+    id: Annotated[str, Meta(pattern=ID, examples=["google"])]
     name: str
     kind: Kind
     category: Category
