@@ -30,8 +30,8 @@ TO_BE_TOLD: Final = text("SELECT DISTINCT tenant_id FROM connection_revocations 
 """Of tenants that are suspended, or wait for their deletion, as well: what has ended has ended."""
 
 OVER: Final = text("""
-    SELECT tenant_id FROM connect_sessions WHERE expires_at < :now - interval '1 day'
-    UNION SELECT tenant_id FROM connection_events WHERE occurred_at < :now - interval '366 days'
+    SELECT tenant_id FROM connect_sessions WHERE expires_at < :ended
+    UNION SELECT tenant_id FROM connection_events WHERE occurred_at < :old
 """)
 
 GIVEN_UP: Final = frozenset({"app_fault", "request_fault", "blocked", "malformed"})
@@ -45,7 +45,7 @@ class _Tenant(Struct, frozen=True):
 async def end_unconfirmed(db: Database) -> int:
     """Take back what nobody has confirmed in time, and return how many."""
     ended = 0
-    for tenant_id in await _tenants(db, UNCONFIRMED):
+    for tenant_id in await _tenants(db, UNCONFIRMED, now=db.clock()):
         async with db.tenant(tenant_id) as tx:
             ended += await confirming.end_unconfirmed(tx)
     return ended
@@ -54,7 +54,7 @@ async def end_unconfirmed(db: Database) -> int:
 async def revoke(db: Database, catalogue: Catalogue, caller: Caller) -> int:
     """Tell providers what has ended, and return how many were told. One tries, and another only if that one dies."""
     told = 0
-    for tenant_id in await _tenants(db, TO_BE_TOLD):
+    for tenant_id in await _tenants(db, TO_BE_TOLD, now=db.clock()):
         async with db.tenant(tenant_id) as tx:
             parcels = await revocations.claim(tx, AT_ONCE)
         for parcel in parcels:
@@ -64,7 +64,8 @@ async def revoke(db: Database, catalogue: Catalogue, caller: Caller) -> int:
 
 async def forget(db: Database) -> int:
     """Forget attempts that are over and histories that are old, and return of how many tenants."""
-    found = await _tenants(db, OVER)
+    now = db.clock()
+    found = await _tenants(db, OVER, ended=now - connecting.KEPT, old=now - histories.KEPT)
     for tenant_id in found:
         async with db.tenant(tenant_id) as tx:
             await connecting.forget_ended(tx)
@@ -125,6 +126,6 @@ def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in facts.items() if isinstance(value, str)}
 
 
-async def _tenants(db: Database, which: TextClause) -> list[TenantId]:
+async def _tenants(db: Database, which: TextClause, **values: object) -> list[TenantId]:
     async with db.operator() as tx:
-        return [row.tenant_id for row in await tx.query(_Tenant, which, now=tx.now)]
+        return [row.tenant_id for row in await tx.query(_Tenant, which, **values)]

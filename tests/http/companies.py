@@ -88,6 +88,7 @@ class Company:
             "invitation": self._invitation,
             "key": self._key,
             "project": self._project,
+            "provider": self._provider,
             "run": self._run,
             "runtime": self._runtime,
             "session": self._session,
@@ -146,6 +147,10 @@ class Company:
     async def _checkpoint(self):
         session = await self._rows.session(self.runtime, agent=CANARY)
         return text_id("cp", await self._rows.checkpoint(self.runtime, session, node=CANARY))
+
+    async def _provider(self):
+        """The same for everybody."""
+        return "google"
 
     async def _runtime(self):
         runtime = await join(self._db, self.tenant.tenant_id, self.runtime.project_id)

@@ -4,6 +4,7 @@ from typing import Any, Final, TypeAlias
 
 from controlplane.domain import consumers
 from controlplane.domain.permission_names import PERMISSIONS
+from controlplane.domain.vault.provider import ID as PROVIDER_ID
 from controlplane.http.pages import MOST_CURSOR
 from controlplane.http.sso import returning
 from controlplane.http.tenant_api.events import LONGEST_LIST
@@ -78,6 +79,7 @@ KNOWN: Final[dict[str, Schema]] = {
     "node": text(LONGEST, "report"),
     "permission": {"type": "string", "enum": sorted(PERMISSIONS), "examples": ["run:read"]},
     "project": text(LONGEST, "default"),
+    "provider": {"type": "string", "pattern": PROVIDER_ID, "examples": ["google"]},
     "q": text(LONGEST, "invoice"),
     "replacement": text(LONGEST, "viewer"),
     "role": text(LONGEST, "viewer"),

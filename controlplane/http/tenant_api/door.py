@@ -23,6 +23,7 @@ from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.oauth_apps import OAuthAppsController
 from controlplane.http.tenant_api.permissions import PermissionsController
 from controlplane.http.tenant_api.projects import ProjectsController
+from controlplane.http.tenant_api.providers import ProvidersController
 from controlplane.http.tenant_api.role_assignments import RoleAssignmentsController
 from controlplane.http.tenant_api.roles import RolesController
 from controlplane.http.tenant_api.runs import RunsController
@@ -59,6 +60,7 @@ router = Router(
         AuditEventsController,
         DomainsController,
         SsoConnectionsController,
+        ProvidersController,
         EventsController,
         WebhooksController,
         ImpersonationsController,
