@@ -33,6 +33,7 @@ from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
 from controlplane.domain.vault import catalogue
+from controlplane.domain.vault.leasing import Leasing
 from controlplane.http import (
     authentication,
     authorize,
@@ -101,7 +102,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on", "catalogue", "oauth", "vault"),
+    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing"),
 )
 """What handlers can ask for by these names."""
 
@@ -149,6 +150,7 @@ class Parts:
         self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
         self.catalogue = catalogue.read()
         self.oauth = Caller(self.guard, db.clock)
+        self.leasing = Leasing(db, keyring, self.catalogue, given.lease_durations())
         self.vault = Vault(catalogue=self.catalogue, caller=self.oauth, public_url=given.public_url)
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
@@ -205,6 +207,7 @@ class Parts:
             "vault": self.vault,
             "catalogue": self.catalogue,
             "oauth": self.oauth,
+            "leasing": self.leasing,
         }
 
     @asynccontextmanager

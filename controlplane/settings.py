@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from controlplane.domain.plans import DEFAULT_PLAN, Plan
+from controlplane.domain.vault.durations import Durations
 from controlplane.kit.problems import Refusal
 
 PREFIX: Final = "CONTROLPLANE_"
@@ -83,6 +84,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     deletion_grace_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 2_592_000
     """Seconds between a tenant's deletion and its purge, in which it can be undeleted."""
+    lease_longest_s: Annotated[float, Meta(gt=0, le=86_400)] = 900
+    """Seconds that a lease lasts at the most, before it is renewed. Policies can say less."""
+    lease_margin_s: Annotated[float, Meta(ge=0, le=3_600)] = 5
+    """Seconds that a lease ends ahead of its token at the least; a tenth of the token's life where that is more."""
     plans: dict[PlanName, Plan] = msgspec.field(default_factory=lambda: {DEFAULT_PLAN: Plan()})
     """What tenants may use, by the name of the plan: tables ``[plans.NAME]`` in the file, in the environment JSON."""
     default_plan: str = DEFAULT_PLAN
@@ -99,6 +104,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def grace(self) -> timedelta:
         """:attr:`deletion_grace_s`."""
         return timedelta(seconds=self.deletion_grace_s)
+
+    def lease_durations(self) -> Durations:
+        """:attr:`lease_longest_s` and :attr:`lease_margin_s`."""
+        return Durations(longest=timedelta(seconds=self.lease_longest_s), margin=timedelta(seconds=self.lease_margin_s))
 
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """:attr:`trusted_proxies`, parsed."""

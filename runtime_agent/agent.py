@@ -13,6 +13,7 @@ import httpx
 
 from runtime_agent import heartbeat, home
 from runtime_agent.clock import Clock, utc_now
+from runtime_agent.credentials import Credentials
 from runtime_agent.heartbeat import DEFAULT_S
 from runtime_agent.http import Busy, Http, Refused, Unreachable
 from runtime_agent.identity import Identity
@@ -52,6 +53,7 @@ class Agent:
         self.tokens = Tokens(http, post.home, post.identity, clock)
         self.server = Server(http, self.tokens)
         self.http = http
+        self.credentials = Credentials(http, self.tokens, clock)
         self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
         self.scanners = [Scanner(outbox, source, clock, Touched()) for source in post.settings.opened()]
         self.troubles = Troubles()
@@ -91,6 +93,7 @@ class Agent:
             return None
         self.heard()
         self.pace.window_ms = pulse.reconnect_window_ms
+        self.credentials.heed(pulse.leases)
         self.sync.credit, self.sync.durable = pulse.credit, pulse.durable
         if not heartbeat.fits(self.outbox, before, store_id, pulse):
             logger.info("cursor.differs: the server stands at %d/%d", pulse.epoch, pulse.acked)

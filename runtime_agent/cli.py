@@ -66,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "where this runtime stands")
     doctor = add("doctor", _doctor, "check everything, and print exactly what would leave for one session")
     doctor.add_argument("--session", metavar="AGENT/SESSION", help="which session to show (default: the newest)")
+    held = add("credentials", _credentials, "see what this runtime may lease, or lease it")
+    held.add_argument("what", choices=["list", "get"], help="list: what there is; get: print the credential NAME")
+    held.add_argument("name", nargs="?", metavar="NAME", help="of the connection, or its id")
+    held.add_argument("--agent", default="", help="for which agent; policies may depend on it")
+    held.add_argument("--purpose", default="", help="what for; policies may ask for it")
+    held.add_argument(
+        "--field", metavar="FIELD", help="print this field (default: the access token, or the only field)"
+    )
     leave = add("leave", _leave, "send what is left, say goodbye and forget the keys")
     leave.add_argument("--yes", action="store_true", help="do not ask")
     leave.add_argument("--now", action="store_true", help="even if the control plane cannot be told")
@@ -164,6 +172,21 @@ def _doctor(options: argparse.Namespace) -> int:
     found = asyncio.run(doctor.examine(folder, given, identity.find(folder), utc_now, options.session))
     _answer(options, found, "\n".join(doctor_lines(found)))
     return DONE if found.healthy else REFUSED
+
+
+def _credentials(options: argparse.Namespace) -> int:
+    from runtime_agent import leasing
+
+    if (options.what == "get") != (options.name is not None):
+        raise leasing.Misused("get wants the NAME of a credential, list none")
+    post = _post(options)
+    if options.what == "list":
+        listed = asyncio.run(leasing.listing(post))
+        _answer(options, listed, "\n".join(leasing.lines(listed)))
+        return DONE
+    got = asyncio.run(leasing.got(post, options.name, agent=options.agent, purpose=options.purpose))
+    _answer(options, got, None if options.json else leasing.chosen(got, options.field))
+    return DONE
 
 
 def _leave(options: argparse.Namespace) -> int:

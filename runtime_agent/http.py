@@ -32,6 +32,10 @@ class Unreachable(Exception):
     """No answer, or one that no control plane gives: try again later."""
 
 
+class Absent(Unreachable):
+    """What was asked for does not exist there, or not for us."""
+
+
 class Busy(Exception):
     """The server asks for patience (429, 503)."""
 
@@ -74,6 +78,10 @@ class Http:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
+    async def get(self, path: str, headers: Mapping[str, str], into: type[Answer]) -> Answer:
+        """As :meth:`post`, without sending anything."""
+        return await self._call(self._client.build_request("GET", path, headers=headers), into)
+
     async def post(self, path: str, content: bytes, headers: Mapping[str, str], into: type[Answer]) -> Answer:
         """Send *content* and return what came back.
 
@@ -82,8 +90,11 @@ class Http:
             Busy: The server asks for patience.
             Refused: It said no.
         """
+        return await self._call(self._client.build_request("POST", path, content=content, headers=headers), into)
+
+    async def _call(self, request: httpx.Request, into: type[Answer]) -> Answer:
         try:
-            answer = await self._client.post(path, content=content, headers=headers)
+            answer = await self._client.send(request)
         except httpx.HTTPError as error:
             raise Unreachable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
         self._note_time(answer)
@@ -95,7 +106,7 @@ class Http:
         try:
             return msgspec.json.decode(answer.content, type=into)
         except msgspec.MsgspecError as error:
-            raise Unreachable(f"{path} answered with something else: {error}") from error
+            raise Unreachable(f"{request.url.path} answered with something else: {error}") from error
 
     async def alive(self) -> None:
         """Ask whether somebody is there, without saying who asks.
@@ -128,6 +139,8 @@ def _refusal(answer: httpx.Response, now: datetime) -> Exception:
         return Busy(_retry_after_s(answer, now), problem)
     if answer.status_code == TOO_LARGE:  # often a proxy's own word, without a code of ours
         return Refused(msgspec.structs.replace(problem, code=problem.code or "too-large"))
+    if answer.status_code == 404 and problem.code == "not-found":
+        return Absent(f"{answer.request.url} answered 404 not-found")
     if answer.status_code >= 500 or answer.status_code in {404, 408} or not problem.code:
         return Unreachable(f"{answer.request.url} answered {answer.status_code} {problem.code}".rstrip())
     return Refused(problem)

@@ -1,6 +1,10 @@
 """Who this runtime is: its two key pairs and what the server calls it, in ``identity.json``, mode 0600."""
 
+import fcntl
+import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -32,6 +36,9 @@ class Identity(Struct, frozen=True, kw_only=True):
     name: str = ""
     join_state: str = ""
     """Given by the server with every token, shown at the next: an older one betrays a copy of this file."""
+    lease_keys: dict[str, str] = {}
+    """What the control plane signs leases with, by key id; Ed25519, base64url. Another is trusted only if one of these
+    vouches for it."""
     nonce: str = ""
     """Of a token call whose answer is not here yet: asked again, the same answer comes."""
 
@@ -46,11 +53,19 @@ class Identity(Struct, frozen=True, kw_only=True):
             raise NotJoined("this runtime has not joined a control plane")
         return self.runtime_id
 
+    def signature(self, message: bytes) -> bytes:
+        """Ed25519 over *message*."""
+        return self._signing().sign(message)
+
+    def sealing(self) -> X25519PrivateKey:
+        """What opens what is sealed to this runtime."""
+        return X25519PrivateKey.from_private_bytes(decoded(self.sealing_key))
+
     def public_key(self) -> str:
         return encoded(self._signing().public_key().public_bytes_raw())
 
     def public_sealing_key(self) -> str:
-        return encoded(X25519PrivateKey.from_private_bytes(decoded(self.sealing_key)).public_key().public_bytes_raw())
+        return encoded(self.sealing().public_key().public_bytes_raw())
 
     def signed(self, claims: dict[str, Any]) -> str:
         """A compact JWS (RFC 7515) over *claims*, alg ``Ed25519`` (RFC 9864)."""
@@ -70,6 +85,8 @@ def decoded(text: str) -> bytes:
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+LOCK = "identity.lock"
+
 _HEADER = encoded(b'{"alg":"Ed25519","typ":"JWT"}')
 
 
@@ -80,6 +97,14 @@ def fresh(server: str) -> Identity:
         signing_key=encoded(Ed25519PrivateKey.generate().private_bytes_raw()),
         sealing_key=encoded(X25519PrivateKey.generate().private_bytes_raw()),
     )
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """One process at a time asks for tokens: each answer counts only on top of the one before."""
+    with open(os.open(home / LOCK, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def find(home: Path) -> Identity | None:

@@ -102,6 +102,7 @@ async def join(http: Http, folder: Path, identity: Identity, ticket: Ticket, clo
         project=answer.project,
         name=answer.name,
         join_state=answer.join_state,
+        lease_keys=answer.lease_keys,
     )
     identities.save(folder, joined)
     return joined

@@ -3,6 +3,8 @@
 import asyncio
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -52,8 +54,28 @@ class Tokens:
         if token == self._token:
             self._good_until = 0.0
 
+    async def keep(self, *, lease_keys: dict[str, str]) -> None:
+        """Remember what the control plane signs leases with."""
+        async with self._lock, self._alone():
+            self._keep(msgspec.structs.replace(self.identity, lease_keys=lease_keys))
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """With the identity as it is on disk: a command beside the daemon may have asked for a token since."""
+        lock = identities.alone(self._home)
+        await asyncio.to_thread(lock.__enter__)
+        try:
+            self.identity = identities.find(self._home) or self.identity
+            yield
+        finally:
+            lock.__exit__(None, None, None)
+
     async def _renew(self) -> None:
         """Ask with the join state and a nonce that is on disk before the call: a lost answer comes again."""
+        async with self._alone():
+            await self._replace()
+
+    async def _replace(self) -> None:
         if not self.identity.nonce:
             self._keep(msgspec.structs.replace(self.identity, nonce=secrets.token_urlsafe(24)))
         known_skew_s = self._http.skew_s

@@ -107,6 +107,7 @@ def of_audit_logs(
     sign, verify = partial(audit_logs.sign, db, keyring, folder), partial(audit_logs.verify, db, keyring)
     always = (
         Chore(name="sign-audit-logs", every=timedelta(seconds=10), run=sign),
+        Chore(name="seal-vault-reads", every=timedelta(seconds=1), run=partial(audit_logs.seal_reads, db)),
         Chore(name="verify-audit-logs", every=timedelta(hours=1), run=verify),
         Chore(name="prune-audit-logs", every=timedelta(hours=1), run=partial(audit_logs.prune, db)),
         Chore(name="sum-up-denials", every=timedelta(seconds=15), run=denials.sum_up, everywhere=True),

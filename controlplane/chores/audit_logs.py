@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import TextClause, text
 
 from controlplane.db.database import Database
-from controlplane.domain.audit import checkpoints, retention, stored, streams
+from controlplane.domain.audit import checkpoints, reads, retention, stored, streams
 from controlplane.domain.audit.verifying import Verdict
 from controlplane.domain.keys import Keyring
 from controlplane.kit import syslog
@@ -54,6 +54,11 @@ OLD: Final = text("""
     LIMIT 500
 """)
 
+UNSEALED: Final = text("""
+    SELECT h.tenant_id FROM audit_heads h
+    WHERE EXISTS (SELECT FROM vault_reads r WHERE r.tenant_id = h.tenant_id AND r.sealed_by IS NULL) LIMIT 500
+""")
+
 UNSENT: Final = text("""
     SELECT h.tenant_id FROM audit_heads h
     LEFT JOIN audit_streams s ON s.tenant_id = h.tenant_id AND s.sink = :sink
@@ -77,6 +82,15 @@ async def sign(db: Database, keyring: Keyring, folder: Path | None) -> int:
         if folder is not None:
             await _take_out(db, chain, folder)
     return made
+
+
+async def seal_reads(db: Database) -> int:
+    """Put the reads of credentials that no event covers yet under one, and return how many that were."""
+    sealed = 0
+    for tenant_id in await _tenants(db, UNSEALED):
+        async with db.tenant(tenant_id) as tx:
+            sealed += await reads.seal(tx)
+    return sealed
 
 
 async def verify(db: Database, keyring: Keyring) -> int:

@@ -50,6 +50,10 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "connection:read": "See connections to accounts elsewhere and how they stand, never what opens them.",
         "connection:connect": "Connect accounts elsewhere, and hand out links by which others connect theirs.",
         "connection:write": "Put credentials in; confirm, change, disable and delete connections.",
+        "policy:read": "See which runtimes may use which connections, and by which policy.",
+        "policy:write": "Decide which runtimes may use which connections, and how.",
+        "lease:read": "See which credentials were leased to whom, never the credentials.",
+        "lease:revoke": "End leases.",
         "audit:read": "Read the tenant's audit log.",
         "event:read": "Read what happened in the tenant, as events.",
         "event:consume": "Make consumers of events, and say how far they have got.",
@@ -76,7 +80,10 @@ OPERATOR_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 """What can be done across tenants. Never part of a tenant's role."""
 
 RUNTIME_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {"sync:write": "Report what a runtime does, as that runtime."}
+    {
+        "sync:write": "Report what a runtime does, as that runtime.",
+        "credential:lease": "Have credentials that a policy lets the runtime have.",
+    }
 )
 """What a runtime can do, as itself and nobody else."""
 
@@ -109,6 +116,7 @@ DANGEROUS: Final = frozenset(
     {"tenant:own", "tenant:export", "tenant:delete", "user:write", "role:write", "role:assign", "service-account:write"}
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
     | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write"}
+    | {"policy:write"}
     | {"operator:tenant-write", "operator:tenant-delete"}
     | {"operator:key-create", "operator:key-revoke"}
 )
@@ -136,12 +144,13 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         "developer": frozenset(
             {*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}
-            | {"oauth-app:read", "connection:read", "connection:connect"}
+            | {"oauth-app:read", "connection:read", "connection:connect", "policy:read", "lease:read", "lease:revoke"}
         ),
         "auditor": frozenset(
             {*_WORK, "user:read", "group:read", "role:read", "service-account:read", "domain:read", "sso:read"}
             | {"invitation:read", "join-token:read", "api-key:read", "scim-token:read", "audit:read"}
             | {"event:read", "webhook:read", "impersonation:read", "oauth-app:read", "connection:read"}
+            | {"policy:read", "lease:read"}
         ),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),

@@ -1,5 +1,6 @@
 """Runtimes: joining, proving who they are, being told to go."""
 
+import base64
 import secrets
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,9 +14,11 @@ from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import audit, quotas, tenants
 from controlplane.domain.audit import Actor
+from controlplane.kit import hpke
 from controlplane.kit.ids import ProjectId, RuntimeId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
 from runtime_agent.wire.join import Enroll
+from runtime_agent.wire.leases import kid_of
 
 State: TypeAlias = Literal["connected", "lagging", "silent", "draining", "locked", "revoked"]
 
@@ -30,6 +33,11 @@ class Revoked(Refusal):
 
     code, status, title = "revoked", 403, "This runtime has been revoked"
     hint = "Nothing is lost: the agent keeps its outbox. To let it in again, join with a new token."
+
+
+class SealingKeyInvalid(Refusal):
+    code, status, title = "sealing-key-invalid", 400, "Nothing can be sealed to this key"
+    hint = "Suite 1 takes 32 bytes of X25519, suite 2 those of ML-KEM-768 and X25519 behind them; base64url."
 
 
 class TenantSuspended(tenants.TenantSuspended):
@@ -205,6 +213,28 @@ async def leave(tx: TenantTx, runtime_id: RuntimeId, *, complete: bool) -> None:
     )
     await quotas.release(tx, "runtimes")
     audit.record(tx, Actor(kind="runtime", id=name), "runtime.left", ("runtime", name), complete=complete)
+
+
+def sealing_key(suite: int, text: str) -> bytes:
+    """The public key of that suite in *text*, base64url.
+
+    Raises:
+        SealingKeyInvalid: If nothing can be sealed to it.
+    """
+    try:
+        key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        hpke.Lock(suite, key).seal(b"", b"")
+    except ValueError:
+        raise SealingKeyInvalid from None
+    return key
+
+
+async def pin(tx: TenantTx, actor: Actor, runtime_id: RuntimeId, suite: int, public_key: bytes) -> None:
+    """Have leases sealed to another key of the runtime from now on."""
+    mine = tx.update(t.runtimes).where(t.runtimes.c.id == runtime_id)
+    await tx.run(mine.values(sealing_suite=suite, sealing_key=public_key))
+    kid = kid_of(suite, public_key)
+    audit.record(tx, actor, "runtime.sealing-key-pinned", ("runtime", text_id("rt", runtime_id)), suite=suite, kid=kid)
 
 
 async def turn(tx: TenantTx, runtime_id: RuntimeId, state: State, reason: str) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.leases import Notice
 from runtime_agent.wire.sync import Credit, Durable
 from runtime_agent.wire.types import Count, Epoch, Head, Instant, Line, Name
 
@@ -63,6 +64,8 @@ class Pulse(Struct, frozen=True, kw_only=True):
     credit: Credit = Credit()
     flags: list[str] = []
     """Of :data:`Flag`; unknown ones are ignored."""
+    leases: list[Notice] = []
+    """What there is to know of leases that the runtime holds: revoked ones, and those whose credential is another now."""
 
 
 class Bye(Struct, frozen=True, kw_only=True):

@@ -52,6 +52,8 @@ class Enrolled(Struct, frozen=True, kw_only=True):
     join_state: str
     access_token: str
     expires_in: int
+    lease_keys: dict[str, str] = {}
+    """What leases are signed with, by key id; Ed25519, base64url. Pinned from here on."""
 
 
 class TokenRequest(Struct, frozen=True, kw_only=True):

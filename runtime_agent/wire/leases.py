@@ -152,6 +152,12 @@ class Notice(Struct, frozen=True, kw_only=True):
     """``revoked``: stop using it. ``superseded``: renew it now."""
 
 
+class Revoked(Struct, frozen=True, kw_only=True):
+    """``POST …/leases/{lease}/return``: it has ended."""
+
+    lease: str
+
+
 class SealingKey(Struct, frozen=True, kw_only=True):
     """``PUT /v1/runtime/sealing-key``, a signed request: from now on seal to this key."""
 

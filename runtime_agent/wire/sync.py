@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.leases import Notice
 from runtime_agent.wire.types import Count, Epoch, Head, Seq
 
 MAX_RECORDS = 500
@@ -73,6 +74,8 @@ class Welcome(Struct, frozen=True, kw_only=True):
     durable: Durable | None = None
     limits: Limits = Limits()
     credit: Credit = Credit()
+    leases: list[Notice] = []
+    """As in the answer to a heartbeat."""
 
 
 class Ack(Struct, frozen=True, kw_only=True):

@@ -147,8 +147,9 @@ async def revoke(tx: TenantTx, actor: Actor, lease_id: UUID) -> Leased:
 async def revoke_all(tx: TenantTx, actor: Actor, which: Which) -> int:
     """End every lease of these that has not ended, and return how many that were."""
     ended = await _revoke(tx, actor, *which.conditions(), t.leases.c.expires_at > tx.now)
-    target = ("tenant", text_id("ten", tx.tenant_id))
-    audit.record(tx, actor, "leases.revoked", target, leases=ended, **which.facts())
+    if ended:
+        target = ("tenant", text_id("ten", tx.tenant_id))
+        audit.record(tx, actor, "leases.revoked", target, leases=ended, **which.facts())
     return ended
 
 

@@ -24,6 +24,7 @@ from controlplane.domain.vault.catalogue import Catalogue
 from controlplane.domain.vault.connections import SERVED
 from controlplane.domain.vault.contents import contents
 from controlplane.domain.vault.deciding import Decision, Mode
+from controlplane.domain.vault.durations import Durations
 from controlplane.domain.vault.looking import Caller, Seen, Sights, rule_of
 from controlplane.domain.vault.reading import LEASE, NOTE, RENEW, Read, Still, Taken
 from controlplane.domain.vault.sealed import Access
@@ -50,16 +51,6 @@ TRIES: Final = 3
 
 TENTH: Final = 10
 """Of a token's life: what a lease ends ahead of it, at the least."""
-
-
-class Durations(Struct, frozen=True, kw_only=True):
-    """So that tests can scale them all."""
-
-    longest: timedelta = timedelta(minutes=15)
-    """Of a lease, unless a policy says less."""
-    margin: timedelta = timedelta(seconds=5)
-    """A lease ends this long before its token, or a tenth of the token's life, whichever is more."""
-    ask_again: timedelta = timedelta(seconds=5)
 
 
 DURATIONS: Final = Durations()

@@ -10,6 +10,7 @@ from controlplane.domain.permissions import Runtime
 from controlplane.domain.runtime_tokens import AccessTokens, TokenInvalid
 from controlplane.http.runtime_api.heartbeat import HeartbeatController
 from controlplane.http.runtime_api.join import JoinController
+from controlplane.http.runtime_api.leases import LeasesController
 from controlplane.http.runtime_api.sync import SyncController
 
 
@@ -33,6 +34,6 @@ def provide_runtime(request: Request[Runtime, Any, Any]) -> Runtime:
 
 router = Router(
     "/v1/runtime",
-    route_handlers=[JoinController, SyncController, HeartbeatController],
+    route_handlers=[JoinController, SyncController, HeartbeatController, LeasesController],
     dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
 )

@@ -8,6 +8,7 @@ from litestar.params import JSONBody
 from controlplane.db.database import Database
 from controlplane.domain import reports, runtimes
 from controlplane.domain.permissions import Runtime
+from controlplane.domain.vault import leased
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
 from controlplane.kit.presence import Presence
@@ -34,6 +35,7 @@ class HeartbeatController(Controller):
         state, reason = reports.state_of(data)
         async with db.tenant(runtime.tenant_id) as tx:
             cursor = await standing.seen(tx, runtime)
+            notices = await leased.notices(tx, runtime.id)
             turned = cursor.state != state
             if turned:
                 await runtimes.turn(tx, runtime.id, state, reason)
@@ -48,6 +50,7 @@ class HeartbeatController(Controller):
             acked=cursor.last_seq,
             head=cursor.known_head(runtime.id).hex(),
             next_ms=runtimes.HEARTBEAT_MS,
+            leases=notices,
         )
 
     @post("/bye", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say goodbye for good")

@@ -8,12 +8,13 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from controlplane.db.database import Database, TenantTx
-from controlplane.domain import join_tokens, projects, runtime_tokens, runtimes, tenants
+from controlplane.domain import join_tokens, keys, projects, runtime_tokens, runtimes, tenants
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
 from controlplane.domain.runtime_tokens import LIFETIME, AccessTokens, AssertionInvalid, Claims, KeyInUse
 from controlplane.domain.runtimes import Identity
 from controlplane.domain.sync import cursors
+from controlplane.domain.vault.prints import base64url
 from controlplane.http import limits
 from controlplane.http.authorize import Surface, open_to_all
 from controlplane.http.headers import request_id
@@ -44,7 +45,7 @@ class JoinController(Controller):
         an answer that was lost does no harm.
         """
         public_key = runtime_tokens.public_bytes(data.public_key)
-        sealing_key = runtime_tokens.public_bytes(data.sealing_key)
+        sealing_key = runtimes.sealing_key(1, data.sealing_key)
         if tokens.kind_of(data.join_token) != "jt":
             raise join_tokens.JoinTokenUnknown
         token_hash = tokens.fingerprint(keyring.pepper, data.join_token)
@@ -78,6 +79,9 @@ class JoinController(Controller):
             join_state=access_tokens.join_state(runtime.id, runtime.join_count),
             access_token=_access_token(access_tokens, tenant_id, runtime, now),
             expires_in=int(LIFETIME.total_seconds()),
+            lease_keys={
+                name: base64url(key.public_key().public_bytes_raw()) for name, key in keys.lease_keys(keyring).items()
+            },
         )
 
     @post(

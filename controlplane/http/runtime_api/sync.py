@@ -6,6 +6,7 @@ import msgspec
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
+from msgspec.structs import replace
 
 from controlplane.db.database import Database, TenantTx
 from controlplane.db.partitions import Partitions
@@ -16,6 +17,7 @@ from controlplane.domain.sync import batches, log, recovery
 from controlplane.domain.sync.batches import Position
 from controlplane.domain.sync.log import Kept, PartitionsWanted
 from controlplane.domain.sync.recovery import Reported
+from controlplane.domain.vault import leased
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
 from controlplane.kit.presence import Presence
@@ -39,7 +41,8 @@ class SyncController(Controller):
         async with db.tenant(runtime.tenant_id) as tx:
             cursor = await standing.locked(tx, runtime)
             reported = await _reported(tx, runtime, word)
-            return await recovery.hello(tx, runtime.id, cursor, data, reported)
+            welcome = await recovery.hello(tx, runtime.id, cursor, data, reported)
+            return replace(welcome, leases=await leased.notices(tx, runtime.id))
 
     @post(
         "/log",

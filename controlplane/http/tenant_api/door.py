@@ -20,8 +20,10 @@ from controlplane.http.tenant_api.groups import GroupsController
 from controlplane.http.tenant_api.impersonations import ImpersonationsController
 from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
+from controlplane.http.tenant_api.leases import LeasesController, VaultReadsController
 from controlplane.http.tenant_api.oauth_apps import OAuthAppsController
 from controlplane.http.tenant_api.permissions import PermissionsController
+from controlplane.http.tenant_api.policies import AccessController, PoliciesController
 from controlplane.http.tenant_api.projects import ProjectsController
 from controlplane.http.tenant_api.providers import ProvidersController
 from controlplane.http.tenant_api.role_assignments import RoleAssignmentsController
@@ -64,6 +66,10 @@ router = Router(
         EventsController,
         WebhooksController,
         ImpersonationsController,
+        PoliciesController,
+        AccessController,
+        LeasesController,
+        VaultReadsController,
         OAuthAppsController,
         ConnectSessionsController,
         ConnectionsController,

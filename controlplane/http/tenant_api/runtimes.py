@@ -9,6 +9,8 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from controlplane.db.database import TenantTx
 from controlplane.domain import fleet, runtimes
 from controlplane.domain.audit import Actor
+from controlplane.domain.vault import leased
+from controlplane.domain.vault.leased import Which
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
@@ -51,5 +53,7 @@ class RuntimesController(Controller):
     async def revoke(
         self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], runtime: FromPath[str]
     ) -> None:
-        """End its access at its next call. What it has sent stays; doing it again changes nothing."""
-        await runtimes.revoke(tx, actor, RuntimeId(identity("rt", runtime)))
+        """End its access at its next call, and its leases. What it has sent stays; doing it again changes nothing."""
+        runtime_id = RuntimeId(identity("rt", runtime))
+        await runtimes.revoke(tx, actor, runtime_id)
+        await leased.revoke_all(tx, actor, Which(runtime_id=runtime_id))
