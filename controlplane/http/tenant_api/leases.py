@@ -115,11 +115,11 @@ class LeasesController(Controller):
         runtime: FromQuery[str | None] = None,
         connection: FromQuery[str | None] = None,
         agent: FromQuery[str | None] = None,
-        state: Annotated[State | None, QueryParameter(name="state")] = None,
+        in_state: Annotated[State | None, QueryParameter(name="state")] = None,
     ) -> Page[LeaseView]:
         """Leases, newest first."""
         which = _which(runtime, connection, word("agent", agent), None)
-        rows = await leased.listing(tx, which, state=state, after=paging.after_id, limit=paging.fetch)
+        rows = await leased.listing(tx, which, state=in_state, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda row: row.id, lambda row: _view(row, tx))
 
     @get("/{lease:str}")

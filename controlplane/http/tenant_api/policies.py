@@ -89,9 +89,11 @@ class NewPolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     modes: Modes
     """``metadata``: know that it is there; ``proxy``: have calls made with it; ``lease``: have it. To allow one of the
     others allows ``metadata``, and to deny that denies everything."""
-    subject: PolicySubject = PolicySubject()
-    connections: PolicyConnections = PolicyConnections()
-    conditions: PolicyConditions = PolicyConditions()
+    subject: PolicySubject | None = None
+    """Null: every runtime of the tenant."""
+    connections: PolicyConnections | None = None
+    """Null: every connection of the tenant."""
+    conditions: PolicyConditions | None = None
     enabled: bool = True
 
 
@@ -173,9 +175,9 @@ class PoliciesController(Controller):
             name=data.name,
             effect=data.effect,
             modes=data.modes,
-            subject=_subject(data.subject),
-            connections=_connections(data.connections),
-            conditions=_conditions(data.conditions),
+            subject=_subject(data.subject or PolicySubject()),
+            connections=_connections(data.connections or PolicyConnections()),
+            conditions=_conditions(data.conditions or PolicyConditions()),
             enabled=data.enabled,
         )
         return _view(await policies.create(tx, actor, new))
