@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
@@ -20,6 +21,7 @@ from redis.asyncio import Redis
 from controlplane import settings
 from controlplane.chores import all as every_chore
 from controlplane.chores import loop
+from controlplane.chores.refreshes import of_refreshes
 from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
@@ -32,7 +34,8 @@ from controlplane.domain.letters import Letterhead
 from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
-from controlplane.domain.vault import catalogue
+from controlplane.domain.vault import catalogue, spool
+from controlplane.domain.vault.refreshing import Refresher, Shared
 from controlplane.http import (
     authentication,
     authorize,
@@ -63,9 +66,9 @@ from controlplane.http.sessions import cookie_for
 from controlplane.http.sso.desk import DESK, Operators, SignOn
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.http.tenant_api.events import topic
-from controlplane.kit import limiter, log, mailing, presence, wakeups
+from controlplane.kit import herd, limiter, log, mailing, presence, wakeups
 from controlplane.kit.guard import Guard
-from controlplane.kit.ids import TenantId
+from controlplane.kit.ids import TenantId, text_id
 from controlplane.kit.mailing import Post
 from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.openid.discovery import Providers
@@ -98,7 +101,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on", "catalogue", "oauth"),
+    *("letterhead", "sign_on", "catalogue", "oauth", "refresher"),
 )
 """What handlers can ask for by these names."""
 
@@ -157,7 +160,22 @@ class Parts:
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
+        self.refresher = self._refresher()
         db.on_told = self.tell
+
+    def _refresher(self) -> Refresher:
+        pace = self.given.refresh_pace
+        shared = Shared(
+            herd=herd.ThroughRedis(self.redis) if self.redis else herd.Open(),
+            limiter=self.limiter,
+            spool=Path(self.given.home) / spool.FOLDER if self.given.home else None,
+        )
+        caller = Caller(self.guard, self.db.clock, within_s=pace.call_s)
+        return Refresher(self.db, self.catalogue, caller, self.redirect_uri, pace, shared)
+
+    def redirect_uri(self, app_id: UUID) -> str:
+        """Where browsers come back to from an app's provider."""
+        return f"{self.given.public_url}/oauth/callback/{text_id('app', app_id)}"
 
     async def tell(self, tenant_id: TenantId) -> None:
         """Wake who waits for events of a tenant."""
@@ -170,6 +188,7 @@ class Parts:
             *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
             *every_chore.of_sign_on(self.db, self.sign_on.records),
             *every_chore.of_webhooks(self.db, self.courier),
+            *of_refreshes(self.db, self.refresher),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
@@ -199,6 +218,7 @@ class Parts:
             "sign_on": self.sign_on,
             "catalogue": self.catalogue,
             "oauth": self.oauth,
+            "refresher": self.refresher,
         }
 
     @asynccontextmanager
@@ -211,6 +231,7 @@ class Parts:
                 await self.denials.sum_up(at_the_end=True)
         finally:
             await self.courier.close()
+            await self.refresher.close()
             await self.guard.close()
             if self.redis is not None:
                 await self.redis.aclose()
