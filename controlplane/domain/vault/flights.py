@@ -85,6 +85,8 @@ class Crew:
         try:
             if await self._is_adopted(tenant_id, intent, provider):
                 return LOOK
+            if self._spool.holds(intent):
+                return Ended(kind="spooled", wait_s=self._pace.deadline_s)
             if intent.takeover:
                 since = time.monotonic()
                 await self._extend(tenant_id, intent)

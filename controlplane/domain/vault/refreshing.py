@@ -97,12 +97,13 @@ class Refresher:
         """
         until = time.monotonic() + self._pace.block_s
         first = seen = await self._look(tenant_id, connection_id)
-        ended: Ended | None = LOOK
+        told = LOOK
         while not self._is_good(tenant_id, connection_id, seen, is_new=seen.cred_version != first.cred_version):
-            if ended is None or ended.wait_s is None or time.monotonic() + ended.wait_s >= until:
-                self._refuse(ended)
-            await asyncio.sleep(ended.wait_s)
-            ended = await self._wait(self._begin(tenant_id, connection_id, seen.cred_version), until)
+            if told.wait_s is None or time.monotonic() + told.wait_s >= until:
+                self._refuse(told)
+            await asyncio.sleep(told.wait_s)
+            flight = self._begin(tenant_id, connection_id, seen.cred_version)
+            told = await self._wait(flight, until) or Ended(kind=told.kind, wait_s=self._pace.poll_s)
             seen = await self._look(tenant_id, connection_id)
 
     async def refresh(self, tenant_id: TenantId, connection_id: UUID) -> bool:

@@ -73,6 +73,12 @@ class Spool:
         name = f"{text_id('con', intent.id)}-{intent.cred_version}-{intent.fence}{SUFFIX}"
         return _written(self._folder / name, msgspec.json.encode(parcel))
 
+    def holds(self, intent: Intent) -> bool:
+        """Whether what follows the intent's version is here already, and only has to be kept."""
+        if self._folder is None:
+            return False
+        return any(self._folder.glob(f"{text_id('con', intent.id)}-{intent.cred_version}-*{SUFFIX}"))
+
     def waiting(self) -> list[Path]:
         """The oldest first."""
         if self._folder is None:
