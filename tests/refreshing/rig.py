@@ -1,19 +1,17 @@
 """What the tests of refreshing share: durations, a connection at the strict server, and who refreshes it."""
 
-
 from datetime import timedelta
 
 from controlplane.db import schema as t
 from controlplane.domain.vault import confirming, connections
-from controlplane.domain.vault.catalogue import Catalogue
 from controlplane.domain.vault.pace import Pace
 from controlplane.domain.vault.refreshing import Refresher, Shared
 from controlplane.kit.guard import Guard
 from controlplane.kit.oauth.calling import Caller
-from controlplane.kit.oauth.dialect import Dialect, Refreshing
 from controlplane.kit.secret import Secret
-from tests.domain.vault.begun import begin, provider
+from tests.domain.vault.begun import begin
 from tests.make import SHELL
+from tests.refreshing.providers import catalogue
 
 QUICK = Pace(
     call_s=0.6,
@@ -32,16 +30,6 @@ QUICK = Pace(
     again_s=0.001,
 )
 """Everything as for a token of an hour, for one of two seconds."""
-
-
-def catalogue(**refreshing):
-    """Of providers named ``strict``, ``stable``, …, after what they do with a used refresh token."""
-    return Catalogue(
-        [
-            provider(replay, dialect=Dialect(refreshing=Refreshing(**{"replay": replay, "rotates": "always", **refreshing})))
-            for replay in ("strict", "stable", "until-used")[:2]
-        ]
-    )
 
 
 class Rig:

@@ -15,12 +15,20 @@ from controlplane.kit.secret import Secret
 
 class Grant:
     def __init__(self):
-        self.alive = True
+        self.died = None
+        """When, by this machine's monotonic clock, which all processes share."""
         self.refresh = secrets.token_urlsafe(24)
         self.used = set()
         self.access = {}
         """Token to when it ends, by this machine's monotonic clock."""
         self.reused = 0
+
+    @property
+    def alive(self):
+        return self.died is None
+
+    def die(self):
+        self.died = self.died or time.monotonic()
 
 
 class Strict:
@@ -48,10 +56,13 @@ class Strict:
         self.grants[grant.refresh] = grant
         return grant, self._access(grant)
 
-    def is_good(self, access):
-        """Whether an API would take this token now."""
-        now = time.monotonic()
-        return any(grant.alive and grant.access.get(access, 0) > now for grant in self.grants.values())
+    def is_good(self, access, at=None):
+        """Whether an API would take this token now, or would have at some time."""
+        at = at if at is not None else time.monotonic()
+        return any(
+            grant.access.get(access, 0) > at and (grant.died is None or grant.died > at)
+            for grant in set(self.grants.values())
+        )
 
     def endpoints(self):
         return {"token": f"{self.url}/token"}
@@ -67,7 +78,7 @@ class Strict:
         if grant is None or not grant.alive:
             return 400, {"error": "invalid_grant"}
         if sent in grant.used:
-            grant.alive = False
+            grant.die()
             grant.reused += 1
             return 400, {"error": "invalid_grant"}
         grant.used.add(sent)
@@ -82,8 +93,14 @@ class Strict:
         self._answering.add(task)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+            headers = {}
+            for line in filter(None, head.split("\r\n")[1:]):
+                name, _, value = line.partition(": ")
+                headers[name.lower()] = value
             form = parse_qs((await reader.readexactly(int(headers.get("content-length", "0")))).decode())
+            if head.startswith("GET /good"):
+                token, at = headers["x-token"], float(headers["x-at"])
+                return await _reply(writer, 200 if self.is_good(token, at) else 401, {})
             self.calls += 1
             self.arrived.set()
             await self._answer(writer, {name: values[0] for name, values in form.items()})

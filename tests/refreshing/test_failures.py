@@ -27,7 +27,7 @@ async def fails(rig, with_):
 
 async def test_a_dead_grant_needs_a_person(rig, strict, clock):
     clock.forward(LATER)
-    rig.grant.alive = False
+    rig.grant.die()
 
     refused = await fails(rig, NeedsReauth)
 

@@ -11,6 +11,7 @@ from controlplane.domain.vault import histories
 from controlplane.domain.vault.looking import RefreshFailing
 from tests.refreshing.rig import Rig
 
+
 async def test_a_live_token_is_served_and_nobody_asked(rig, strict):
     await rig.refresher().ensure(rig.tenant_id, rig.id)
 

@@ -15,7 +15,7 @@ from controlplane.kit import herd
 from controlplane.kit.guard import Guard
 from controlplane.kit.oauth.calling import Caller
 from tests.make import SHELL
-from tests.refreshing.rig import Rig
+from tests.refreshing.rig import QUICK, Rig
 
 LATER = timedelta(hours=2)
 
@@ -157,6 +157,7 @@ async def test_what_the_database_refuses_waits_on_disk_and_opens_nothing(rig, st
     await admin.close()
     assert (await rig.refresher(spool=tmp_path / "spool").unspool(), file.exists()) == (1, False)
 
+    rig.pace = QUICK
     await rig.refresher().ensure(rig.tenant_id, rig.id)
     assert (strict.calls, (await rig.seen()).cred_version) == (1, 2)
     assert strict.is_good(token := await rig.access())

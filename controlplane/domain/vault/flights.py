@@ -25,7 +25,6 @@ from controlplane.kit.ids import TenantId, text_id
 from controlplane.kit.limiter import Limiter, Rate
 from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.oauth.failures import Failure
-from controlplane.kit.oauth.tokens import Tokens
 
 log = structlog.get_logger("controlplane.vault")
 
@@ -165,7 +164,7 @@ class Crew:
         await self._wait_turn(intent)
         if time.monotonic() - since > (self._pace.deadline_s - self._pace.call_s) / 2:
             await self._extend(tenant_id, intent)  # who has slept asks before they act
-        in_doubt = intent.in_doubt
+        in_doubt, asked_at = intent.in_doubt, self._db.clock()
         try:
             tokens = await asking.ask(self._caller, intent, question)
         except Failure as failure:
@@ -173,11 +172,13 @@ class Crew:
                 return await self._failed(tenant_id, intent, failure, in_doubt or failure.kind == "maybe_sent")
             # whatever the provider has given for it is lost already, so asking once more can only help
             await self._extend(tenant_id, intent)
+            asked_at = self._db.clock()
             try:
                 tokens = await asking.ask(self._caller, intent, question)
             except Failure as second:
                 return await self._failed(tenant_id, intent, second, True)
-        await asyncio.shield(self._brought(tenant_id, intent, question, tokens))
+        new = keeping.got(tokens, question.goes_on, intent, asked_at)
+        await asyncio.shield(self._brought(tenant_id, intent, question, new))
         return LOOK
 
     async def _wait_turn(self, intent: Intent) -> None:
@@ -189,9 +190,8 @@ class Crew:
             await asyncio.sleep(min(wait_s, self._pace.call_s))
             wait_s = await self._limiter.admit(f"refresh:{intent.provider}:{app}", rate)
 
-    async def _brought(self, tenant_id: TenantId, intent: Intent, question: Question, tokens: Tokens) -> None:
-        """Keep *tokens*, in the database or else on disk."""
-        new = keeping.got(tokens, question.goes_on, intent, self._db.clock())
+    async def _brought(self, tenant_id: TenantId, intent: Intent, question: Question, new: Got) -> None:
+        """Keep *new*, in the database or else on disk."""
         for _ in range(self._pace.commit_tries):
             try:
                 await self.keep(tenant_id, intent, new)

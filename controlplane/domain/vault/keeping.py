@@ -71,19 +71,19 @@ class Got(Struct, frozen=True, kw_only=True):
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def got(tokens: Tokens, held: Secret | None, intent: Intent, now: datetime) -> Got:
+def got(tokens: Tokens, held: Secret | None, intent: Intent, asked_at: datetime) -> Got:
     """
     Args:
         held: The refresh token that brought *tokens*.
-        now: When the answer came.
+        asked_at: Lives are counted from here: the answer may have been long on its way, and whoever reads it asleep.
     """
     lasts, ends = tokens.expires_in_s, tokens.refresh_expires_in_s
     return Got(
         access=tokens.access,
         scheme=tokens.type,
         refresh=tokens.refresh or held,
-        access_exp=now + timedelta(seconds=lasts) if lasts is not None else None,
-        refresh_exp=now + timedelta(seconds=ends) if ends is not None else intent.refresh_exp,
+        access_exp=asked_at + timedelta(seconds=lasts) if lasts is not None else None,
+        refresh_exp=asked_at + timedelta(seconds=ends) if ends is not None else intent.refresh_exp,
         scopes=intent.granted_scopes if tokens.scopes is None else tokens.scopes,
         facts={name: value for name, value in tokens.facts.items() if name in intent.facts or name == "api_base"},
     )

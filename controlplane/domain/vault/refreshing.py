@@ -18,14 +18,16 @@ import structlog
 from msgspec import Struct, field
 
 from controlplane.db.database import Database
-from controlplane.domain.vault import intents, looking, planning, spool
+from controlplane.domain.vault import connections, intents, looking, planning, spool
 from controlplane.domain.vault.asking import RedirectUri
 from controlplane.domain.vault.catalogue import Catalogue
+from controlplane.domain.vault.connections import Connection
 from controlplane.domain.vault.flights import LOOK, NOT_THERE, Crew, Ended, Gear
 from controlplane.domain.vault.intents import Intent, Wanted
 from controlplane.domain.vault.keeping import Superseded
 from controlplane.domain.vault.looking import AppBroken, Look, NotRefreshable, RefreshFailing
 from controlplane.domain.vault.pace import Pace
+from controlplane.domain.vault.sealed import Access
 from controlplane.domain.vault.spool import Spool
 from controlplane.kit import herd, limiter
 from controlplane.kit.envelope import NotOpened
@@ -105,6 +107,23 @@ class Refresher:
             flight = self._begin(tenant_id, connection_id, seen.cred_version)
             told = await self._wait(flight, until) or Ended(kind=told.kind, wait_s=self._pace.poll_s)
             seen = await self._look(tenant_id, connection_id)
+
+    async def access(self, tenant_id: TenantId, connection_id: UUID) -> tuple[Connection, Access]:
+        """A connection with what opens its account, alive when it was read.
+
+        Raises:
+            Refusal: As :meth:`ensure`.
+        """
+        until = time.monotonic() + self._pace.block_s
+        while True:
+            await self.ensure(tenant_id, connection_id)
+            async with self._db.tenant(tenant_id) as tx:
+                connection, access = await connections.access(tx, connection_id)
+            is_alive = connection.access_exp is None or connection.access_exp > self._db.clock()
+            if access is not None and is_alive:
+                return connection, access
+            if time.monotonic() >= until:
+                raise RefreshFailing("", self._pace.poll_s)
 
     async def refresh(self, tenant_id: TenantId, connection_id: UUID) -> bool:
         """Get the next token now, because somebody asks; whether there is a new one. Not if there has just been.
