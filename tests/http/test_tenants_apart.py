@@ -29,11 +29,11 @@ BODIES = {
     "NewApiKey": {"name": "x"},
     "NewOAuthApp": {"provider": "github-oauth", "name": "x", "client_id": "x"},
     "OAuthAppChange": {"name": "y"},
-    "NewCredential": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
+    "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
     "ConnectionChange": {"name": "y"},
     "Replacement": {"fields": {"api_key": "y"}},
     "Disabling": {},
-    "Confirmation": {"owner_ref": "canary"},
+    "ConnectionConfirmation": {"owner_ref": "canary"},
     "NewConnectSession": {"owner_ref": "x"},
     "NewConsumer": {},
     "NewWebhook": {"url": "https://hooks.example.com/in"},
@@ -90,7 +90,7 @@ UNIQUE = {
 REFERENCES = {
     "NewApiKey": {"service_account": "service_account"},
     "NewConnectSession": {"app": "app", "connection": "connection", "project": "project"},
-    "NewCredential": {"project": "project"},
+    "NewStaticConnection": {"project": "project"},
     "ConnectionChange": {"project": "project"},
     "NewJoinToken": {"project": "project"},
     "NewRoleAssignment": {

@@ -181,9 +181,9 @@ async def turned(tx: TenantTx, actor: Actor, before: Connection, state: State, r
     """*before* in another state, with the audit event *act* (``connection.disabled``) and its line of history."""
     values: dict[str, Any] = {"state": state, "state_reason": reason, "state_at": tx.now, "confirm_until": None}
     changed = await write(tx, before.id, values)
-    facts: dict[str, Any] = {"reason": reason} if reason else {}
-    audit.record(tx, actor, act, target(before.id), provider=before.provider, **facts)
-    await histories.note(tx, actor, before.id, act, before.cred_version, **facts)
+    own: dict[str, Any] = {"reason": reason} if reason else {}
+    audit.record(tx, actor, act, target(before.id), own=own, provider=before.provider)
+    await histories.note(tx, actor, before.id, act, before.cred_version, **own)
     return changed
 
 

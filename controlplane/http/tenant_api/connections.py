@@ -37,12 +37,12 @@ Labels: TypeAlias = Annotated[
     dict[Label, Annotated[str, Meta(max_length=63, pattern=r"^[^\u0000]*$")]], Meta(max_length=20)
 ]
 FieldValue: TypeAlias = Annotated[str, Meta(min_length=1, max_length=statics.MOST_CHARACTERS, pattern=r"^[^\u0000]*$")]
-Fields: TypeAlias = Annotated[dict[Named, FieldValue], Meta(min_length=1, max_length=statics.MOST_FIELDS)]
+Fields: TypeAlias = Annotated[dict[Named, FieldValue], Meta(max_length=statics.MOST_FIELDS)]
 Header: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,60}$")]
 Template: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[\x20-\x7e]+$")]
 
 
-class NewCredential(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewStaticConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An API key, a name and password, a bearer token, a secret: whatever somebody types in."""
 
     provider: ProviderName
@@ -80,7 +80,7 @@ class Disabling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000]*$")] = ""
 
 
-class Confirmation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ConnectionConfirmation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owner_ref: OwnerRef = ""
     """For which end user, as the connect session named them. A person who has begun it leaves it out."""
 
@@ -189,7 +189,7 @@ class ConnectionsController(Controller):
     @post("/", status_code=201, opt=rule(Surface.TENANT, "connection:write", fresh=True))
     async def create(
         self,
-        data: JSONBody[NewCredential],
+        data: JSONBody[NewStaticConnection],
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         vault: NamedDependency[Vault],
@@ -264,7 +264,7 @@ class ConnectionsController(Controller):
     @post("/{connection:str}/confirm", status_code=200, opt=rule(Surface.TENANT, "connection:connect"))
     async def confirm(
         self,
-        data: JSONBody[Confirmation],
+        data: JSONBody[ConnectionConfirmation],
         request: AnyRequest,
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
