@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
@@ -54,6 +53,8 @@ from controlplane.http.allowance import Allowances
 from controlplane.http.answers import Answer
 from controlplane.http.authorize import Surface
 from controlplane.http.bodies import StrictRequest
+from controlplane.http.connecting import door as connecting
+from controlplane.http.connecting.desk import CONNECT_DESK, Vault
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
 from controlplane.http.me import door as me
@@ -68,7 +69,7 @@ from controlplane.http.tenant_api import door as tenant_api
 from controlplane.http.tenant_api.events import topic
 from controlplane.kit import herd, limiter, log, mailing, presence, wakeups
 from controlplane.kit.guard import Guard
-from controlplane.kit.ids import TenantId, text_id
+from controlplane.kit.ids import TenantId
 from controlplane.kit.mailing import Post
 from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.openid.discovery import Providers
@@ -87,6 +88,7 @@ ROUTERS: Sequence[ControllerRouterHandler] = [
     runtime_api.router,
     console.router,
     scim.router,
+    connecting.router,
 ]
 
 AUTHENTICATION = {
@@ -101,7 +103,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on", "catalogue", "oauth", "refresher"),
+    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "refresher"),
 )
 """What handlers can ask for by these names."""
 
@@ -149,6 +151,7 @@ class Parts:
         self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
         self.catalogue = catalogue.read()
         self.oauth = Caller(self.guard, db.clock)
+        self.vault = Vault(catalogue=self.catalogue, caller=self.oauth, public_url=given.public_url)
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
         self.denials = Denials(db)
@@ -171,11 +174,7 @@ class Parts:
             spool=Path(self.given.home) / spool.FOLDER if self.given.home else None,
         )
         caller = Caller(self.guard, self.db.clock, within_s=pace.call_s)
-        return Refresher(self.db, self.catalogue, caller, self.redirect_uri, pace, shared)
-
-    def redirect_uri(self, app_id: UUID) -> str:
-        """Where browsers come back to from an app's provider."""
-        return f"{self.given.public_url}/oauth/callback/{text_id('app', app_id)}"
+        return Refresher(self.db, self.catalogue, caller, self.vault.redirect_uri, pace, shared)
 
     async def tell(self, tenant_id: TenantId) -> None:
         """Wake who waits for events of a tenant."""
@@ -188,6 +187,7 @@ class Parts:
             *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
             *every_chore.of_sign_on(self.db, self.sign_on.records),
             *every_chore.of_webhooks(self.db, self.courier),
+            *every_chore.of_vault(self.db, self.catalogue, self.oauth),
             *of_refreshes(self.db, self.refresher),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
@@ -216,6 +216,7 @@ class Parts:
             "presence": self.presence,
             "letterhead": self.letterhead,
             "sign_on": self.sign_on,
+            "vault": self.vault,
             "catalogue": self.catalogue,
             "oauth": self.oauth,
             "refresher": self.refresher,
@@ -260,7 +261,13 @@ def assemble() -> Litestar:
     app = Litestar(
         route_handlers=ROUTERS,
         guards=[authorize.authorize],
-        dependencies={**{name: of_state(name) for name in INJECTED}, **DESK, **PAGING, **principals.PRINCIPALS},
+        dependencies={
+            **{name: of_state(name) for name in INJECTED},
+            **DESK,
+            **CONNECT_DESK,
+            **PAGING,
+            **principals.PRINCIPALS,
+        },
         exception_handlers={
             Refusal: problems.refuse,
             idempotency.Replay: idempotency.replayed,

@@ -36,6 +36,7 @@ from controlplane.http import proof
 from controlplane.http.proof import Lock
 from controlplane.kit.problems import Refusal
 from runtime_agent import settings as agents
+from scripts.providers import providers_page
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -48,6 +49,7 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "permissions.json": msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n",
         "permissions.md": permissions(found),
+        "providers.md": providers_page(),
         "refusals.md": refusals(),
         "settings.md": settings_page(),
     }

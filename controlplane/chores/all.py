@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.chores import audit_logs, lifecycle, webhooks
+from controlplane.chores import audit_logs, lifecycle, vault, webhooks
 from controlplane.chores.check_domains import check_domains
 from controlplane.chores.impersonations import end_impersonations
 from controlplane.chores.loop import Chore
@@ -22,7 +22,9 @@ from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.reports import Report
 from controlplane.domain.sso import flows
+from controlplane.domain.vault.catalogue import Catalogue
 from controlplane.kit.mailing import Post
+from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.presence import Presence
 from controlplane.kit.txt_records import TxtRecords
 
@@ -80,6 +82,16 @@ def of_webhooks(db: Database, courier: Courier) -> Sequence[Chore]:
     return (
         Chore(name="deliver-webhooks", every=timedelta(seconds=1), run=courier.run, everywhere=True),
         Chore(name="prune-events", every=timedelta(hours=1), run=partial(webhooks.prune, db)),
+    )
+
+
+def of_vault(db: Database, catalogue: Catalogue, caller: Caller) -> Sequence[Chore]:
+    """What connections to accounts elsewhere leave to be done."""
+    revoke = partial(vault.revoke, db, catalogue, caller)
+    return (
+        Chore(name="end-unconfirmed-connections", every=timedelta(seconds=10), run=partial(vault.end_unconfirmed, db)),
+        Chore(name="revoke-at-providers", every=timedelta(seconds=5), run=revoke, longest=timedelta(minutes=10)),
+        Chore(name="forget-connecting", every=timedelta(hours=1), run=partial(vault.forget, db)),
     )
 
 

@@ -18,7 +18,7 @@ READS: Final = frozenset(
     {"tenant:read", "project:read", "user:read", "invitation:read", "group:read", "role:read", "service-account:read"}
     | {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "join-token:read", "api-key:read"}
     | {"scim-token:read", "domain:read", "sso:read", "audit:read", "event:read", "webhook:read", "impersonation:read"}
-    | {"oauth-app:read", "connection:read"}
+    | {"provider:read", "oauth-app:read", "connection:read"}
 )
 """In either mode: to look."""
 

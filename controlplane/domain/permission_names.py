@@ -44,6 +44,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "domain:manage": "Claim, verify and delete mail domains.",
         "sso:read": "See connections to identity providers, never their secret.",
         "sso:manage": "Set up, enforce and delete connections to identity providers: decide who comes in as whom.",
+        "provider:read": "See which services can be connected, and what is known of them.",
         "oauth-app:read": "See the tenant's apps at providers, never their secrets.",
         "oauth-app:write": "Set up, change and delete apps at providers: decide where people and codes are sent.",
         "connection:read": "See connections to accounts elsewhere and how they stand, never what opens them.",
@@ -95,7 +96,7 @@ WITHIN_RUNTIMES: Final = frozenset(
 WITHIN_PROJECTS: Final = frozenset({"project:read", "join-token:read", "join-token:create", "join-token:revoke"})
 """What is about projects. A role that is limited to a project gives it there; one limited to labels does not."""
 
-ANYWHERE: Final = frozenset({"tenant:read"})
+ANYWHERE: Final = frozenset({"tenant:read", "provider:read"})
 """What every role that holds it gives, however limited. All other permissions take a role without limits."""
 
 ADMINISTRATION: Final = frozenset(
@@ -116,7 +117,10 @@ DANGEROUS: Final = frozenset(
 RESERVED: Final = frozenset({"tenant:own"})
 """What only built-in roles hold."""
 
-_WORK = {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "project:read", "tenant:read"}
+_WORK = {
+    *("session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"),
+    *("project:read", "provider:read", "tenant:read"),
+}
 
 Role: TypeAlias = Literal["owner", "admin", "user_admin", "developer", "auditor", "billing", "viewer"]
 """The roles that every tenant has."""

@@ -135,7 +135,9 @@ class Guard:
         """
         asked = {"Accept-Encoding": "identity", "Connection": "close", "User-Agent": "engine-cloud", **(headers or {})}
         on_its_way = _OnItsWay()
-        extensions = {"timeout": httpx.Timeout(within_s).as_dict(), "trace": on_its_way.notice}
+        # a handshake that times out by itself is closed; one that is cancelled from outside is left to the collector
+        timeout = httpx.Timeout(within_s, connect=within_s / TRIED)
+        extensions = {"timeout": timeout.as_dict(), "trace": on_its_way.notice}
         request = httpx.Request(method, self.check(url), headers=asked, content=content, extensions=extensions)
         try:
             async with asyncio.timeout(within_s):

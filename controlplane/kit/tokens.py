@@ -49,6 +49,11 @@ def fingerprint(pepper: bytes, token: str) -> bytes:
     return hmac.digest(pepper, token.encode(), hashlib.sha256)
 
 
+def is_same(pepper: bytes, token: str, kept: bytes) -> bool:
+    """Whether *kept* is the :func:`fingerprint` of *token*."""
+    return hmac.compare_digest(fingerprint(pepper, token), kept)
+
+
 def hint(token: str) -> str:
     """What a list may show: the start and the last four characters."""
     return f"{token[:6]}…{token[-4:]}"

@@ -10,7 +10,7 @@ from runtime_agent.wire import chain
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("[a-z]*/README.md")})
-MADE = {ROOT / "docs" / "reference" / name for name in ("permissions.md", "refusals.md", "settings.md")}
+MADE = {ROOT / "docs" / "reference" / name for name in ("permissions.md", "providers.md", "refusals.md", "settings.md")}
 WRITTEN = [page for page in PAGES if page not in MADE]
 
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)

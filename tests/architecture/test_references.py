@@ -23,7 +23,7 @@ def pages():
     return references.pages()
 
 
-@pytest.mark.parametrize("name", ["permissions.json", "permissions.md", "refusals.md", "settings.md"])
+@pytest.mark.parametrize("name", ["permissions.json", "permissions.md", "providers.md", "refusals.md", "settings.md"])
 def test_the_committed_page_is_what_the_code_makes(pages, name):
     assert (references.FOLDER / name).read_text() == pages[name], "on purpose? python -m scripts.references"
 

@@ -183,6 +183,12 @@ class Proof:
         await admin.execute(ALLOWS)
         await admin.close()
 
+    async def herd_is_away(self, for_s):
+        """Redis."""
+        self.redis.shut()
+        await asyncio.sleep(for_s)
+        self.redis.open = True
+
     async def replaced(self):
         """Somebody new for each process that was killed."""
         for worker in [each for each in self.workers if each.returncode is not None]:

@@ -46,8 +46,6 @@ class Strict:
         self.faults = []
         self.calls = 0
         self.refreshed = 0
-        self.under_way = 0
-        self.arrived = asyncio.Event()
         self._answering = set()
 
     def grant(self):
@@ -100,10 +98,10 @@ class Strict:
             form = parse_qs((await reader.readexactly(int(headers.get("content-length", "0")))).decode())
             if head.startswith("GET /good"):
                 token, at = headers["x-token"], float(headers["x-at"])
-                return await _reply(writer, 200 if self.is_good(token, at) else 401, {})
-            self.calls += 1
-            self.arrived.set()
-            await self._answer(writer, {name: values[0] for name, values in form.items()})
+                await _reply(writer, 200 if self.is_good(token, at) else 401, {})
+            else:
+                self.calls += 1
+                await self._answer(writer, {name: values[0] for name, values in form.items()})
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -115,15 +113,17 @@ class Strict:
         if fault == "slow":
             await asyncio.sleep(float(given[0]))
         if fault == "status":
-            return await _reply(writer, int(given[0]), {"error": given[1]} if len(given) > 1 else {})
-        if fault == "hang":
-            return await asyncio.sleep(float(given[0]))
-        if fault == "body":
-            return await _reply(writer, 200, {"hello": "there"})
-        status, said = self._refresh(form)
-        if fault == "drop":
-            return writer.transport.abort()
-        await _reply(writer, status, said)
+            await _reply(writer, int(given[0]), {"error": given[1]} if len(given) > 1 else {})
+        elif fault == "hang":
+            await asyncio.sleep(float(given[0]))
+        elif fault == "body":
+            await _reply(writer, 200, {"hello": "there"})
+        else:
+            status, said = self._refresh(form)
+            if fault == "drop":
+                writer.transport.abort()
+            else:
+                await _reply(writer, status, said)
 
     async def stop(self):
         for task in self._answering:

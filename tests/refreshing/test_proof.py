@@ -1,7 +1,6 @@
 """The proof in its short form: three processes, and what they can survive one after the other."""
 
 import asyncio
-import time
 
 from tests.refreshing.proof import LASTS_S, Proof, Through, wrong
 from tests.refreshing.strict import serving
@@ -9,27 +8,20 @@ from tests.refreshing.strict import serving
 
 async def test_a_grant_survives_what_happens_to_three_processes(app_url, admin_url, redis_url, tmp_path):
     async with Through(redis_url) as redis, serving(lasts_s=LASTS_S) as server:
-        T = time.monotonic()
-        P = lambda *a: print(round(time.monotonic() - T, 1), *a)
         proof = Proof(app_url, admin_url, redis, tmp_path, callers=34, rest_s=0.5)
         await proof.begin(server)
-        P("begun")
         assert await proof.herd() == 1, "102 callers on an expired token make one call"
 
-        P("herd", proof.longest_s)
         await proof.all_say("on")
         server.faults = ["status:503", "slow:0.8", "status:503"]
         await asyncio.sleep(1.5)
-        P("shut")
         redis.shut()
         proof.fault("kill-before")
         await proof.suffered("kill-before")
         await asyncio.sleep(6.5)
-        P("off")
         await proof.all_say("off")
         await proof.all_heard()
 
-        P("heard", proof.longest_s, proof.went_wrong, server.calls, server.refreshed)
         state = (await proof.rig.seen()).state
         await proof.end()
     assert (server.grants and proof.rig.grant.alive, proof.rig.grant.reused, state) == (True, 0, "active")

@@ -218,10 +218,9 @@ async def broken(tx: ScopedTx, actor: Actor, app_id: UUID, reason: str) -> bool:
     Args:
         reason: The provider's code, such as ``invalid_client``.
     """
-    table = _table(tx)
-    mine = tx.update(table).where(table.c.id == app_id, table.c.state == "ok")
-    if not await tx.run(mine.values(state="broken", state_reason=reason, changed_at=tx.now)):
+    if (await get(tx, app_id)).state == "broken":
         return False
+    await tx.run(_mine(tx, app_id).values(state="broken", state_reason=reason, changed_at=tx.now))
     audit.record(tx, actor, "oauth-app.broken", target(app_id), reason=reason)
     return True
 

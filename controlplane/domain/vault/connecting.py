@@ -28,6 +28,9 @@ SESSION_LIVES: Final = timedelta(minutes=30)
 AWAY_FOR: Final = timedelta(minutes=10)
 """How long a browser may be at the provider."""
 
+KEPT: Final = timedelta(days=1)
+"""After its end: until then a replayed answer is told from one that was made up."""
+
 State: TypeAlias = Literal["open", "away", "connected", "failed"]
 
 
@@ -276,10 +279,10 @@ async def failed(tx: TenantTx, session_id: UUID, code: str) -> None:
     await tx.run(tx.update(t.connect_sessions).where(its.id == session_id).values(state="failed", failure=code))
 
 
-async def forget_ended(tx: TenantTx, kept: timedelta = timedelta(days=1)) -> None:
-    """Delete what ended *kept* ago: until then a replayed answer is told from one that was made up."""
+async def forget_ended(tx: TenantTx) -> None:
+    """Delete what ended :data:`KEPT` ago."""
     for statement in ENDED:
-        await tx.load(statement, before=tx.now - kept)
+        await tx.load(statement, before=tx.now - KEPT)
 
 
 def target(session_id: UUID) -> audit.Target:

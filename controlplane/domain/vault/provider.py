@@ -27,6 +27,8 @@ Template: TypeAlias = Annotated[str, Meta(pattern=r"^https://[^\s]+$", max_lengt
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Shape: TypeAlias = Literal["label", "host", "shop", "snowflake", "directory", "number", "slug", "name", "role-arn"]
 
+ID: Final = r"^[a-z][a-z0-9-]{0,39}$"
+
 _LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = rf"(?=[^/]{{4,253}}$)({_LABEL}\.)+[a-z][a-z0-9-]{{0,61}}[a-z0-9]"
 
@@ -138,7 +140,7 @@ class Test(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    id: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+    id: Annotated[str, Meta(pattern=ID)]
     name: Annotated[str, Meta(min_length=1, max_length=60)]
     kind: Kind
     category: Category

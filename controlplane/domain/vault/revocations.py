@@ -26,7 +26,7 @@ ACTOR: Final = Actor(kind="chore", id="revoke-at-providers")
 DELAYS_S: Final = (60, 300, 1_800, 7_200, 21_600)
 """Between tries; after the last it has failed, and the person has to end the grant at the provider."""
 
-HELD_FOR: Final = timedelta(minutes=2)
+HELD_FOR: Final = timedelta(minutes=5)
 """How long whoever has claimed one may take."""
 
 QUEUE: Final = text("""

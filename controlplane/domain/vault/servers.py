@@ -30,7 +30,7 @@ def named(provider: Provider, app: App, variables: Mapping[str, str]) -> Server:
         VariableRefused: If they do not fit.
         AppNotOwn: If the tenant has chosen where it is, and the app is the platform's.
     """
-    given = {**variables, **app.variables}
+    given = provider.chosen({**variables, **app.variables})
     if app.is_platform and provider.needs_own_app(given):
         raise AppNotOwn
     server = provider.server(given)

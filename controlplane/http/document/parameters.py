@@ -4,6 +4,7 @@ from typing import Any, Final, TypeAlias
 
 from controlplane.domain import consumers
 from controlplane.domain.permission_names import PERMISSIONS
+from controlplane.domain.vault.provider import ID as PROVIDER_ID
 from controlplane.http.pages import MOST_CURSOR
 from controlplane.http.sso import returning
 from controlplane.http.tenant_api.events import LONGEST_LIST
@@ -18,7 +19,8 @@ KINDS: Final = {
     "agent": "agt",
     "assignment": "asg",
     "checkpoint": "cp",
-    "connection": "sso",
+    "app": "app",
+    "connect_session": "cns",
     "delivery": "dlv",
     "domain": "dom",
     "event": "aud",
@@ -70,14 +72,17 @@ KNOWN: Final[dict[str, Schema]] = {
     "action": text(LONGEST, "role.created"),
     "actor": text(LONGEST, f"acc_{SAMPLE}"),
     "code": _brought("code", "SplxlOBeZQQYbYS6WxSbIA"),
+    "connection": {**identity("(con|sso)"), "examples": [f"con_{SAMPLE}"]},
     "consumer": {"type": "string", "pattern": consumers.NAME, "examples": ["billing"]},
     "cursor": {"type": "string", "minLength": 1, "maxLength": MOST_CURSOR},
     "error": _brought("error", "access_denied"),
     "iss": _brought("iss", "https://login.example.com/acme"),
     "kind": text(LONGEST, "node_complete"),
     "node": text(LONGEST, "report"),
+    "owner_ref": text(LONGEST, "user-7"),
     "permission": {"type": "string", "enum": sorted(PERMISSIONS), "examples": ["run:read"]},
     "project": text(LONGEST, "default"),
+    "provider": {"type": "string", "pattern": PROVIDER_ID, "examples": ["google"]},
     "q": text(LONGEST, "invoice"),
     "replacement": text(LONGEST, "viewer"),
     "role": text(LONGEST, "viewer"),

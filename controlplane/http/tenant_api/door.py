@@ -11,6 +11,8 @@ from controlplane.http.tenant_api.agents import AgentsController
 from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
+from controlplane.http.tenant_api.connect_sessions import ConnectSessionsController
+from controlplane.http.tenant_api.connections import ConnectionsController
 from controlplane.http.tenant_api.domains import DomainsController
 from controlplane.http.tenant_api.events import EventsController
 from controlplane.http.tenant_api.exports import ExportsController
@@ -18,8 +20,10 @@ from controlplane.http.tenant_api.groups import GroupsController
 from controlplane.http.tenant_api.impersonations import ImpersonationsController
 from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
+from controlplane.http.tenant_api.oauth_apps import OAuthAppsController
 from controlplane.http.tenant_api.permissions import PermissionsController
 from controlplane.http.tenant_api.projects import ProjectsController
+from controlplane.http.tenant_api.providers import ProvidersController
 from controlplane.http.tenant_api.role_assignments import RoleAssignmentsController
 from controlplane.http.tenant_api.roles import RolesController
 from controlplane.http.tenant_api.runs import RunsController
@@ -56,9 +60,13 @@ router = Router(
         AuditEventsController,
         DomainsController,
         SsoConnectionsController,
+        ProvidersController,
         EventsController,
         WebhooksController,
         ImpersonationsController,
+        OAuthAppsController,
+        ConnectSessionsController,
+        ConnectionsController,
     ],
     dependencies=TENANT_TX,
 )

@@ -14,6 +14,7 @@ from controlplane.domain.audit import Actor
 from controlplane.domain.impersonation import requests
 from controlplane.domain.permissions import Person
 from controlplane.domain.tenants import ImpersonationPolicy, Tenant
+from controlplane.domain.vault import return_urls
 from controlplane.http import deciding, demanded_factors
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.principals import AnyRequest
@@ -28,6 +29,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Whether its people enter with two factors only, unless by its identity provider. API keys come in as before."""
     impersonation_policy: ImpersonationPolicy
     """Whether operators of the service may work as the tenant's people: `never`, once an owner agrees (`ask`), or `allow`."""
+    return_urls: list[str]
+    """Where browsers may be sent after an account was connected: exactly these addresses."""
+
+
+ReturnUrl = Annotated[str, Meta(min_length=8, max_length=return_urls.MOST_CHARACTERS)]
 
 
 class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +44,8 @@ class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """For owners, with a fresh proof. Who turns it on has shown a second factor."""
     impersonation_policy: ImpersonationPolicy | UnsetType = UNSET
     """Only owners decide this, with a fresh proof of who they are."""
+    return_urls: list[ReturnUrl] | UnsetType = UNSET
+    """All of them. https, or http for the caller's own machine; no fragment."""
 
 
 @get("/", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
@@ -72,7 +80,7 @@ async def limits(tx: NamedDependency[TenantTx]) -> LimitsView:
 @get("/settings", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
 async def settings(tx: NamedDependency[TenantTx]) -> Settings:
     """What the tenant has decided about itself."""
-    return _settings(await tenants.get(tx))
+    return await _settings(tx, await tenants.get(tx))
 
 
 @patch("/settings", opt=rule(Surface.TENANT, "tenant:write"), tags=["tenant"])
@@ -94,12 +102,17 @@ async def change_settings(
     if not isinstance(data.impersonation_policy, UnsetType):
         deciding.check_owner(request)
         tenant = await requests.set_policy(tx, actor, data.impersonation_policy)
-    return _settings(tenant)
+    if not isinstance(data.return_urls, UnsetType):
+        await return_urls.decide(tx, actor, data.return_urls)
+    return await _settings(tx, tenant)
 
 
-def _settings(tenant: Tenant) -> Settings:
+async def _settings(tx: TenantTx, tenant: Tenant) -> Settings:
     return Settings(
-        name=tenant.name, mfa_required=tenant.mfa_required, impersonation_policy=tenant.impersonation_policy
+        name=tenant.name,
+        mfa_required=tenant.mfa_required,
+        impersonation_policy=tenant.impersonation_policy,
+        return_urls=await return_urls.listing(tx),
     )
 
 

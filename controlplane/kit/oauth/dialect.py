@@ -15,6 +15,9 @@ ClientAuth: TypeAlias = Literal["post", "basic", "basic-raw", "key", "none"]
 servers that do not decode; ``key`` is a JWT signed by the client's own key (RFC 7523); ``none``: a public client.
 """
 
+Member: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")]
+"""The name of one in a JSON answer, or of a parameter."""
+
 Seconds: TypeAlias = Annotated[int, Meta(ge=1)]
 Path: TypeAlias = Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,5})?$")]
 """Into a JSON answer: names and positions, joined by dots; empty: the answer itself."""
@@ -49,8 +52,8 @@ class Answers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Answers may come as forms, where they say so."""
     at: tuple[Path, ...] = ("",)
     """What may hold the tokens; the first that has an access token is taken."""
-    access: str = "access_token"
-    refresh: str = "refresh_token"
+    access: Member = "access_token"
+    refresh: Member = "refresh_token"
     lifetime_s: Seconds | None = None
     """Of an access token that is not said to end. None: it does not, or nobody knows."""
     refresh_lifetime_s: Seconds | None = None
@@ -68,7 +71,7 @@ class Asking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     auth: ClientAuth = "post"
     body: Literal["form", "json"] = "form"
-    client_id: str = "client_id"
+    client_id: Member = "client_id"
     """What it calls the client's id."""
     pkce: Literal["required", "used", "unproved", "off"] = "used"
     """``required``: the server insists. ``unproved``: sent, and nobody has seen the server check it. ``off``: sending
@@ -97,7 +100,7 @@ class Swap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A live access token for one that lives longer, at servers without refresh tokens."""
 
     grant_type: str
-    field: str
+    field: Member
     method: Literal["GET", "POST"] = "POST"
     client: Literal["id+secret", "secret", "none"] = "none"
 
@@ -133,7 +136,7 @@ class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the token goes along."""
     which: Literal["refresh", "access"] = "refresh"
     """Which is sent, where there are both."""
-    field: str = "token"
+    field: Member = "token"
     auth: ClientAuth | Literal["dialect"] = "dialect"
     facts: Mapping[str, str] = {}
     """Further fields: theirs to our name of the fact."""

@@ -23,7 +23,7 @@ BASIC = {"username": Secret("ada"), "password": Secret("correct horse")}
 
 
 async def put_in(tx, which=API_KEY, fields=None, **given):
-    new = NewStatic(name="Ours", fields=fields or {"api_key": Secret("sk-very-secret")}, **given)
+    new = NewStatic(name="Ours", fields={"api_key": Secret("sk-very-secret")} if fields is None else fields, **given)
     return await statics.create(tx, SHELL, which, new)
 
 

@@ -1,0 +1,47 @@
+"""Setting an app up, for the API and for the console alike: whether it fits its provider, and where it would call."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from controlplane.domain.vault.provider import VariableRefused
+from controlplane.domain.vault.servers import OVERRIDES
+from controlplane.http.connecting.desk import Vault
+from controlplane.kit.guard import Guard
+from controlplane.kit.problems import Refusal
+
+WITH_APPS: Final = frozenset({"oauth2", "oidc", "mcp", "app-installation"})
+"""Kinds of providers at which one is somebody by an app."""
+
+
+class AppUnfit(Refusal):
+    code, status, title = "oauth-app-unfit", 400, "This provider takes no such app"
+    hint = "GET …/providers/{provider} says of which kind it is, and which addresses an app of it brings."
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+
+def check(
+    vault: Vault, guard: Guard, provider_name: str, variables: Mapping[str, str], overrides: Mapping[str, str]
+) -> None:
+    """
+    Raises:
+        UnknownProvider, AppUnfit, VariableRefused: If it does not fit its provider.
+        AddressRefused: If one of its addresses must not be called.
+    """
+    provider = vault.provider(provider_name)
+    if provider.kind not in WITH_APPS:
+        raise AppUnfit(f"{provider.id} is of the kind {provider.kind}")
+    for name, value in variables.items():
+        its = provider.variables.get(name)
+        if its is None:
+            raise VariableRefused(name[:40], "this provider has no such variable")
+        if not its.fits(value):
+            raise VariableRefused(name, "not of its form")
+    if unknown := sorted(overrides.keys() - set(OVERRIDES)):
+        raise AppUnfit(f"no address is called {unknown[0][:40]}; there are {', '.join(OVERRIDES)}")
+    wanted = {"oidc": {"issuer"}, "oauth2": {"authorize", "token"}}.get(provider.kind, set())
+    if provider.own_urls and (missing := sorted(wanted - overrides.keys())):
+        raise AppUnfit(f"{provider.id} takes its addresses from the app: {', '.join(missing)}")
+    for url in overrides.values():
+        guard.check(url)
