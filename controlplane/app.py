@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from controlplane import settings
 from controlplane.chores import all as every_chore
 from controlplane.chores import loop
+from controlplane.chores.refreshes import of_refreshes
 from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
@@ -32,8 +33,9 @@ from controlplane.domain.letters import Letterhead
 from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
-from controlplane.domain.vault import catalogue
+from controlplane.domain.vault import catalogue, spool
 from controlplane.domain.vault.leasing import Leasing
+from controlplane.domain.vault.refreshing import Refresher, Shared
 from controlplane.http import (
     authentication,
     authorize,
@@ -66,7 +68,7 @@ from controlplane.http.sessions import cookie_for
 from controlplane.http.sso.desk import DESK, Operators, SignOn
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.http.tenant_api.events import topic
-from controlplane.kit import limiter, log, mailing, presence, wakeups
+from controlplane.kit import herd, limiter, log, mailing, presence, wakeups
 from controlplane.kit.guard import Guard
 from controlplane.kit.ids import TenantId
 from controlplane.kit.mailing import Post
@@ -102,7 +104,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing"),
+    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "refresher"),
 )
 """What handlers can ask for by these names."""
 
@@ -163,7 +165,18 @@ class Parts:
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
+        self.refresher = self._refresher()
         db.on_told = self.tell
+
+    def _refresher(self) -> Refresher:
+        pace = self.given.refresh_pace
+        shared = Shared(
+            herd=herd.ThroughRedis(self.redis) if self.redis else herd.Open(),
+            limiter=self.limiter,
+            spool=Path(self.given.home) / spool.FOLDER if self.given.home else None,
+        )
+        caller = Caller(self.guard, self.db.clock, within_s=pace.call_s)
+        return Refresher(self.db, self.catalogue, caller, self.vault.redirect_uri, pace, shared)
 
     async def tell(self, tenant_id: TenantId) -> None:
         """Wake who waits for events of a tenant."""
@@ -177,6 +190,7 @@ class Parts:
             *every_chore.of_sign_on(self.db, self.sign_on.records),
             *every_chore.of_webhooks(self.db, self.courier),
             *every_chore.of_vault(self.db, self.catalogue, self.oauth),
+            *of_refreshes(self.db, self.refresher),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
@@ -208,6 +222,7 @@ class Parts:
             "catalogue": self.catalogue,
             "oauth": self.oauth,
             "leasing": self.leasing,
+            "refresher": self.refresher,
         }
 
     @asynccontextmanager
@@ -220,6 +235,7 @@ class Parts:
                 await self.denials.sum_up(at_the_end=True)
         finally:
             await self.courier.close()
+            await self.refresher.close()
             await self.guard.close()
             if self.redis is not None:
                 await self.redis.aclose()

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from controlplane.domain.plans import DEFAULT_PLAN, Plan
 from controlplane.domain.vault.durations import Durations
+from controlplane.domain.vault.pace import Pace, PaceUneven
 from controlplane.kit.problems import Refusal
 
 PREFIX: Final = "CONTROLPLANE_"
@@ -82,6 +83,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     operator_sso_client_secret: Annotated[str, Meta(min_length=1)] | None = None
     """And by what it proves that."""
 
+    refresh_pace: Pace = Pace()
+    """How fast the vault's refreshes go: a table ``[refresh_pace]`` in the file, in the environment JSON. For tests."""
     deletion_grace_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 2_592_000
     """Seconds between a tenant's deletion and its purge, in which it can be undeleted."""
     lease_longest_s: Annotated[float, Meta(gt=0, le=86_400)] = 900
@@ -138,8 +141,9 @@ def read(environ: Mapping[str, str]) -> Settings:
     given: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)
     }
-    if "plans" in given:
-        given["plans"] = _from_json(f"{PREFIX}PLANS", given["plans"])
+    for name in ("plans", "refresh_pace"):
+        if name in given:
+            given[name] = _from_json(f"{PREFIX}{name.upper()}", given[name])
     home = Path(given.get("home") or usual_home(environ))
     settings = _checked({**_from_file(home / FILE), **given})
     keyring = settings.keyring or f"file:{home / 'secrets' / 'keyring.json'}"
@@ -187,6 +191,7 @@ def _checked(given: dict[str, Any]) -> Settings:
         except ValueError:
             what = "addresses" if name == "DNS_SERVERS" else "networks"
             raise SettingInvalid(f"{PREFIX}{name}: Expected {what}, separated by commas") from None
+    _check_pace(settings)
     _check_mail(settings)
     _check_operator_sso(settings)
     return settings
@@ -194,6 +199,13 @@ def _checked(given: dict[str, Any]) -> Settings:
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _check_pace(settings: Settings) -> None:
+    try:
+        settings.refresh_pace.check()
+    except PaceUneven as error:
+        raise SettingInvalid(f"{PREFIX}REFRESH_PACE: {error}") from None
 
 
 def _check_mail(settings: Settings) -> None:
@@ -230,6 +242,8 @@ def _from_json(name: str, value: str) -> Any:
 def _named(complaint: str) -> str:
     """msgspec's complaint with the setting's own name in it: ``CONTROLPLANE_KEK: Expected …``."""
     unknown = re.search(r"unknown field `(\w+)`", complaint)
+    if unknown and "$.refresh_pace" in complaint:
+        return f"{PREFIX}REFRESH_PACE: there is no duration {unknown[1]}"
     if unknown and "$.plans" in complaint:
         return f"{PREFIX}PLANS: there is no limit {unknown[1]}"
     if unknown:

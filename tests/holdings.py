@@ -46,6 +46,7 @@ from controlplane.kit.secret import Secret
 from runtime_agent.wire import chain
 from runtime_agent.wire.sync import Hello
 from tests.conftest import KEYRING
+from tests.domain.vault import begun
 from tests.logs import Log, checkpoint, run, session
 from tests.make import SHELL, Make
 from tests.rows import Rows
@@ -89,6 +90,8 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
     await _signs_on(db, tenant, boss, accounts[0])
     await _worked_as(db, make, tenant, boss)
     secrets.append(await _listens(db, tenant, boss))
+    async with db.tenant(tenant.tenant_id) as tx:
+        await begun.fill(tx, slug)
     await _keeps(db, tenant, boss)
     await _exports(db, tenant, boss)
     return Holdings(tenant, runtime, accounts, secrets)

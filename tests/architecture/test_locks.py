@@ -29,6 +29,9 @@ OPEN = {
     "/v1/auth/sso/callback",
     "/v1/auth/sso/start",
     "/v1/auth/sso/{connection}/backchannel-logout",
+    "/oauth/callback/{app}",
+    "/oauth/connect",
+    "/oauth/done",
     "/v1/runtime/enroll",
     "/v1/runtime/token",
 }

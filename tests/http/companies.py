@@ -28,9 +28,13 @@ from controlplane.domain.impersonation.requests import Wanted
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.sso import connections
 from controlplane.domain.sso.connections import NewConnection
+from controlplane.domain.vault import apps, leaving, statics
+from controlplane.domain.vault.apps import NewApp
+from controlplane.domain.vault.statics import NewStatic
 from controlplane.domain.webhooks import deliveries, endpoints
-from controlplane.kit.ids import text_id
+from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.secret import Secret
+from tests.domain.vault import begun
 from tests.make import SHELL
 from tests.rows import Rows
 from tests.runtimes import join
@@ -77,7 +81,10 @@ class Company:
             "scim_token": self._scim_token,
             "service_account": self._service_account,
             "checkpoint": self._checkpoint,
+            "app": self._app,
+            "connect_session": self._connect_session,
             "connection": self._connection,
+            "sso_connection": self._sso_connection,
             "domain": self._domain,
             "event": self._event,
             "consumer": self._consumer,
@@ -126,8 +133,19 @@ class Company:
         """The address of an object of this company, except for the segments in *others*."""
         path = operation.path
         for name in operation.parameters:
-            path = path.replace(f"{{{name}}}", others.get(name) or await self.factory[name]())
+            path = path.replace(f"{{{name}}}", others.get(name) or await self._made(name, operation.path))
         return path
+
+    async def _made(self, name: str, path: str) -> str:
+        """What stands at *path* under *name*, in a state in which that can be done to it."""
+        for part, factory in (
+            ("/sso-connections/", self._sso_connection),
+            ("/connections/{connection}/confirm", self._pending),
+            ("/connections/{connection}/enable", self._disabled),
+        ):
+            if name == "connection" and part in path:
+                return await factory()
+        return await self.factory[name]()
 
     async def _tenant(self):
         return self.tenant.slug
@@ -173,7 +191,37 @@ class Company:
             domain = await domains.create(tx, SHELL, f"{CANARY}-{next(serial)}.example")
         return text_id("dom", domain.id)
 
+    async def _app(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            new = NewApp(provider="github-oauth", name=CANARY, client_id=CANARY)
+            app = await apps.create(tx, SHELL, new)
+        return text_id("app", app.id)
+
+    async def _connect_session(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            session, _ = await begun.begin(tx, owner_ref=CANARY)
+        return text_id("cns", session.id)
+
     async def _connection(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            new = NewStatic(name=CANARY, fields={"api_key": Secret(CANARY)})
+            made = await statics.create(tx, SHELL, begun.API_KEY, new)
+        return text_id("con", made.id)
+
+    async def _disabled(self):
+        identity = await self._connection()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            await leaving.disable(tx, SHELL, parse_id("con", identity))
+        return identity
+
+    async def _pending(self):
+        """For an end user called like the canary."""
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            session, _ = await begun.begin(tx, owner_ref=CANARY)
+            made = await begun.arrive(tx, session)
+        return text_id("con", made.id)
+
+    async def _sso_connection(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             for enough in (await connections.listing(tx, after=None, limit=connections.MOST))[1:]:
                 await connections.delete(tx, SHELL, enough.id)

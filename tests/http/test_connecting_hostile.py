@@ -289,6 +289,17 @@ async def test_a_tenant_that_is_suspended_meanwhile_connects_nothing(
     await nothing_came_of_it(await browser.come_back(back), "connect-tenant-unserved")
 
 
+async def test_a_provider_that_says_nothing_of_itself_uses_the_link_up(browser, link, authority, db, tenant):
+    token = (await link()).partition("#")[2]
+    authority.instead = [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"]
+
+    answer = await browser.client.post("/oauth/connect", data={"token": token, "go": "1"})
+
+    assert answer.status_code == 400
+    assert (await refusals(db, tenant))[:1] == ["oauth-server-unusable"]
+    assert (await browser.client.post("/oauth/connect", data={"token": token})).status_code == 410
+
+
 async def test_a_link_is_good_for_one_browser_and_half_an_hour(app, browser, link, clock, db, tenant):
     used, late = await link(), await link()
     await browser.follow(used)

@@ -227,9 +227,17 @@ async def test_an_attempt_says_what_is_missing(api):
     assert await code(app="app_none") == "not-found"
     assert await code(variables={"nothing": "x"}) == "provider-variable-refused"
     typed = (await api("POST", "/connections", json=KEY)).json()
-    assert await code(connection=typed["id"]) in ("oauth-app-wanted", "connection-typed-in")
+    assert await code(connection=typed["id"]) == "oauth-app-wanted"
     await api("POST", "/oauth-apps", json=APP)
     assert await code() == "oauth-app-wanted"
+
+
+async def test_nobody_is_sent_to_what_has_no_page_to_consent_at(api):
+    made = (await api("POST", "/oauth-apps", json={**APP, "provider": "github-app"})).json()
+
+    answer = await api("POST", "/connect-sessions", json={"app": made["id"], "owner_ref": "u-7"})
+
+    assert answer.json()["code"] == "provider-not-connectable"
 
 
 async def test_who_may_do_what(client, make, tenant, api, put_in):

@@ -21,6 +21,7 @@ from tests.make import SHELL, bearer
 OPEN = {
     "GET /.well-known/jwks.json",
     "GET /livez",
+    "GET /oauth/callback/{app}",
     "GET /readyz",
     "GET /v1/auth/sso/callback",
     "POST /v1/auth/invitations/accept",

@@ -27,6 +27,14 @@ BODIES = {
     "Batch": {"ids": ["x"]},
     "Acknowledgement": {"through": 0},
     "NewApiKey": {"name": "x"},
+    "NewOAuthApp": {"provider": "github-oauth", "name": "x", "client_id": "x"},
+    "OAuthAppChange": {"name": "y"},
+    "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
+    "ConnectionChange": {"name": "y"},
+    "Replacement": {"fields": {"api_key": "y"}},
+    "Disabling": {},
+    "ConnectionConfirmation": {"owner_ref": "canary"},
+    "NewConnectSession": {"owner_ref": "x"},
     "NewConsumer": {},
     "NewWebhook": {"url": "https://hooks.example.com/in"},
     "ReplayOfATime": {"since": "2026-01-01T00:00:00.000Z"},
@@ -62,7 +70,10 @@ BODIES = {
 }
 """By the name of the schema: something that its owner is let through with."""
 
-NEEDED = {"NewRoleAssignment": {"service_account": "service_account"}}
+NEEDED = {
+    "NewRoleAssignment": {"service_account": "service_account"},
+    "NewConnectSession": {"app": "app"},
+}
 """Fields of bodies that have to name an object of the same tenant for its owner to be let through."""
 
 UNIQUE = {
@@ -78,6 +89,9 @@ UNIQUE = {
 
 REFERENCES = {
     "NewApiKey": {"service_account": "service_account"},
+    "NewConnectSession": {"app": "app", "connection": "connection", "project": "project"},
+    "NewStaticConnection": {"project": "project"},
+    "ConnectionChange": {"project": "project"},
     "NewJoinToken": {"project": "project"},
     "NewRoleAssignment": {
         "role": "role",
@@ -92,7 +106,7 @@ REFERENCES = {
 SHARED = {"provider"}
 """Parameters that name what is the same in every tenant."""
 
-FILTERS = {"runtime", "session", "run", "project", "actor", "target", "user", "group", "service_account"}
+FILTERS = {"runtime", "session", "run", "project", "actor", "target", "user", "group", "service_account", "app"}
 """Query parameters that name an object. The others of the document do not."""
 
 HARMLESS = {
@@ -114,6 +128,10 @@ HARMLESS = {
     "after",
     "types",
     "wait",
+    "provider",
+    "shared",
+    "owner_ref",
+    "label",
 }
 """Cursors of another tenant are in test_pages."""
 

@@ -23,9 +23,12 @@ store = Table(
     Column("single", Boolean, primary_key=True),
     Column("store_id", Uuid, nullable=False),
     Column("made_at", Instant, nullable=False),
+    Column("refreshing_as", Uuid, nullable=False),
+    Column("resumed_at", Instant),
     CheckConstraint("single", name="single"),
 )
-"""One row: which incarnation of the database this is. A restore gives it a new id, so that agents notice."""
+"""One row: which incarnation of the database this is. A restore gives it a new id, so that agents notice.
+``refreshing_as`` is the one that may use refresh tokens: another one until somebody says that the other is gone."""
 
 accounts = Table(
     "accounts",

@@ -103,6 +103,13 @@ ALL: Final[Sequence[EventType]] = (
         reason=str,
     ),
     _act("connection.reconnected", "An account was connected anew.", provider=str),
+    _act(
+        "connection.refresh_failing",
+        "The next token of a connection cannot be had right now; it is tried again.",
+        provider=str,
+        reason=str,
+    ),
+    _act("connection.refreshed", "A connection has its next token.", provider=str, cred_version=int),
     _act("connection.replaced", "Another credential was put in its place.", cred_version=int),
     _act("connection.revoked", "A provider was told that a connection has ended.", provider=str, outcome=str),
     _act("group.changed", "A group was renamed or described anew."),

@@ -181,10 +181,20 @@ async def turned(tx: TenantTx, actor: Actor, before: Connection, state: State, r
     """*before* in another state, with the audit event *act* (``connection.disabled``) and its line of history."""
     values: dict[str, Any] = {"state": state, "state_reason": reason, "state_at": tx.now, "confirm_until": None}
     changed = await write(tx, before.id, values)
-    facts: dict[str, Any] = {"reason": reason} if reason else {}
-    audit.record(tx, actor, act, target(before.id), provider=before.provider, **facts)
-    await histories.note(tx, actor, before.id, act, before.cred_version, **facts)
+    own: dict[str, Any] = {"reason": reason} if reason else {}
+    audit.record(tx, actor, act, target(before.id), own=own, provider=before.provider)
+    await histories.note(tx, actor, before.id, act, before.cred_version, **own)
     return changed
+
+
+async def asked(tx: TenantTx, actor: Actor, connection_id: UUID) -> None:
+    """Write down that somebody asks for the next token of a connection.
+
+    Raises:
+        NotFound: If this tenant has no such connection.
+    """
+    its = await get(tx, connection_id)
+    audit.record(tx, actor, "connection.refresh_asked", target(its.id), provider=its.provider)
 
 
 async def needs_reauth(tx: TenantTx, actor: Actor, connection_id: UUID, reason: str) -> Connection:

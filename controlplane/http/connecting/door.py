@@ -10,19 +10,11 @@ from litestar.response import Redirect
 from msgspec import Meta, Struct
 
 from controlplane.domain import tenants
-from controlplane.domain.vault import connecting as sessions
-from controlplane.domain.vault.connecting import ConnectSession, LinkOver
+from controlplane.domain.vault.connecting import ConnectSession
 from controlplane.http.authorize import open_to_all
 from controlplane.http.connecting import going, returning
 from controlplane.http.connecting.desk import DONE, AnyRequest, Desk
-from controlplane.http.connecting.returning import (
-    AnotherApp,
-    AnotherBrowser,
-    AnswerUnfit,
-    ExchangeFailed,
-    NoLongerServed,
-    SaidNo,
-)
+from controlplane.http.connecting.returning import TOLD, SaidNo
 from controlplane.http.console import render
 from controlplane.kit.ids import TenantId
 from controlplane.kit.problems import Refusal
@@ -33,15 +25,6 @@ QUIET: Final = {"Referrer-Policy": "no-referrer"}
 HAS_LINK: Final = open_to_all("whoever has the link may connect their own account, once")
 RETURNS: Final = open_to_all("a browser that comes back; it holds a ticket for once", any_query=True)
 SAYS_HOW: Final = open_to_all("says how it went, and of whom nothing", any_query=True)
-
-TOLD: Final = {
-    each.code: each
-    for each in (
-        *(sessions.NeverBegun, sessions.Replayed, sessions.TookTooLong, LinkOver, AnotherBrowser, AnotherApp),
-        *(SaidNo, AnswerUnfit, ExchangeFailed, NoLongerServed),
-    )
-}
-"""What the page at the end can say; anything else is said in general."""
 
 
 class Ticket(Struct, frozen=True, kw_only=True):

@@ -7,9 +7,10 @@ from typing import Final
 from msgspec import Struct
 
 from controlplane.domain import tenants
+from controlplane.domain.quotas import QuotaExceeded
 from controlplane.domain.vault import apps, confirming, connecting, sealed, servers
-from controlplane.domain.vault.confirming import Arrived
-from controlplane.domain.vault.connecting import ConnectSession, NeverBegun, Transaction
+from controlplane.domain.vault.confirming import AnotherAccount, Arrived
+from controlplane.domain.vault.connecting import ConnectSession, NeverBegun, Replayed, TookTooLong, Transaction
 from controlplane.domain.vault.connections import Connection
 from controlplane.http import authentication
 from controlplane.http.connecting.desk import DONE, Desk
@@ -77,6 +78,16 @@ class ExchangeFailed(Refusal):
 class NoLongerServed(Refusal):
     code, status, title = "connect-tenant-unserved", 403, "Nothing is connected here at the moment"
     hint = "Ask whoever sent you here."
+
+
+TOLD: Final = {
+    each.code: each
+    for each in (
+        *(NeverBegun, Replayed, TookTooLong, AnotherBrowser, AnotherApp, SaidNo, AnswerUnfit, ExchangeFailed),
+        *(NoLongerServed, ProviderSilent, AnotherAccount, QuotaExceeded),
+    )
+}
+"""What pages say of it; anything else is said in general."""
 
 
 class Back(Struct, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ async def session(tx: TenantTx, vault: Vault, principal: Principal, wanted: Want
         NotFound: If connection, app or project are not there.
         UnknownProvider, NotConnectable, AppWanted, AppNotOwn, VariableRefused: If it cannot be begun like this.
     """
+    project = await projects.named(tx, wanted.project) if wanted.project is not None else None
     earlier = await connections.get(tx, wanted.connection_id) if wanted.connection_id else None
     if earlier is not None:
         app_id = wanted.app_id or earlier.app_id or earlier.platform_app_id
@@ -65,7 +66,6 @@ async def session(tx: TenantTx, vault: Vault, principal: Principal, wanted: Want
     if provider.kind not in CONNECTABLE:
         raise NotConnectable
     servers.named(provider, app, wanted.variables)
-    project = await projects.named(tx, wanted.project) if wanted.project is not None else None
     scopes = wanted.scopes if wanted.scopes is not None else earlier.requested_scopes if earlier else app.scopes
     return NewSession(
         provider=provider.id,

@@ -37,7 +37,10 @@ from controlplane.http.console import (
 )
 from controlplane.http.console.pages import (
     audit,
+    connection,
+    connections,
     impersonations,
+    oauth_apps,
     overview,
     runtime,
     runtimes,
@@ -169,6 +172,9 @@ router = Router(
                 *ACTS,
                 *access.handlers(),
                 *webhooks.HANDLERS,
+                *connections.HANDLERS,
+                *connection.HANDLERS,
+                *oauth_apps.HANDLERS,
                 *impersonations.OF_THE_TENANT,
                 get("/settings", opt=rule(Surface.CONSOLE, "tenant:read", unserved=True))(settings.page),
                 Router("/settings", route_handlers=acts.ABOUT_ONES_OWN, dependencies=acts.IN_THE_TENANT),

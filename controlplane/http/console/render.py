@@ -45,6 +45,7 @@ ENVIRONMENT.globals.update(
     RUNTIME_STATES=words.RUNTIME_STATES,
     TENANT_STATES=words.TENANT_STATES,
     LIMITS=words.LIMITS,
+    CONNECTION_STATES=words.CONNECTION_STATES,
     with_query=words.with_query,
     ACCESS_TABS=ACCESS_TABS,
     asset=asset,

@@ -31,6 +31,7 @@ PLACES: Final = (
     Place("runtimes", "/runtimes", "Runtimes", "r"),
 )
 TENANTS: Final = Place("tenants", "/tenants", "Tenants", "t")
+CONNECTIONS: Final = Place("connections", "/connections", "Connections", "c")
 AUDIT: Final = Place("audit", "/audit", "Audit", "a")
 WEBHOOKS: Final = Place("webhooks", "/webhooks", "Webhooks", "w")
 SETTINGS: Final = Place("settings", "/settings", "Settings", "t")
@@ -66,8 +67,9 @@ class View(Struct, frozen=True, kw_only=True):
             return [*PLACES, TENANTS] if self.person.operator_role else [*PLACES]
         tab = next((address for _, address, _, takes in ACCESS_TABS if self.may(takes)), None)
         access = [Place("access", tab, "Access", "p")] if tab else []
+        vault = [CONNECTIONS] if self.may("connection:read") else []
         own = [*([AUDIT] if self.may("audit:read") else ()), *([WEBHOOKS] if self.may("webhook:read") else ())]
-        return [*PLACES, *access, *own, SETTINGS]
+        return [*PLACES, *vault, *access, *own, SETTINGS]
 
     @property
     def base(self) -> str:

@@ -31,9 +31,21 @@ LIMITS: Final = {
     "api_keys": "API keys",
     "runtimes": "Runtimes",
     "projects": "Projects",
+    "connections": "Connections",
     "requests_per_minute": "Requests a minute, altogether",
     "key_requests_per_minute": "Requests a minute, each caller",
 }
+
+CONNECTION_STATES: Final = {
+    "needs_reauth": ("failed", "needs a person"),
+    "refresh_failing": ("lagging", "refresh failing"),
+    "pending_confirm": ("waiting", "to be confirmed"),
+    "active": ("connected", "active"),
+    "disabled": ("cancelled", "disabled"),
+    "revoking": ("draining", "being revoked"),
+    "deleted": ("revoked", "deleted"),
+}
+"""The mark and the word of each; those that want somebody first."""
 
 WAITS: Final = {"human_approval": "for a human", "resume": "to be resumed"}
 

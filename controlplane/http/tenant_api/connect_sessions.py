@@ -113,10 +113,10 @@ class ConnectSessionsController(Controller):
         session, ticket = await connecting.begin(tx, keyring.pepper, actor, new)
         return CreatedConnectSession(url=vault.link(ticket), **_facts(session))
 
-    @get("/{session:str}", opt=rule(Surface.TENANT, "connection:read"))
-    async def show(self, tx: NamedDependency[TenantTx], session: FromPath[str]) -> ConnectSessionView:
+    @get("/{connect_session:str}", opt=rule(Surface.TENANT, "connection:read"))
+    async def show(self, tx: NamedDependency[TenantTx], connect_session: FromPath[str]) -> ConnectSessionView:
         """How far one attempt has got; kept for a day."""
-        return ConnectSessionView(**_facts(await connecting.get(tx, identity("cns", session))))
+        return ConnectSessionView(**_facts(await connecting.get(tx, identity("cns", connect_session))))
 
 
 def _facts(its: ConnectSession) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
-from controlplane.db.database import TenantTx
+from controlplane.db.database import Database, TenantTx
 from controlplane.domain import projects
 from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import Person
 from controlplane.domain.vault import confirming, connections, histories, leaving, statics
 from controlplane.domain.vault.connections import Auth, Change, Connection, Filters, State
 from controlplane.domain.vault.histories import Entry
+from controlplane.domain.vault.refreshing import Refresher
 from controlplane.domain.vault.statics import NewStatic
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.connecting.desk import Vault
@@ -37,12 +38,12 @@ Labels: TypeAlias = Annotated[
     dict[Label, Annotated[str, Meta(max_length=63, pattern=r"^[^\u0000]*$")]], Meta(max_length=20)
 ]
 FieldValue: TypeAlias = Annotated[str, Meta(min_length=1, max_length=statics.MOST_CHARACTERS, pattern=r"^[^\u0000]*$")]
-Fields: TypeAlias = Annotated[dict[Named, FieldValue], Meta(min_length=1, max_length=statics.MOST_FIELDS)]
+Fields: TypeAlias = Annotated[dict[Named, FieldValue], Meta(max_length=statics.MOST_FIELDS)]
 Header: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,60}$")]
 Template: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[\x20-\x7e]+$")]
 
 
-class NewCredential(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewStaticConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An API key, a name and password, a bearer token, a secret: whatever somebody types in."""
 
     provider: ProviderName
@@ -80,7 +81,7 @@ class Disabling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000]*$")] = ""
 
 
-class Confirmation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ConnectionConfirmation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owner_ref: OwnerRef = ""
     """For which end user, as the connect session named them. A person who has begun it leaves it out."""
 
@@ -102,6 +103,7 @@ class ScopesView(Struct, frozen=True, kw_only=True):
 class FailingView(Struct, frozen=True, kw_only=True):
     kind: str | None
     count: int
+    """Of this kind, one after the other."""
 
 
 class ConnectionView(Struct, frozen=True, kw_only=True):
@@ -132,6 +134,9 @@ class ConnectionView(Struct, frozen=True, kw_only=True):
     """Of what is leased; null: it does not expire, or nobody knows."""
     refresh_expires_at: Moment | None
     failing: FailingView
+    """Why the next token was not to be had the last time; null and 0: it was."""
+    next_refresh_at: Moment | None
+    """When the next token is got, or tried for again, without anybody asking; null: not before somebody sees to it."""
     refreshed_at: Moment | None
     last_used_at: Moment | None
     created_by: str
@@ -189,7 +194,7 @@ class ConnectionsController(Controller):
     @post("/", status_code=201, opt=rule(Surface.TENANT, "connection:write", fresh=True))
     async def create(
         self,
-        data: JSONBody[NewCredential],
+        data: JSONBody[NewStaticConnection],
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         vault: NamedDependency[Vault],
@@ -261,10 +266,30 @@ class ConnectionsController(Controller):
         """Lease from it again."""
         return _view(await leaving.enable(tx, actor, identity("con", connection)))
 
+    @post("/{connection:str}/refresh", status_code=200, opt=rule(Surface.TENANT, "connection:write"))
+    async def refresh(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        refresher: NamedDependency[Refresher],
+        actor: NamedDependency[Actor],
+        connection: FromPath[str],
+    ) -> ConnectionView:
+        """Get the next token now, although it has failed lately. Nothing is asked if there was one in the last minute.
+
+        The answer comes when the provider has answered, or after some seconds: then it goes on without whoever waits.
+        """
+        tenant_id, connection_id = request.state.tenant_id, identity("con", connection)
+        async with db.tenant(tenant_id) as tx:
+            await connections.asked(tx, actor, connection_id)
+        await refresher.refresh(tenant_id, connection_id)
+        async with db.tenant(tenant_id) as tx:
+            return _view(await connections.get(tx, connection_id))
+
     @post("/{connection:str}/confirm", status_code=200, opt=rule(Surface.TENANT, "connection:connect"))
     async def confirm(
         self,
-        data: JSONBody[Confirmation],
+        data: JSONBody[ConnectionConfirmation],
         request: AnyRequest,
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
@@ -316,6 +341,7 @@ def _view(its: Connection) -> ConnectionView:
         expires_at=moment(its.access_exp),
         refresh_expires_at=moment(its.refresh_exp),
         failing=FailingView(kind=its.fail_class, count=its.fail_count),
+        next_refresh_at=moment(its.next_refresh_at),
         refreshed_at=moment(its.refreshed_at),
         last_used_at=moment(its.last_used_at),
         created_by=its.created_by,

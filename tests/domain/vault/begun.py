@@ -2,12 +2,14 @@
 
 from msgspec.structs import replace
 
-from controlplane.domain.vault import apps, confirming, connecting, statics
+from controlplane.db import schema as t
+from controlplane.domain.vault import apps, confirming, connecting, leaving, return_urls, sealed, statics
 from controlplane.domain.vault.apps import NewApp
 from controlplane.domain.vault.confirming import Arrived
 from controlplane.domain.vault.connecting import Departure, NewSession
 from controlplane.domain.vault.provider import Field, Provider, Verified
-from controlplane.domain.vault.sealed import Proof
+from controlplane.domain.vault.sealed import Access, Proof
+from controlplane.kit.ids import new_id
 from controlplane.kit.secret import Secret
 from tests.conftest import KEYRING
 from tests.make import SHELL
@@ -78,3 +80,16 @@ async def typed(tx):
     """A credential that somebody has put in."""
     new = statics.NewStatic(name="x", fields={"value": Secret("x")})
     return await statics.create(tx, SHELL, SECRET, new)
+
+
+async def fill(tx, mark):
+    """Something of everything that a tenant has here, called *mark*."""
+    await return_urls.decide(tx, SHELL, [f"https://{mark}.example/connected"])
+    made = await connected(tx, account_name=mark, account_email=f"{mark}@example.org", facts={"api_base": mark})
+    session, _ = await begin(tx, name=mark, labels={"of": mark}, owner_ref=mark)
+    await connecting.depart(tx, PEPPER, SHELL, session.id, LEFT)
+    orphan = {"access_blob": await sealed.seal_access(tx, made.id, 2, Access(token=Secret(mark)))}
+    lost = {"from_version": 1, "fence": 1, "taken": False, "granted_scopes": [mark], "created_at": tx.now}
+    await tx.run(tx.insert(t.refresh_orphans).values(id=new_id(tx.now), connection_id=made.id, **orphan, **lost))
+    gone = await connected(tx)
+    await leaving.delete(tx, SHELL, gone.id, mark)

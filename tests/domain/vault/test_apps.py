@@ -5,7 +5,7 @@ import pytest
 from controlplane.db import schema as t
 from controlplane.domain import audit
 from controlplane.domain.vault import apps
-from controlplane.domain.vault.apps import AppInUse, Change, NewApp
+from controlplane.domain.vault.apps import AppInUse, Change, NewApp, TooManyApps
 from controlplane.domain.vault.sealed import Proof
 from controlplane.kit.envelope import NotOpened
 from controlplane.kit.problems import NotFound
@@ -100,6 +100,17 @@ async def test_an_app_that_something_is_connected_through_stays(db, make):
         await apps.delete(tx, SHELL, app.id)
         with pytest.raises(NotFound):
             await apps.get(tx, app.id)
+
+
+async def test_there_are_not_more_apps_than_anybody_needs(db, make, monkeypatch):
+    monkeypatch.setattr(apps, "MOST", 2)
+    tenant = await make.tenant()
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        for _ in range(2):
+            await apps.create(tx, SHELL, github())
+        with pytest.raises(TooManyApps):
+            await apps.create(tx, SHELL, github())
 
 
 async def test_the_platforms_apps_are_apart_and_have_no_addresses_of_their_own(db, make):

@@ -1,0 +1,115 @@
+"""Asking a provider for the next token of a connection: what is sent, to whom, and by whom we are."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+
+from controlplane.db.database import TenantTx
+from controlplane.domain import keys
+from controlplane.domain.keys import Context
+from controlplane.domain.vault import apps, sealed, servers
+from controlplane.domain.vault.intents import Intent
+from controlplane.domain.vault.provider import Provider
+from controlplane.kit.ids import text_id
+from controlplane.kit.oauth import granting, installations
+from controlplane.kit.oauth.calling import Caller
+from controlplane.kit.oauth.dialect import Client, Refreshing, Server
+from controlplane.kit.oauth.failures import Failure
+from controlplane.kit.oauth.tokens import Tokens
+from controlplane.kit.problems import NotFound
+from controlplane.kit.secret import Secret
+
+RedirectUri: TypeAlias = Callable[[UUID], str]
+"""Where browsers come back to from an app's provider: some repeat it in refreshes."""
+
+REPLAYABLE = frozenset({"stable", "grace", "until_used"})
+"""Where a used refresh token can be sent once more."""
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """All that is needed to ask, secrets included: no transaction is open while it is asked."""
+
+    server: Server
+    client: Client
+    held: Secret | None
+    """The refresh token, or the access token where that is what is sent; None: nothing of the kind is needed."""
+    spool_key: bytes
+    """What comes back is sealed with this, should the database not be there …"""
+    spool_key_blob: bytes
+    """… and only the database opens this."""
+
+    @property
+    def goes_on(self) -> Secret | None:
+        """What stays if nothing comes in its place: the refresh token."""
+        return self.held if self.server.dialect.refreshing.by == "refresh_token" else None
+
+    def __repr__(self) -> str:
+        return f"Question({self.server.token})"
+
+
+def is_replayable(refreshing: Refreshing) -> bool:
+    return refreshing.replay in REPLAYABLE or refreshing.by != "refresh_token"
+
+
+async def prepare(tx: TenantTx, intent: Intent, provider: Provider, redirect_uri: RedirectUri, key: bytes) -> Question:
+    """
+    Args:
+        key: 32 random bytes, for the spool.
+
+    Raises:
+        Failure: If there is nobody to ask, or nothing to ask with.
+    """
+    server = servers.read(intent.endpoints, provider)
+    blob = await keys.seal(tx, "refresh", key, spooled(intent.id, intent.cred_version))
+    return Question(
+        server=server,
+        client=await _client(tx, intent, redirect_uri),
+        held=await _held(tx, intent, server.dialect.refreshing),
+        spool_key=key,
+        spool_key_blob=blob,
+    )
+
+
+async def ask(caller: Caller, intent: Intent, question: Question) -> Tokens:
+    """One call.
+
+    Raises:
+        Failure: If it brought nothing.
+    """
+    server, client = question.server, question.client
+    if intent.auth == "client_credentials":
+        return await granting.client_credentials(caller, server, client, intent.granted_scopes)
+    if intent.auth == "installation":
+        return await installations.mint(caller, server, client)
+    assert question.held is not None, "what is asked with is there, or nothing was prepared"
+    return await granting.refresh(caller, server, client, question.held)
+
+
+def spooled(connection_id: UUID, version: int) -> Context:
+    """Where a key of the spool belongs: it opens for what follows this version, and for nothing else."""
+    return Context("refresh-spool", text_id("con", connection_id), version)
+
+
+async def _client(tx: TenantTx, intent: Intent, redirect_uri: RedirectUri) -> Client:
+    app_id = intent.app_id or intent.platform_app_id
+    if app_id is None:
+        raise Failure("app_fault", "no-app", sent=False)
+    scope = tx if intent.app_id is not None else tx.on_platform()
+    try:
+        return await apps.client(scope, app_id, redirect_uri(app_id))
+    except NotFound:
+        raise Failure("app_fault", "no-app", sent=False) from None
+
+
+async def _held(tx: TenantTx, intent: Intent, refreshing: Refreshing) -> Secret | None:
+    if intent.auth != "oauth2":
+        return None
+    if refreshing.by == "refresh_token" and intent.refresh_blob is not None:
+        return await sealed.open_refresh(tx, intent.id, intent.cred_version, intent.refresh_blob)
+    if refreshing.by == "access_token" and intent.access_blob is not None:
+        access = await sealed.open_access(tx, intent.id, intent.cred_version, intent.access_blob)
+        if access.token is not None and (intent.access_exp is None or intent.access_exp > tx.now):
+            return access.token
+    raise Failure("needs_person", "expired", sent=False)
