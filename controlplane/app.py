@@ -166,6 +166,7 @@ class Parts:
             *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
             *every_chore.of_sign_on(self.db, self.sign_on.records),
             *every_chore.of_webhooks(self.db, self.courier),
+            *every_chore.of_keys(self.db, self.wakeups, self.given.key_rest()),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.chores import audit_logs, lifecycle, webhooks
+from controlplane.chores import audit_logs, keys, lifecycle, webhooks
 from controlplane.chores.check_domains import check_domains
 from controlplane.chores.impersonations import end_impersonations
 from controlplane.chores.loop import Chore
@@ -18,13 +18,14 @@ from controlplane.db.partitions import Partitions
 from controlplane.domain import ceremonies, idempotency, key_uses, reports, sign_ins
 from controlplane.domain.audit.denials import Denials
 from controlplane.domain.key_uses import KeyUses
-from controlplane.domain.keys import Keyring
+from controlplane.domain.keys import EVICTION, Keyring
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.reports import Report
 from controlplane.domain.sso import flows
 from controlplane.kit.mailing import Post
 from controlplane.kit.presence import Presence
 from controlplane.kit.txt_records import TxtRecords
+from controlplane.kit.wakeups import Wakeups
 
 AT_ONCE = 5000
 """Last words written in one go."""
@@ -80,6 +81,24 @@ def of_webhooks(db: Database, courier: Courier) -> Sequence[Chore]:
     return (
         Chore(name="deliver-webhooks", every=timedelta(seconds=1), run=courier.run, everywhere=True),
         Chore(name="prune-events", every=timedelta(hours=1), run=partial(webhooks.prune, db)),
+    )
+
+
+def of_keys(db: Database, wakeups: Wakeups, rest: timedelta) -> Sequence[Chore]:
+    """What is done with the keys that secrets are kept under.
+
+    Args:
+        rest: How long replaced data keys are kept after nothing names them.
+    """
+    rotate = partial(keys.rotate, db, rest, partial(wakeups.nudge, EVICTION))
+    return (
+        Chore(name="rotate-keys", every=timedelta(seconds=5), run=rotate, longest=timedelta(hours=1)),
+        Chore(
+            name="forget-keys",
+            every=timedelta(milliseconds=100),
+            run=partial(keys.forget, db, wakeups),
+            everywhere=True,
+        ),
     )
 
 

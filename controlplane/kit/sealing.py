@@ -53,6 +53,11 @@ class KeeperDown(Refusal):
 class Keeper(Protocol):
     """Keeps master keys and lets them be used: a keyring in memory, or a service that never hands them out."""
 
+    @property
+    def kind(self) -> str:
+        """As the setting names it."""
+        ...
+
     async def current(self) -> str:
         """The name of the master key that wraps now.
 
@@ -86,6 +91,8 @@ class Keeper(Protocol):
 
 class Ring:
     """Master keys in memory, as a keyring has them."""
+
+    kind = "keyring"
 
     def __init__(
         self, masters: Mapping[str, bytes], current: str, reread: Callable[[], tuple[Mapping[str, bytes], str]] | None

@@ -95,7 +95,10 @@ async def test_data_keys_are_wrapped_under_the_new_master_key_and_the_old_one_re
     async with db.operator() as look:
         assert {row.master for row in await masters.named_in(look)} == {"new"}
     async with db.platform() as tx:
-        assert {master.name: master.state for master in await masters.listing(tx)} == {"new": "current", "test": "retired"}
+        assert {master.name: master.state for master in await masters.listing(tx)} == {
+            "new": "current",
+            "test": "retired",
+        }
         assert (await rotations.get(tx, rotation_id)).percent == 100
     only_new = Database(app_url, sealing=keys.sealing(ONLY_NEW))
     assert await secret(only_new, tenant, webhook.id) == [plain]

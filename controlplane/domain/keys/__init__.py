@@ -2,11 +2,13 @@
 
 from controlplane.domain.keys.columns import SealedColumn
 from controlplane.domain.keys.data import (
+    EVICTION,
     HELD,
     Context,
     Purpose,
     Shredded,
     TenantSealed,
+    forget_stale,
     seal,
     shred,
     unseal,
@@ -32,6 +34,7 @@ from controlplane.domain.keys.keyring import (
 from controlplane.domain.keys.opening import opened
 
 __all__ = [
+    "EVICTION",
     "HELD",
     "KEY_BYTES",
     "Context",
@@ -46,6 +49,7 @@ __all__ = [
     "cursor_key",
     "derived",
     "extend",
+    "forget_stale",
     "jwks",
     "new",
     "opened",

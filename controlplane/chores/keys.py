@@ -1,0 +1,57 @@
+"""What is done for keys by the clock: rotations are gone on with, and what must not be remembered is forgotten."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from prometheus_client import Gauge
+
+from controlplane.db.database import Database
+from controlplane.domain import keys, rotations
+from controlplane.domain.audit import Actor
+from controlplane.kit.wakeups import Wakeups
+
+log = structlog.get_logger("controlplane.keys")
+
+ACTOR: Final = Actor(kind="chore", id="rotate-keys")
+
+LOOK_EVERY_S: Final = 20.0
+"""Without a nudge. No key is remembered for longer than this after it was destroyed, or its tenant suspended."""
+
+LATE: Final = Gauge("controlplane_key_rotations_late", "Rotations of keys that should have been over by now")
+
+
+async def rotate(db: Database, rest: timedelta, nudge: Callable[[], Awaitable[None]]) -> int:
+    """Go on with every rotation that is not over; one that is stopped does not stop the others.
+
+    Args:
+        rest: How long replaced data keys are kept after nothing names them.
+        nudge: Done when keys may have been destroyed.
+    """
+    assert db.sealing is not None, "servers have keys"
+    async with db.platform() as tx:
+        waiting = await rotations.open_ones(tx)
+        LATE.set(sum(each.is_late(tx.now) for each in waiting))
+    done = 0
+    for each in waiting:
+        try:
+            async for _ in rotations.go_on(db, db.sealing, ACTOR, each.id, rest):
+                done += 1
+        except Exception as error:
+            log.exception("rotation.stopped", rotation=rotations.shown(each.id), error=type(error).__name__)
+            await rotations.stopped(db, each.id, error)
+    if done:
+        await nudge()
+    return done
+
+
+async def forget(db: Database, wakeups: Wakeups) -> int:
+    """Forget what must not be remembered; returns at the next nudge, or after a while, to be done again.
+
+    Who listens first and looks then misses nothing.
+    """
+    async with wakeups.listen(keys.EVICTION) as listener:
+        forgotten = await keys.forget_stale(db)
+        await listener.wait(LOOK_EVERY_S)
+    return forgotten
