@@ -144,6 +144,7 @@ class Parts:
         self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
+        self.keyring_file = _own_keyring(given)
         self.denials = Denials(db)
         self.courier = Courier(db, self.guard)
         self.access_tokens = AccessTokens.under(keyring)
@@ -176,6 +177,7 @@ class Parts:
         return {
             "db": self.db,
             "keyring": self.keyring,
+            "keyring_file": self.keyring_file,
             "access_tokens": self.access_tokens,
             "authentication": AUTHENTICATION,
             "allowances": Allowances(self.db, self.limiter),
@@ -306,6 +308,13 @@ def _post(given: Settings) -> Post:
     if given.smtp_url:
         return mailing.through(given.smtp_url, sender)
     return mailing.IntoFolder(Path(given.home) / "outbox", sender)
+
+
+def _own_keyring(given: Settings) -> Path | None:
+    """The file that a new master key may be put into from here: nobody else has a copy of it, being the only replica."""
+    if given.redis_url is not None or not given.kek.startswith("file:"):
+        return None
+    return Path(given.kek.removeprefix("file:"))
 
 
 def calm_the_collector() -> None:

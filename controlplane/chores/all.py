@@ -18,7 +18,7 @@ from controlplane.db.partitions import Partitions
 from controlplane.domain import ceremonies, idempotency, key_uses, reports, sign_ins
 from controlplane.domain.audit.denials import Denials
 from controlplane.domain.key_uses import KeyUses
-from controlplane.domain.keys import EVICTION, Keyring
+from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.reports import Report
 from controlplane.domain.sso import flows
@@ -90,7 +90,7 @@ def of_keys(db: Database, wakeups: Wakeups, rest: timedelta) -> Sequence[Chore]:
     Args:
         rest: How long replaced data keys are kept after nothing names them.
     """
-    rotate = partial(keys.rotate, db, rest, partial(wakeups.nudge, EVICTION))
+    rotate = partial(keys.rotate, db, rest, wakeups)
     return (
         Chore(name="rotate-keys", every=timedelta(seconds=5), run=rotate, longest=timedelta(hours=1)),
         Chore(

@@ -1,6 +1,5 @@
 """What is done for keys by the clock: rotations are gone on with, and what must not be remembered is forgotten."""
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
@@ -19,15 +18,17 @@ ACTOR: Final = Actor(kind="chore", id="rotate-keys")
 LOOK_EVERY_S: Final = 20.0
 """Without a nudge. No key is remembered for longer than this after it was destroyed, or its tenant suspended."""
 
+WATCHED: Final = "fleet"
+"""What open pages across tenants wait for."""
+
 LATE: Final = Gauge("controlplane_key_rotations_late", "Rotations of keys that should have been over by now")
 
 
-async def rotate(db: Database, rest: timedelta, nudge: Callable[[], Awaitable[None]]) -> int:
+async def rotate(db: Database, rest: timedelta, wakeups: Wakeups) -> int:
     """Go on with every rotation that is not over; one that is stopped does not stop the others.
 
     Args:
         rest: How long replaced data keys are kept after nothing names them.
-        nudge: Done when keys may have been destroyed.
     """
     assert db.sealing is not None, "servers have keys"
     async with db.platform() as tx:
@@ -38,11 +39,12 @@ async def rotate(db: Database, rest: timedelta, nudge: Callable[[], Awaitable[No
         try:
             async for _ in rotations.go_on(db, db.sealing, ACTOR, each.id, rest):
                 done += 1
+                await wakeups.nudge(WATCHED)
         except Exception as error:
             log.exception("rotation.stopped", rotation=rotations.shown(each.id), error=type(error).__name__)
             await rotations.stopped(db, each.id, error)
     if done:
-        await nudge()
+        await wakeups.nudge(keys.EVICTION)
     return done
 
 

@@ -44,18 +44,26 @@ def status(home: Path, as_json: bool) -> None:
 
 
 @vault.command("rotate-kek")
+@click.option(
+    "--stage", is_flag=True, help="Only put a new key into the keyring's file, to be copied to every replica."
+)
 @click.option("--forget-retired", is_flag=True, help="Take master keys out of the keyring that only old backups need.")
 @home_option
 @json_option
-def rotate_kek(home: Path, forget_retired: bool, as_json: bool) -> None:
+def rotate_kek(home: Path, stage: bool, forget_retired: bool, as_json: bool) -> None:
     """Have a new master key, wrap every data key under it, and retire the one before.
 
-    A keyring in a file gets a new key. Otherwise configure the new one first, for every replica.
+    A keyring that is the file of the only replica gets a new key. Otherwise every replica has to have it first.
     """
     from controlplane.cli.reach import with_database
+    from controlplane.domain import rotations
+
+    if stage:
+        _stage(home)
+        return
 
     async def work(db: "Database", _: "Keyring") -> "Rotation":
-        await _have_new_master(db, home)
+        await rotations.have_new_master(db, _ring_of(home))
         return await _rotate(db, home, "master", None)
 
     _print(with_database(home, work), as_json)
@@ -97,40 +105,13 @@ def emergency(home: Path, within: timedelta, as_json: bool) -> None:
     What was sealed with them and taken away stays open to whoever has them: change those secrets where they are from.
     """
     from controlplane.cli.reach import with_database
+    from controlplane.domain import rotations
 
     async def work(db: "Database", _: "Keyring") -> "Rotation":
-        await _have_new_master(db, home)
+        await rotations.have_new_master(db, _ring_of(home))
         return await _rotate(db, home, "emergency", None, within)
 
     _print(with_database(home, work), as_json)
-
-
-async def _have_new_master(db: "Database", home: Path) -> None:
-    """See to it that the configured master key is another one than the one that wraps.
-
-    Raises:
-        Declined: If it is not, and only whoever configures it can change that.
-    """
-    from controlplane.cli.reach import settings_of
-    from controlplane.domain import keys, rotations
-    from controlplane.domain.keys import masters
-
-    assert db.sealing is not None, "given by with_database"
-    async with db.platform() as tx:
-        if any(each.kind in ("master", "emergency") for each in await rotations.open_ones(tx)):
-            return  # one was cut short: go on with its key
-        wraps = await masters.wrapping(tx, db.sealing)
-        tx.audited = True
-    if await db.sealing.current() != wraps:
-        return
-    given = settings_of(home)
-    if given.kek.startswith("file:"):
-        keys.extend(Path(given.kek.removeprefix("file:")))
-        return
-    raise Declined(
-        f"The configured master key, {wraps!r}, is the one that wraps already.",
-        "Configure the new one for every replica, or have its key service make a new version; then run this again.",
-    )
 
 
 async def _rotate(
@@ -174,6 +155,27 @@ async def _go_on(db: "Database", home: Path, rotation: "Rotation") -> "Rotation"
         raise
     async with db.platform() as tx:
         return await rotations.get(tx, rotation.id)
+
+
+def _ring_of(home: Path) -> Path | None:
+    """The keyring's file, if nobody else has a copy of it."""
+    from controlplane.cli.reach import settings_of
+
+    given = settings_of(home)
+    alone = given.kek.startswith("file:") and given.redis_url is None
+    return Path(given.kek.removeprefix("file:")) if alone else None
+
+
+def _stage(home: Path) -> None:
+    from controlplane.cli.reach import settings_of
+    from controlplane.domain import keys
+
+    given = settings_of(home)
+    if not given.kek.startswith("file:"):
+        raise Declined("The master key is in no file.", "Make the new one where the old one is kept.")
+    path = Path(given.kek.removeprefix("file:"))
+    name = keys.extend(path).wraps
+    click.echo(f"{path} has {name} now. Copy it to every replica, then run: controlplane vault rotate-kek", err=True)
 
 
 def _forget(home: Path) -> None:

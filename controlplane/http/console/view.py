@@ -31,6 +31,7 @@ PLACES: Final = (
     Place("runtimes", "/runtimes", "Runtimes", "r"),
 )
 TENANTS: Final = Place("tenants", "/tenants", "Tenants", "t")
+VAULT: Final = Place("vault", "/vault", "Vault", "v")
 AUDIT: Final = Place("audit", "/audit", "Audit", "a")
 WEBHOOKS: Final = Place("webhooks", "/webhooks", "Webhooks", "w")
 SETTINGS: Final = Place("settings", "/settings", "Settings", "t")
@@ -63,7 +64,8 @@ class View(Struct, frozen=True, kw_only=True):
     def places(self) -> list[Place]:
         """What the menu leads to; what somebody may not see is not in it."""
         if self.tenant is None:
-            return [*PLACES, TENANTS] if self.person.operator_role else [*PLACES]
+            across = [TENANTS, *([VAULT] if self.may("operator:vault-read") else ())]
+            return [*PLACES, *across] if self.person.operator_role else [*PLACES]
         tab = next((address for _, address, _, takes in ACCESS_TABS if self.may(takes)), None)
         access = [Place("access", tab, "Access", "p")] if tab else []
         own = [*([AUDIT] if self.may("audit:read") else ()), *([WEBHOOKS] if self.may("webhook:read") else ())]

@@ -29,6 +29,7 @@ KINDS: Final = {
     "key": "key",
     "message": "evt",
     "passkey": "pk",
+    "rotation": "rot",
     "run": "run",
     "runtime": "rt",
     "scim_token": "scm",
