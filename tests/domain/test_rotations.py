@@ -235,7 +235,7 @@ async def test_of_two_who_ask_the_second_is_told_of_the_first(db, holder):
 
 
 async def test_an_old_key_is_kept_while_another_rotation_of_the_same_owner_rests(db, clock, holder):
-    tenant, (webhook, plain) = holder
+    tenant, _ = holder
     one = await asked(db, "data", tenant)
     await go_on(db, one)
     clock.forward(REST - timedelta(seconds=1))
