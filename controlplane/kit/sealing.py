@@ -192,6 +192,11 @@ class Sealing:
         while len(self._known) > MOST:
             self._known.popitem(last=False)
 
+    def drop_old(self, now: datetime) -> None:
+        """Forget what may not be used any more, grace or not."""
+        for name in [name for name, (since, _, _) in self._known.items() if since + self._grace <= now]:
+            del self._known[name]
+
     def remembered(self) -> list[tuple[str, UUID, str]]:
         """Owner, id and kind of each data key that is in memory."""
         return [(owner, key.id, kind) for (owner, _), (_, key, kind) in self._known.items()]

@@ -135,7 +135,10 @@ async def forget_stale(db: Database) -> int:
     Returns how many that was.
     """
     sealing = db.sealing
-    if sealing is None or not (remembered := sealing.remembered()):
+    if sealing is None:
+        return 0
+    sealing.drop_old(db.clock())
+    if not (remembered := sealing.remembered()):
         return 0
     owners = {owner for owner, _, kind in remembered if kind in HELD}
     async with db.operator() as look:
