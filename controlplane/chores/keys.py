@@ -2,9 +2,12 @@
 
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
+from msgspec import Struct
 from prometheus_client import Gauge
+from sqlalchemy import text
 
 from controlplane.db.database import Database
 from controlplane.domain import keys, rotations
@@ -18,10 +21,23 @@ ACTOR: Final = Actor(kind="chore", id="rotate-keys")
 LOOK_EVERY_S: Final = 20.0
 """Without a nudge. No key is remembered for longer than this after it was destroyed, or its tenant suspended."""
 
+LIVING: Final = text("""
+    SELECT id FROM data_keys WHERE id = ANY (:ids) AND state <> 'destroyed'
+    UNION ALL SELECT id FROM platform_data_keys WHERE id = ANY (:ids) AND state <> 'destroyed'
+""")
+
+SUSPENDED: Final = text("""
+    SELECT tenant_id AS id FROM tenants WHERE tenant_id = ANY (CAST(:ids AS uuid[])) AND status = 'suspended'
+""")
+
 WATCHED: Final = "fleet"
 """What open pages across tenants wait for."""
 
 LATE: Final = Gauge("controlplane_key_rotations_late", "Rotations of keys that should have been over by now")
+
+
+class _Id(Struct, frozen=True):
+    id: UUID
 
 
 async def rotate(db: Database, rest: timedelta, wakeups: Wakeups) -> int:
@@ -54,6 +70,32 @@ async def forget(db: Database, wakeups: Wakeups) -> int:
     Who listens first and looks then misses nothing.
     """
     async with wakeups.listen(keys.EVICTION) as listener:
-        forgotten = await keys.forget_stale(db)
+        forgotten = await forget_stale(db)
         await listener.wait(LOOK_EVERY_S)
     return forgotten
+
+
+async def forget_stale(db: Database) -> int:
+    """Forget what this process remembers of keys that were destroyed, and of those that a suspension holds.
+
+    Returns how many that was.
+    """
+    sealing = db.sealing
+    if sealing is None:
+        return 0
+    sealing.drop_old(db.clock())
+    if not (remembered := sealing.remembered()):
+        return 0
+    owners = {owner for owner, _, kind in remembered if kind in keys.HELD}
+    async with db.operator() as look:
+        ids = sorted({key_id for _, key_id, _ in remembered})
+        living = {row.id for row in await look.query(_Id, LIVING, ids=ids)}
+        suspended = {str(row.id) for row in await look.query(_Id, SUSPENDED, ids=sorted(owners - {"platform"}))}
+    stale = [
+        (owner, key_id)
+        for owner, key_id, kind in remembered
+        if key_id not in living or (kind in keys.HELD and owner in suspended)
+    ]
+    for owner, key_id in stale:
+        sealing.forget(owner, key_id)
+    return len(stale)

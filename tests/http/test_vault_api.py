@@ -146,7 +146,7 @@ async def test_the_credentials_of_a_suspended_tenant_are_not_unwrapped(client, o
 
     assert await unseal() == b"token"
     await client.post("/v1/operator/tenants/acme/suspend", headers=operator.headers, json={})
-    assert await keys.forget_stale(db) == 1
+    assert await chore.forget_stale(db) == 1
     with pytest.raises(TenantSealed):
         await unseal()
     await client.post("/v1/operator/tenants/acme/resume", headers=operator.headers)

@@ -11,10 +11,10 @@ from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Table, text
+from sqlalchemy import Table
 
 from controlplane.db import schema as t
-from controlplane.db.database import Database, ScopedTx, TenantTx
+from controlplane.db.database import ScopedTx, TenantTx
 from controlplane.domain.keys import masters
 from controlplane.kit import envelope
 from controlplane.kit.ids import new_id
@@ -46,15 +46,6 @@ FIXED: Final = frozenset({"personal"})
 HELD: Final = frozenset({"access", "refresh"})
 """Kinds that are not unwrapped while their tenant is suspended: what opens doors outside."""
 
-
-LIVING: Final = text("""
-    SELECT id FROM data_keys WHERE id = ANY (:ids) AND state <> 'destroyed'
-    UNION ALL SELECT id FROM platform_data_keys WHERE id = ANY (:ids) AND state <> 'destroyed'
-""")
-
-SUSPENDED: Final = text("""
-    SELECT tenant_id AS id FROM tenants WHERE tenant_id = ANY (CAST(:ids AS uuid[])) AND status = 'suspended'
-""")
 
 EVICTION: Final = "keys"
 """Nudged when something should not be remembered any more; who misses it looks by itself."""
@@ -129,32 +120,6 @@ def reseal(tx: ScopedTx, purpose: Purpose, sealed: bytes, context: Context, old:
     return envelope.seal(new.id, new.material, place, envelope.unseal(old.material, place, sealed), step=step)
 
 
-async def forget_stale(db: Database) -> int:
-    """Forget what this process remembers of keys that were destroyed, and of those that a suspension holds.
-
-    Returns how many that was.
-    """
-    sealing = db.sealing
-    if sealing is None:
-        return 0
-    sealing.drop_old(db.clock())
-    if not (remembered := sealing.remembered()):
-        return 0
-    owners = {owner for owner, _, kind in remembered if kind in HELD}
-    async with db.operator() as look:
-        ids = sorted({key_id for _, key_id, _ in remembered})
-        living = {row.id for row in await look.query(_Id, LIVING, ids=ids)}
-        suspended = {str(row.id) for row in await look.query(_Id, SUSPENDED, ids=sorted(owners - {"platform"}))}
-    stale = [
-        (owner, key_id)
-        for owner, key_id, kind in remembered
-        if key_id not in living or (kind in HELD and owner in suspended)
-    ]
-    for owner, key_id in stale:
-        sealing.forget(owner, key_id)
-    return len(stale)
-
-
 async def shred(tx: ScopedTx, *, subject: str | None = None) -> int:
     """Destroy the data keys of *subject*, or all that the tenant of *tx* has, and return how many there were.
 
@@ -176,10 +141,6 @@ class _Wrapped(Struct, frozen=True):
     subject: str
     master: str
     wrapped: bytes | None
-
-
-class _Id(Struct, frozen=True):
-    id: UUID
 
 
 class _Tenant(Struct, frozen=True):
