@@ -156,6 +156,7 @@ class Parts:
         self.vault = Vault(catalogue=self.catalogue, caller=self.oauth, public_url=given.public_url)
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
+        self.keyring_file = _own_keyring(given)
         self.denials = Denials(db)
         self.courier = Courier(db, self.guard)
         self.access_tokens = AccessTokens.under(keyring)
@@ -191,6 +192,7 @@ class Parts:
             *every_chore.of_webhooks(self.db, self.courier),
             *every_chore.of_vault(self.db, self.catalogue, self.oauth),
             *of_refreshes(self.db, self.refresher),
+            *every_chore.of_keys(self.db, self.wakeups, self.given.key_rest()),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
@@ -200,6 +202,7 @@ class Parts:
         return {
             "db": self.db,
             "keyring": self.keyring,
+            "keyring_file": self.keyring_file,
             "access_tokens": self.access_tokens,
             "authentication": AUTHENTICATION,
             "allowances": Allowances(self.db, self.limiter),
@@ -342,6 +345,13 @@ def _post(given: Settings) -> Post:
     if given.smtp_url:
         return mailing.through(given.smtp_url, sender)
     return mailing.IntoFolder(Path(given.home) / "outbox", sender)
+
+
+def _own_keyring(given: Settings) -> Path | None:
+    """The file that a new master key may be put into from here: nobody else has a copy of it, being the only replica."""
+    if given.redis_url is not None or not given.kek.startswith("file:"):
+        return None
+    return Path(given.kek.removeprefix("file:"))
 
 
 def calm_the_collector() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.chores import audit_logs, lifecycle, vault, webhooks
+from controlplane.chores import audit_logs, keys, lifecycle, vault, webhooks
 from controlplane.chores.check_domains import check_domains
 from controlplane.chores.impersonations import end_impersonations
 from controlplane.chores.loop import Chore
@@ -27,6 +27,7 @@ from controlplane.kit.mailing import Post
 from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.presence import Presence
 from controlplane.kit.txt_records import TxtRecords
+from controlplane.kit.wakeups import Wakeups
 
 AT_ONCE = 5000
 """Last words written in one go."""
@@ -92,6 +93,24 @@ def of_vault(db: Database, catalogue: Catalogue, caller: Caller) -> Sequence[Cho
         Chore(name="end-unconfirmed-connections", every=timedelta(seconds=10), run=partial(vault.end_unconfirmed, db)),
         Chore(name="revoke-at-providers", every=timedelta(seconds=5), run=revoke, longest=timedelta(minutes=10)),
         Chore(name="forget-connecting", every=timedelta(hours=1), run=partial(vault.forget, db)),
+    )
+
+
+def of_keys(db: Database, wakeups: Wakeups, rest: timedelta) -> Sequence[Chore]:
+    """What is done with the keys that secrets are kept under.
+
+    Args:
+        rest: How long replaced data keys are kept after nothing names them.
+    """
+    rotate = partial(keys.rotate, db, rest, wakeups)
+    return (
+        Chore(name="rotate-keys", every=timedelta(seconds=5), run=rotate, longest=timedelta(hours=1)),
+        Chore(
+            name="forget-keys",
+            every=timedelta(milliseconds=100),
+            run=partial(keys.forget, db, wakeups),
+            everywhere=True,
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from controlplane.cli.problems import Declined
 from controlplane.cli.serve import serve
 from controlplane.cli.tenant import tenant
 from controlplane.cli.up import up
+from controlplane.cli.vault import vault
 from controlplane.embedded import Unavailable
 from controlplane.kit.problems import Refusal
 
@@ -39,7 +40,7 @@ def program() -> None:
 for command in leaving.COMMANDS:
     tenant.add_command(command)
 
-for command in (up, serve, db, operator, tenant, api_key, join_token, audit, openapi, doctor):
+for command in (up, serve, db, operator, tenant, api_key, join_token, vault, audit, openapi, doctor):
     program.add_command(command)
 
 

@@ -21,6 +21,7 @@ from controlplane.db.roles import Urls
 from controlplane.domain import keys
 from controlplane.domain.keys import Keyring, masters
 from controlplane.embedded import Services, Unavailable
+from controlplane.kit import memory
 from controlplane.settings import Settings
 
 Result = TypeVar("Result")
@@ -45,6 +46,7 @@ def with_database(folder: Path, work: Callable[[Database, Keyring], Awaitable[Re
 
     async def run(url: str) -> Result:
         given = settings_of(folder)
+        memory.keep_private()
         keyring, sealing = keys.opened(given.kek, given.keyring, os.environ, given.kek_grace())
         await upgrade.check(url)
         db = Database(url, sealing=sealing, pool_size=1)

@@ -37,6 +37,7 @@ def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_
     from controlplane.cli.reach import told_plainly
     from controlplane.db import upgrade
     from controlplane.domain import keys
+    from controlplane.kit import memory
 
     if with_parent:
         parent.end_with(os.getppid())
@@ -46,6 +47,7 @@ def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_
         raise Declined(
             "CONTROLPLANE_DATABASE_URL is not set.", "Set it, or let `controlplane up` bring a database along."
         )
+    memory.keep_private()
     keys.read(given.keyring, os.environ)
     with told_plainly(given.database_url):
         asyncio.run(upgrade.check(given.database_url))
@@ -82,6 +84,8 @@ def _run(host: str, port: int, workers: int) -> None:
 def _load(main: int) -> "Litestar":
     """The app, in a worker that ends when the *main* process does: nobody would ever stop it otherwise."""
     from controlplane.app import from_environment
+    from controlplane.kit import memory
 
     parent.end_with(main)
+    memory.keep_private()  # not every way to make a worker forks
     return from_environment()

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -15,7 +15,7 @@ from controlplane.kit.canonical import canonical
 from controlplane.kit.problems import Refusal
 
 FORMAT: Final = "engine-cloud-purge-certificate"
-VERSION: Final = 1
+VERSION: Final = 2
 
 DOMAIN: Final = b"cp.purge-certificate.v1\0"
 """Before what is signed, so that no signature of ours is ever good for anything else."""
@@ -28,6 +28,19 @@ class Purged(Struct, frozen=True, kw_only=True):
     rows: int
     sha256: str
     """Over the keys of the rows in their order: each step is SHA-256 of the one before and the next key."""
+
+
+class Shredded(Struct, frozen=True, kw_only=True):
+    """What became of the keys, and what that means for backups from before."""
+
+    data_keys: int
+    """That were destroyed: what was sealed with them opens nowhere any more, but from a backup that has them still."""
+    backups: Literal["shared-master-key", "nothing-sealed"]
+    """``shared-master-key``: the destroyed data keys were wrapped under master keys that others share, and that are
+    therefore kept. A backup from before ``purged_at`` opens with them until it is deleted. ``nothing-sealed``: there
+    were no data keys."""
+    master_keys: list[str]
+    """Under which of them that may have been."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -44,6 +57,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     tables: list[Purged]
     accounts: int
     """Humans who belonged to no other tenant, and whose accounts went as well."""
+    shredded: Shredded
     format: str = FORMAT
     version: int = VERSION
 

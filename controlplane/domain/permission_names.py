@@ -74,6 +74,8 @@ OPERATOR_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "operator:key-create": "Make operator keys.",
         "operator:key-revoke": "Revoke operator keys.",
         "operator:impersonation-read": "See every impersonation.",
+        "operator:vault-read": "See which keys there are, and how their rotation goes; never a key.",
+        "operator:vault-rotate": "Have master keys and data keys replaced.",
         "operator:impersonate": "Ask to work as somebody of a tenant, and do so where the tenant lets one.",
     }
 )
@@ -115,10 +117,9 @@ ADMINISTRATION: Final = frozenset(
 DANGEROUS: Final = frozenset(
     {"tenant:own", "tenant:export", "tenant:delete", "user:write", "role:write", "role:assign", "service-account:write"}
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
-    | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write"}
-    | {"policy:write"}
+    | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write", "policy:write"}
     | {"operator:tenant-write", "operator:tenant-delete"}
-    | {"operator:key-create", "operator:key-revoke"}
+    | {"operator:key-create", "operator:key-revoke", "operator:vault-rotate"}
 )
 """What a browser that was left open must not be enough for: it takes a fresh proof of who it is."""
 

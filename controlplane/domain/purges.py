@@ -17,7 +17,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import Database, OperatorTx, PlatformTx
 from controlplane.domain import audit, certificates, keys, tenants
 from controlplane.domain.audit import Actor
-from controlplane.domain.certificates import Certificate, Facts, Purged
+from controlplane.domain.certificates import Certificate, Facts, Purged, Shredded
 from controlplane.domain.keys import Keyring
 from controlplane.domain.tenants import Tenant
 from controlplane.kit.clock import rfc3339
@@ -192,6 +192,7 @@ async def _let_go(tx: PlatformTx, tenant_id: TenantId) -> int:
 async def _facts(tx: PlatformTx, tenant: Tenant, noted: Sequence["_Noted"], accounts: int) -> Facts:
     [store] = await tx.all(_Store, tx.select(t.store))
     by_table = {note.step: note for note in noted}
+    destroyed = by_table["data_keys"].rows if "data_keys" in by_table else 0
     return Facts(
         tenant=text_id("ten", tenant.tenant_id),
         slug_sha256=hashlib.sha256(tenant.slug.encode()).hexdigest(),
@@ -205,13 +206,30 @@ async def _facts(tx: PlatformTx, tenant: Tenant, noted: Sequence["_Noted"], acco
             for note in (by_table.get(table.name, _Noted(table.name, 0, START)),)
         ],
         accounts=accounts,
+        shredded=Shredded(
+            data_keys=destroyed,
+            backups="shared-master-key" if destroyed else "nothing-sealed",
+            master_keys=await _wrapped_under(tx, tenant) if destroyed else [],
+        ),
     )
+
+
+async def _wrapped_under(tx: PlatformTx, tenant: Tenant) -> list[str]:
+    """The master keys that have wrapped data keys here while there was this tenant."""
+    its = t.master_keys.c
+    then = its.retired_at.is_(None) | (its.retired_at > tenant.created_at)
+    rows = await tx.all(_Master, tx.select(t.master_keys).where(then).order_by(its.name))
+    return [row.name for row in rows]
 
 
 class _Noted(Struct, frozen=True):
     step: str
     rows: int
     hash: bytes
+
+
+class _Master(Struct, frozen=True):
+    name: str
 
 
 class _Locked(Struct, frozen=True):

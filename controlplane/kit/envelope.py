@@ -25,6 +25,10 @@ STEP: Final = 256
 """Plaintext is padded to a multiple of this: the length of a secret says whose it is."""
 
 _LABEL = b"ecv1"
+_FORM = FORMAT + SUITE
+_INFO = _LABEL + SUITE
+_SHA512 = SHA512()
+
 _NONCE = bytes(12)
 _TAG_BYTES = 16
 _ID_END = 2 + 16
@@ -48,7 +52,7 @@ def seal(
         salt: 32 bytes; for test vectors only. Never the same twice.
     """
     salt = salt or secrets.token_bytes(SALT_BYTES)
-    bound = _bound(key_id, place)
+    bound = _bound(key_id.bytes, place)
     own, commitment = _derive(key, salt, bound)
     head = FORMAT + SUITE + key_id.bytes + salt + commitment
     return head + AESGCM(own).encrypt(_NONCE, _padded(plaintext, step), bound)
@@ -59,7 +63,8 @@ def unseal(key: bytes, place: Sequence[str], sealed: bytes) -> bytes:
     Raises:
         NotOpened: If a single bit is not as it was sealed.
     """
-    bound = _bound(key_id_of(sealed), place)
+    _check_form(sealed)
+    bound = _bound(sealed[2:_ID_END], place)
     own, commitment = _derive(key, sealed[_ID_END:_SALT_END], bound)
     if not hmac.compare_digest(commitment, sealed[_SALT_END:_HEAD_END]):
         raise NotOpened("sealed with another key or for another place")
@@ -76,20 +81,24 @@ def key_id_of(sealed: bytes) -> UUID:
     Raises:
         NotOpened: If this is no envelope, or one of a format or suite that is not known here.
     """
-    if len(sealed) < _HEAD_END + _TAG_BYTES or sealed[:1] != FORMAT or sealed[1:2] != SUITE:
-        raise NotOpened("no envelope of a known format")
+    _check_form(sealed)
     return UUID(bytes=sealed[2:_ID_END])
 
 
-def _bound(key_id: UUID, place: Sequence[str]) -> bytes:
-    fields = (FORMAT, SUITE, key_id.bytes, *(part.encode() for part in place))
-    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+def _check_form(sealed: bytes) -> None:
+    if len(sealed) < _HEAD_END + _TAG_BYTES or not sealed.startswith(_FORM):
+        raise NotOpened("no envelope of a known format")
+
+
+def _bound(key_id: bytes, place: Sequence[str]) -> bytes:
+    fields = [FORMAT, SUITE, key_id, *map(str.encode, place)]
+    return b"".join([len(field).to_bytes(4, "big") + field for field in fields])
 
 
 def _derive(key: bytes, salt: bytes, bound: bytes) -> tuple[bytes, bytes]:
     """The record's own key, and the commitment to it."""
-    info = _LABEL + SUITE + hashlib.sha256(bound).digest()
-    material = HKDF(algorithm=SHA512(), length=2 * KEY_BYTES, salt=salt, info=info).derive(key)
+    info = _INFO + hashlib.sha256(bound).digest()
+    material = HKDF(algorithm=_SHA512, length=2 * KEY_BYTES, salt=salt, info=info).derive(key)
     return material[:KEY_BYTES], material[KEY_BYTES:]
 
 
@@ -99,7 +108,7 @@ def _padded(plaintext: bytes, step: int) -> bytes:
 
 
 def _unpadded(padded: bytes) -> bytes:
-    plaintext, mark, rest = padded.rpartition(b"\x80")
-    if not mark or rest.strip(b"\x00"):
+    marked = padded.rstrip(b"\x00")
+    if not marked.endswith(b"\x80"):
         raise NotOpened("not padded as this format is")
-    return plaintext
+    return marked[:-1]

@@ -53,6 +53,11 @@ class KeeperDown(Refusal):
 class Keeper(Protocol):
     """Keeps master keys and lets them be used: a keyring in memory, or a service that never hands them out."""
 
+    @property
+    def kind(self) -> str:
+        """As the setting names it."""
+        ...
+
     async def current(self) -> str:
         """The name of the master key that wraps now.
 
@@ -86,6 +91,8 @@ class Keeper(Protocol):
 
 class Ring:
     """Master keys in memory, as a keyring has them."""
+
+    kind = "keyring"
 
     def __init__(
         self, masters: Mapping[str, bytes], current: str, reread: Callable[[], tuple[Mapping[str, bytes], str]] | None
@@ -131,17 +138,26 @@ class Sealing:
     """Wraps and unwraps data keys, and remembers them for a while. Shared by the transactions of a process."""
 
     def __init__(
-        self, ring: Ring, mark: bytes, service: Keeper | None = None, *, grace: timedelta = REMEMBERED
+        self,
+        ring: Ring,
+        mark: bytes,
+        service: Keeper | None = None,
+        *,
+        others: Callable[[str], Keeper] | None = None,
+        grace: timedelta = REMEMBERED,
     ) -> None:
         """
         Args:
             ring: The keyring's master keys.
             mark: 32 bytes that tell this keyring from any other, and nothing else of it.
             service: Who keeps the master key instead, if it is not the keyring; what the keyring has still unwraps.
+            others: The service that keeps a master key of this name, where it is of another kind: for as long as
+                something is wrapped under it. None: there are no others.
             grace: How long a data key that was unwrapped is used while its keeper does not answer.
         """
         self.ring, self.mark, self.service = ring, mark, service
         self._grace = max(grace, REMEMBERED)
+        self._open_other, self._others = others, dict[str, Keeper]()
         self._known: OrderedDict[tuple[str, object], tuple[datetime, DataKey, str]] = OrderedDict()
 
     async def current(self) -> str:
@@ -176,6 +192,11 @@ class Sealing:
         while len(self._known) > MOST:
             self._known.popitem(last=False)
 
+    def drop_old(self, now: datetime) -> None:
+        """Forget what may not be used any more, grace or not."""
+        for name in [name for name, (since, _, _) in self._known.items() if since + self._grace <= now]:
+            del self._known[name]
+
     def remembered(self) -> list[tuple[str, UUID, str]]:
         """Owner, id and kind of each data key that is in memory."""
         return [(owner, key.id, kind) for (owner, _), (_, key, kind) in self._known.items()]
@@ -187,13 +208,19 @@ class Sealing:
             del self._known[name]
 
     async def close(self) -> None:
-        if self.service is not None:
-            await self.service.close()
+        for keeper in (self.service, *self._others.values()):
+            if keeper is not None:
+                await keeper.close()
 
     def _keeper(self, master: str) -> Keeper:
         """Services put their kind and a colon before their names; the keyring's have none."""
-        if ":" not in master:
+        kind, colon, _ = master.partition(":")
+        if not colon:
             return self.ring
-        if self.service is None or not self.service.keeps(master):
-            raise NotOpened(f"no key service for the master key {master!r} is configured")
-        return self.service
+        if self.service is not None and self.service.kind == kind:
+            return self.service
+        if kind not in self._others:
+            if self._open_other is None:
+                raise NotOpened(f"no key service for the master key {master!r} is configured")
+            self._others[kind] = self._open_other(master)
+        return self._others[kind]

@@ -7,6 +7,8 @@ MAY_LOOK_ACROSS_TENANTS = (
     "controlplane/chores/",
     "controlplane/cli/",
     "controlplane/domain/idempotency.py",  # the work of the chore forget-kept-answers
+    "controlplane/domain/keys/masters.py",  # which master keys anything is wrapped under, before serving
+    "controlplane/domain/rotations/",  # the work of the chore rotate-keys
     "controlplane/domain/reports.py",  # the work of the chore mark-silent-runtimes
     "controlplane/http/console/",
     "controlplane/http/impersonating.py",  # for operators, at both their doors

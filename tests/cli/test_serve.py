@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import asyncpg
 import httpx
@@ -142,3 +144,17 @@ def test_a_lost_keyring_is_never_replaced_by_a_new_one(external, home):
     assert done.returncode == 1
     assert "is missing, and the database needs it" in done.stderr
     assert not (home / "secrets" / "keyring.json").exists()
+
+
+def test_nobody_else_reads_the_memory_of_a_server(external, home):
+    port = free_port()
+    command = [sys.executable, "-m", "controlplane", "serve", "--home", home, "--port", str(port)]
+    with subprocess.Popen(command, env={**ENVIRONMENT, **external}) as server:
+        try:
+            assert eventually(lambda: status(f"http://127.0.0.1:{port}/readyz", "") == 200)
+            limits = [Path(f"/proc/{pid}/limits").read_text() for pid in (server.pid, *children(server.pid))]
+        finally:
+            server.terminate()
+
+    assert len(limits) == 2
+    assert all(re.search(r"^Max core file size +0 ", each, re.MULTILINE) for each in limits)

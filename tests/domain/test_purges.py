@@ -19,7 +19,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import Database
 from controlplane.domain import certificates, keys, people, purges, tenants, tombstones
 from controlplane.domain.audit import Event
-from controlplane.domain.certificates import CertificateInvalid
+from controlplane.domain.certificates import CertificateInvalid, Shredded
 from controlplane.domain.tenants import TransitionRefused
 from controlplane.kit.ids import text_id
 from tests.conftest import KEYRING
@@ -181,6 +181,9 @@ async def test_killed_at_every_step_it_goes_on_and_certifies_the_same(db, holdin
     assert {name: rows for name, rows in left.items() if rows} == {"tenants": 1}
     proof = await certificate(db, holdings.tenant)
     certificates.check_ours(proof, KEYRING)
+    assert proof.facts.shredded == Shredded(
+        data_keys=before["data_keys"], backups="shared-master-key", master_keys=["test"]
+    )
     assert {table.table: table.rows for table in proof.facts.tables} == {
         **{name: rows for name, rows in before.items() if name != "tenants"},
         "audit_events": before["audit_events"] + 2,

@@ -95,7 +95,10 @@ async def test_data_keys_are_wrapped_under_the_new_master_key_and_the_old_one_re
     async with db.operator() as look:
         assert {row.master for row in await masters.named_in(look)} == {"new"}
     async with db.platform() as tx:
-        assert {master.name: master.state for master in await masters.listing(tx)} == {"new": "current", "test": "retired"}
+        assert {master.name: master.state for master in await masters.listing(tx)} == {
+            "new": "current",
+            "test": "retired",
+        }
         assert (await rotations.get(tx, rotation_id)).percent == 100
     only_new = Database(app_url, sealing=keys.sealing(ONLY_NEW))
     assert await secret(only_new, tenant, webhook.id) == [plain]
@@ -232,7 +235,7 @@ async def test_of_two_who_ask_the_second_is_told_of_the_first(db, holder):
 
 
 async def test_an_old_key_is_kept_while_another_rotation_of_the_same_owner_rests(db, clock, holder):
-    tenant, (webhook, plain) = holder
+    tenant, _ = holder
     one = await asked(db, "data", tenant)
     await go_on(db, one)
     clock.forward(REST - timedelta(seconds=1))

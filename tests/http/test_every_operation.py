@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from controlplane.db import schema as t
-from controlplane.domain import operator_keys, people
+from controlplane.domain import operator_keys, people, rotations
 from controlplane.domain.impersonation import requests
 from controlplane.domain.impersonation.requests import Wanted
 from controlplane.http.authorize import Surface
@@ -42,6 +42,7 @@ OPEN = {
 BODIES = {
     "NewImpersonation": {"tenant": "nowhere", "user": "nobody", "reason": "x"},
     "NewOperatorKey": {"name": "x"},
+    "NewRotation": {"kind": "data"},
     "NewTenant": {"slug": "made", "name": "Made"},
     "Suspension": {},
 }
@@ -105,11 +106,16 @@ def factory(db, make):
             made = await requests.request(tx, SHELL, operator.account.id, "http://test", wanted)
         return text_id("imp", made.id)
 
+    async def rotation():
+        async with db.platform() as tx:
+            return rotations.shown((await rotations.ask(tx, SHELL, "rewrap")).id)
+
     async def asked():
         tenant, somebody = await user()
         return {"tenant": tenant.slug, "user": text_id("usr", somebody.id)}
 
-    return {"key": key, "target": target, "impersonation": impersonation, "NewImpersonation": asked}
+    made = {"key": key, "target": target, "impersonation": impersonation, "rotation": rotation}
+    return {**made, "NewImpersonation": asked}
 
 
 @pytest.fixture

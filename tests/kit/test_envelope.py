@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.domain import keys
+from controlplane.domain.keys import Keyring
 from controlplane.kit import envelope
 from controlplane.kit.envelope import NotOpened
+from controlplane.kit.sealing import Place
 
 KEY_ID = UUID("019b76da-a800-7000-8000-000000000001")
 KEY = bytes(range(32))
@@ -82,3 +85,13 @@ def test_the_published_vectors_hold():
         )
         assert made.hex() == sealed
         assert envelope.unseal(KEY, place.split(" / "), bytes.fromhex(sealed)) == plaintext.encode()
+
+
+async def test_the_wrapped_data_key_that_is_published_unwraps():
+    [wrapping] = re.findall(r"^\| key that wraps \| `([0-9a-f]+)` \|$", PAGE.read_text(), re.MULTILINE)
+    [wrapped] = re.findall(r"^\| wrapped data key \| `([0-9a-f]+)` \|$", PAGE.read_text(), re.MULTILINE)
+    ring = Keyring(current="k001", keys={"k001": bytes(range(32, 64))}, pepper=bytes(32))
+    place = Place("019b76da-a800-7000-8000-0000000000aa", str(KEY_ID), "refresh", "")
+
+    assert keys.derived(ring, "k001", "cp.kek.v1").hex() == wrapping
+    assert await keys.sealing(ring).unwrap("k001", place, bytes.fromhex(wrapped)) == KEY

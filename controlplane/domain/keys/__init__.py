@@ -2,6 +2,7 @@
 
 from controlplane.domain.keys.columns import SealedColumn
 from controlplane.domain.keys.data import (
+    EVICTION,
     HELD,
     Context,
     Purpose,
@@ -35,6 +36,7 @@ from controlplane.domain.keys.keyring import (
 from controlplane.domain.keys.opening import opened
 
 __all__ = [
+    "EVICTION",
     "HELD",
     "KEY_BYTES",
     "Context",

@@ -63,6 +63,10 @@ HELD: Final = frozenset({"access", "refresh"})
 """Kinds that are not unwrapped while their tenant is suspended: what opens doors outside."""
 
 
+EVICTION: Final = "keys"
+"""Nudged when something should not be remembered any more; who misses it looks by itself."""
+
+
 class Context(Struct, frozen=True):
     """Where the sealed bytes stand: they open nowhere else, and not as an earlier version of the same row."""
 

@@ -176,6 +176,7 @@ def sealing(
     keyring: Keyring,
     service: Keeper | None = None,
     *,
+    others: Callable[[str], Keeper] | None = None,
     reread: Callable[[], Keyring] | None = None,
     grace: timedelta = REMEMBERED,
 ) -> Sealing:
@@ -183,6 +184,7 @@ def sealing(
 
     Args:
         service: Who keeps the master key, if it is not the keyring.
+        others: Opens the service that keeps a master key of another kind; None: there is none.
         reread: The keyring again, from where it came; None: it cannot change.
         grace: How long data keys are used while the service does not answer.
     """
@@ -193,7 +195,7 @@ def sealing(
 
     masters, current = _masters(keyring)
     mark = hmac.digest(keyring.pepper, b"cp.keyring-mark.v1", "sha256")
-    return Sealing(Ring(masters, current, again if reread else None), mark, service, grace=grace)
+    return Sealing(Ring(masters, current, again if reread else None), mark, service, others=others, grace=grace)
 
 
 def _masters(keyring: Keyring) -> tuple[Mapping[str, bytes], str]:

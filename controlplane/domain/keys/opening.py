@@ -6,7 +6,7 @@ from functools import partial
 
 from controlplane.domain.keys.keyring import Keyring, read, sealing
 from controlplane.kit import key_services
-from controlplane.kit.sealing import REMEMBERED, Sealing
+from controlplane.kit.sealing import REMEMBERED, Keeper, Sealing
 
 
 def opened(
@@ -26,4 +26,9 @@ def opened(
     found = read(keyring, environ)
     service = None if kek == keyring else key_services.named(kek, environ)
     reread = partial(read, keyring, environ) if keyring.startswith("file:") else None
-    return found, sealing(found, service, reread=reread, grace=grace)
+    return found, sealing(found, service, others=partial(_other, environ), reread=reread, grace=grace)
+
+
+def _other(environ: Mapping[str, str], master: str) -> Keeper:
+    """Of a master key that wraps no more: what it is called says who keeps it."""
+    return key_services.named(master, environ)

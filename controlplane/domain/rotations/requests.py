@@ -128,11 +128,14 @@ async def get(tx: PlatformTx, rotation_id: UUID) -> Rotation:
     return found
 
 
-async def note(tx: PlatformTx, rotation_id: UUID, **values: object) -> Rotation:
-    """Write down how far it is; what stopped it before does not any more, unless *values* say so."""
-    mine = tx.update(t.key_rotations).where(t.key_rotations.c.id == rotation_id)
-    [noted] = await tx.take(Rotation, mine.values(**{"problem": "", **values}))
-    return noted
+async def note(tx: PlatformTx, rotation_id: UUID, **values: object) -> bool:
+    """Write down how far it is; what stopped it before does not any more, unless *values* say so.
+
+    Returns False if it is over already: somebody else went on with it at the same time.
+    """
+    its = t.key_rotations.c
+    open_one = tx.update(t.key_rotations).where(its.id == rotation_id, its.ended_at.is_(None))
+    return bool(await tx.run(open_one.values(**{"problem": "", **values})))
 
 
 async def count(tx: PlatformTx, rotation_id: UUID, *, done: int = 0, total: int = 0) -> None:

@@ -156,10 +156,10 @@ async def _turn(work: Work, step: Step) -> None:
     rotation = work.rotation
     async with work.db.platform() as tx:
         ended = {"ended_at": tx.now} if step == "done" else {}
-        await requests.note(tx, rotation.id, step=step, **ended)
-        if ended and rotation.tenant is None:
+        ours = await requests.note(tx, rotation.id, step=step, **ended)
+        if ours and ended and rotation.tenant is None:
             audit.record(tx, work.actor, "keys.rotated", _target(rotation), kind=rotation.kind)
-    if step == "done" and rotation.tenant is not None:
+    if ours and ended and rotation.tenant is not None:
         async with work.db.tenant(rotation.tenant) as inside:
             audit.record(inside, work.actor, "keys.rotated", _target(rotation), kind=rotation.kind)
 

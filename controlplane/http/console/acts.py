@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from controlplane.db.database import Database, TenantTx
 from controlplane.domain import exports, quotas, tenants
 from controlplane.domain.audit import Actor
+from controlplane.domain.keys import EVICTION
 from controlplane.domain.permissions import Person
 from controlplane.domain.plans import LIMITS
 from controlplane.http import demanded_factors
@@ -21,6 +22,7 @@ from controlplane.http.paths import identity
 from controlplane.http.transaction import TENANT_TX
 from controlplane.kit.ids import TenantId
 from controlplane.kit.problems import NotFound, Refusal
+from controlplane.kit.wakeups import Wakeups
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -61,10 +63,15 @@ class NewName(Struct, frozen=True, kw_only=True):
 
 @post("/suspend", opt=CHANGE)
 async def suspend(
-    data: URLEncodedBody[Words], db: NamedDependency[Database], actor: NamedDependency[Actor], target: FromPath[str]
+    data: URLEncodedBody[Words],
+    db: NamedDependency[Database],
+    actor: NamedDependency[Actor],
+    wakeups: NamedDependency[Wakeups],
+    target: FromPath[str],
 ) -> Response[Any]:
     async with db.tenant(await _found(db, target)) as tx:
         await tenants.suspend(tx, actor, data.reason.strip(), data.message.strip())
+    await wakeups.nudge(EVICTION)
     return _back(target)
 
 

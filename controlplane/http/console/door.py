@@ -48,6 +48,7 @@ from controlplane.http.console.pages import (
     sessions,
     settings,
     tenants,
+    vault,
     webhooks,
 )
 from controlplane.http.console.screen import Screen, provide_screen
@@ -163,6 +164,7 @@ router = Router(
         *_hung(PAGES, ACROSS),
         *_hung(ANYWHERE),
         *impersonations.OF_OPERATORS,
+        *vault.HANDLERS,
         *(account.HANDLERS + confirm.HANDLERS + invited.HANDLERS + single_sign_on.HANDLERS),
         Router("/tenants/{target:str}", route_handlers=acts.ABOUT_ONE),
         Router(

@@ -32,6 +32,7 @@ PLACES: Final = (
 )
 TENANTS: Final = Place("tenants", "/tenants", "Tenants", "t")
 CONNECTIONS: Final = Place("connections", "/connections", "Connections", "c")
+VAULT: Final = Place("vault", "/vault", "Vault", "v")
 AUDIT: Final = Place("audit", "/audit", "Audit", "a")
 WEBHOOKS: Final = Place("webhooks", "/webhooks", "Webhooks", "w")
 SETTINGS: Final = Place("settings", "/settings", "Settings", "t")
@@ -64,7 +65,8 @@ class View(Struct, frozen=True, kw_only=True):
     def places(self) -> list[Place]:
         """What the menu leads to; what somebody may not see is not in it."""
         if self.tenant is None:
-            return [*PLACES, TENANTS] if self.person.operator_role else [*PLACES]
+            across = [TENANTS, *([VAULT] if self.may("operator:vault-read") else ())]
+            return [*PLACES, *across] if self.person.operator_role else [*PLACES]
         tab = next((address for _, address, _, takes in ACCESS_TABS if self.may(takes)), None)
         access = [Place("access", tab, "Access", "p")] if tab else []
         vault = [CONNECTIONS] if self.may("connection:read") else []

@@ -31,6 +31,7 @@ KINDS: Final = {
     "key": "key",
     "message": "evt",
     "passkey": "pk",
+    "rotation": "rot",
     "run": "run",
     "runtime": "rt",
     "scim_token": "scm",

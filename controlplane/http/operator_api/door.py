@@ -10,6 +10,7 @@ from controlplane.http.operator_api.keys import KeysController
 from controlplane.http.operator_api.lifecycle import LifecycleController, plans
 from controlplane.http.operator_api.operators import OperatorsController
 from controlplane.http.operator_api.tenants import TenantsController
+from controlplane.http.operator_api.vault import VaultController
 from controlplane.http.transaction import PLATFORM_TX
 
 router = Router(
@@ -21,6 +22,7 @@ router = Router(
         OperatorsController,
         KeysController,
         ImpersonationsController,
+        VaultController,
     ],
     dependencies=PLATFORM_TX,
 )

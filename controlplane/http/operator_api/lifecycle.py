@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, to_builtins
 from controlplane.db.database import Database, PlatformTx
 from controlplane.domain import purges, quotas, tenants
 from controlplane.domain.audit import Actor
+from controlplane.domain.keys import EVICTION
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.tenant_view import (
     LimitsView,
@@ -20,6 +21,7 @@ from controlplane.http.tenant_view import (
 )
 from controlplane.kit.ids import TenantId
 from controlplane.kit.problems import NotFound
+from controlplane.kit.wakeups import Wakeups
 
 Most = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
@@ -65,11 +67,14 @@ class LifecycleController(Controller):
         data: JSONBody[Suspension],
         db: NamedDependency[Database],
         actor: NamedDependency[Actor],
+        wakeups: NamedDependency[Wakeups],
         target: FromPath[str],
     ) -> OperatedTenantView:
-        """Stop serving a tenant. Nothing is deleted, and its runtimes keep what they have."""
+        """Stop serving a tenant, and keep its credentials sealed. Nothing is deleted; its runtimes keep what they have."""
         async with db.tenant(await found(db, target)) as tx:
-            return operated_view(await tenants.suspend(tx, actor, data.reason, data.message))
+            suspended = await tenants.suspend(tx, actor, data.reason, data.message)
+        await wakeups.nudge(EVICTION)
+        return operated_view(suspended)
 
     @post("/resume", status_code=200, opt=rule(Surface.OPERATOR, "operator:tenant-write", fresh=True))
     async def resume(

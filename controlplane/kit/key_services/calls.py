@@ -4,9 +4,10 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import httpx
+import msgspec
 
 from controlplane.kit.problems import Refusal
 from controlplane.kit.sealing import KeeperDown
@@ -74,6 +75,20 @@ class Calls:
         self._resting_until = time.monotonic() + REST_S
         raise KeeperDown(f"{self._service}: {said}")
 
+    async def once(self, request: httpx.Request) -> httpx.Response:
+        """The answer to what is asked on the way to credentials.
+
+        Raises:
+            KeeperDown: If there is none, or it is no.
+        """
+        try:
+            answer = await self._client.send(request)
+        except httpx.HTTPError as error:
+            raise KeeperDown(f"{self._service}: {request.url.host}: {type(error).__name__}") from None
+        if answer.status_code != 200:
+            raise KeeperDown(f"{self._service}: {request.url.host} answers {answer.status_code}")
+        return answer
+
     def request(
         self, method: str, url: str, *, headers: dict[str, str] | None = None, content: bytes = b""
     ) -> httpx.Request:
@@ -81,3 +96,14 @@ class Calls:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def answered(answer: httpx.Response, service: str) -> dict[str, Any]:
+    """
+    Raises:
+        KeeperDown: If it is no JSON object: somebody else has answered.
+    """
+    try:
+        return msgspec.json.decode(answer.content, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        raise KeeperDown(f"{service} does not answer with JSON") from None
