@@ -260,6 +260,15 @@ async def test_an_installation_belongs_to_whoever_can_see_it(caller, clock):
         assert (await failing(can_see(caller, server, Secret("stolen"), "42"))).kind == "app_fault"
 
 
+async def test_an_installation_among_hundreds_is_seen(caller, clock):
+    async with running(GitHubApp(clock)) as github:
+        github.seen_by["user-token"] = list(range(1000, 1250))
+        server = github.here(entry("github-app", app_slug="acme", installation_id="42"))
+
+        assert await can_see(caller, server, Secret("user-token"), "1249")
+        assert not await can_see(caller, server, Secret("user-token"), "42")
+
+
 async def test_within_its_grace_a_used_refresh_token_brings_new_ones(caller, clock):
     async with running(Xero(clock)) as xero:
         server = xero.here(entry("xero"))
