@@ -294,8 +294,10 @@ async def test_what_is_revoked_goes_as_the_service_wants_it(caller):
             await revoke(caller, slack.here(entry("slack")), APP, access=token, refresh=Secret("xoxe")),
             await revoke(caller, entry("spotify"), APP, access=token, refresh=None),
         ]
+        github.used.add("gho-1")
+        again = await revoke(caller, github.here(entry("github-oauth")), APP, access=token, refresh=None)
 
-    assert outcomes == ["revoked", "revoked", "revoked", "impossible"]
+    assert (outcomes, again) == (["revoked", "revoked", "revoked", "impossible"], "already")
     assert github.asked[0].path == f"/applications/{ID}/token"
     assert salesforce.asked[0].form == {"token": "5Aep"}
     assert (slack.asked[0].bearer, slack.asked[0].body) == ("gho-1", b"")
