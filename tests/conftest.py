@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.connections import Lent
 from tests.databases import TEMPLATE, Databases
 from tests.make import Make
 from tests.names import NameServer, serving
+from tests.programs import empty_home
 
 settings.register_profile(
     "house", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -188,7 +188,5 @@ async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A home that is still to be made, and not below pytest's folder: as root, PostgreSQL's account must get there."""
-    with tempfile.TemporaryDirectory(prefix="home-") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder).resolve() / "home"
+    with empty_home() as home:
+        yield home
