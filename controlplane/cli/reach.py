@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from controlplane import settings
 from controlplane.cli.home import Home, keep, kept
 from controlplane.cli.problems import Declined
-from controlplane.db import roles, upgrade
+from controlplane.db import revisions, roles
 from controlplane.db.database import Database
 from controlplane.db.roles import Urls
 from controlplane.domain import keys
@@ -45,7 +45,7 @@ def with_database(folder: Path, work: Callable[[Database, Keyring], Awaitable[Re
 
     async def run(url: str) -> Result:
         keyring = keys.read(settings_of(folder).kek, os.environ)
-        await upgrade.check(url)
+        await revisions.check(url)
         db = Database(url, sealing=keys.sealing(keyring), pool_size=1)
         try:
             return await work(db, keyring)
