@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +21,11 @@ from controlplane.domain.keys import Keyring
 from controlplane.embedded import Services
 from controlplane.settings import Settings
 from tests import documented
+from tests.connections import Lent
 from tests.databases import TEMPLATE, Databases
 from tests.make import Make
 from tests.names import NameServer, serving
+from tests.programs import empty_home
 
 settings.register_profile(
     "house", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -133,21 +134,11 @@ def redis_url() -> str:
     return os.environ["TEST_REDIS_URL"]
 
 
-@pytest.fixture(scope="session")
-def compiled() -> dict[str, object]:
-    """What an engine of SQLAlchemy has compiled, and its dialect, for which alone that is good."""
-    return {}
-
-
 @pytest.fixture
-async def db(app_url: str, clock: FrozenClock, compiled: dict[str, object]) -> AsyncIterator[Database]:
-    db = Database(app_url, clock, sealing=keys.sealing(KEYRING))
-    its = vars(db._engine.sync_engine)
-    its.update(compiled)
-    yield db
-    if its["dialect"].server_version_info is not None:
-        compiled.update(dialect=its["dialect"], _compiled_cache=its["_compiled_cache"])
-    await db.close()
+async def db(databases: Databases, app_url: str, clock: FrozenClock) -> AsyncIterator[Database]:
+    db = Lent(app_url, clock, sealing=keys.sealing(KEYRING))
+    async with databases.connections.lend(db):
+        yield db
 
 
 @pytest.fixture
@@ -197,7 +188,5 @@ async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A home that is still to be made, and not below pytest's folder: as root, PostgreSQL's account must get there."""
-    with tempfile.TemporaryDirectory(prefix="home-") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder).resolve() / "home"
+    with empty_home() as home:
+        yield home

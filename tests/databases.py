@@ -10,6 +10,7 @@ import os
 import asyncpg
 
 from controlplane.db import roles
+from tests.connections import Connections
 
 TEMPLATE = "migrated"
 
@@ -22,7 +23,7 @@ TABLES = """
     SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
 """
 
-OTHERS_LEAVE = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1 AND pid <> $2"
+OTHERS_LEAVE = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1 AND pid <> ALL($2)"
 
 CUT_OFF = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError)
 
@@ -88,6 +89,7 @@ class Databases:
         self._url = url
         self._serial = itertools.count(1)
         self._spare: _Made | None = None
+        self.connections = Connections()
 
     async def take(self) -> _Made:
         """One that nobody uses."""
@@ -96,7 +98,8 @@ class Databases:
 
     async def give_back(self, made: _Made) -> None:
         """Empty it for the next test; or drop it, if more than rows has changed."""
-        await self._superuser.execute(OTHERS_LEAVE, made.name, made.connection.get_server_pid())
+        stay = [made.connection.get_server_pid(), *self.connections.pids]
+        await self._superuser.execute(OTHERS_LEAVE, made.name, stay)
         if await made.restore():
             self._spare = made
         else:
@@ -114,6 +117,7 @@ class Databases:
         return made
 
     async def _drop(self, made: _Made) -> None:
+        await self.connections.close()
         await made.connection.close()
         await self._superuser.execute(f'DROP DATABASE "{made.name}" WITH (FORCE)')
 

@@ -6,11 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from click.testing import CliRunner
+
+from controlplane.cli import main
 
 PATIENCE_S = 60.0
 
@@ -42,8 +46,48 @@ def said(home, *words, **more):
     return done.stdout.rstrip("\n")
 
 
+def here(*words, stdin="", **environ):
+    """``controlplane`` as :func:`run` runs it, but in this process: another one takes seconds to load everything anew.
+
+    For tests of what a command says and does. What only a process has (signals, a server, how long it lives), and
+    of each group of commands at least one, is tested by the program as it is started.
+    """
+    bare = dict.fromkeys((name for name in os.environ if name not in ENVIRONMENT), None)
+    words = ["controlplane", *map(str, words)]
+    before, status = sys.argv, 0
+    with CliRunner().isolation(input=stdin, env={**bare, **environ}) as (output, errors, _):
+        sys.argv = words
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+        finally:
+            sys.argv = before
+        sys.stdout.flush()
+        return subprocess.CompletedProcess(words, status, output.getvalue().decode(), errors.getvalue().decode())
+
+
+def command(home, *words, **more):
+    return here(*words, "--home", home, **more)
+
+
+def told(home, *words, **more):
+    """What :func:`command` prints; it must succeed."""
+    done = command(home, *words, **more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rstrip("\n")
+
+
 def agent(home, *words, **more):
     return run("runtime_agent", *words, "--home", home, **more)
+
+
+@contextmanager
+def empty_home():
+    """A home that is still to be made, and not below pytest's folder: as root, PostgreSQL's account must get there."""
+    with tempfile.TemporaryDirectory(prefix="home-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder).resolve() / "home"
 
 
 class Up:

@@ -6,8 +6,8 @@ from datetime import timedelta
 from asyncpg import Connection, connect
 
 from controlplane.cli.findings import Finding, bad, ok, warn
+from controlplane.db import revisions
 from controlplane.db import schema as t
-from controlplane.db import upgrade
 from controlplane.kit.clock import wall_clock
 
 SUPPORTED = range(15, 19)
@@ -53,11 +53,11 @@ async def look(url: str) -> AsyncIterator[Finding]:
     try:
         yield await _version(connection)
         try:
-            await upgrade.check(url)
-        except upgrade.WrongRevision as wrong:
+            await revisions.check(url)
+        except revisions.WrongRevision as wrong:
             yield bad("schema", wrong.detail, wrong.hint)
             return
-        yield ok("schema", f"revision {upgrade.newest()}")
+        yield ok("schema", f"revision {revisions.newest()}")
         yield await _roles(connection)
         yield await _walls(connection)
         yield await _partitions(connection)

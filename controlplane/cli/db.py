@@ -32,7 +32,7 @@ def init(home: Path, as_json: bool) -> None:
     from sqlalchemy import make_url
 
     from controlplane.cli import first_steps, reach
-    from controlplane.db import roles, upgrade
+    from controlplane.db import revisions, roles, upgrade
 
     given = reach.settings_of(home)
     if not given.database_admin_url:
@@ -41,7 +41,7 @@ def init(home: Path, as_json: bool) -> None:
         with reach.database(home, create=True) as urls:
             asyncio.run(upgrade.upgrade(urls.owner))
             first_steps.make_keyring(Home(home), urls.app)
-        show({"revision": upgrade.newest()}, upgrade.newest(), as_json)
+        show({"revision": revisions.newest()}, revisions.newest(), as_json)
         return
     earlier = roles.Urls(app=given.database_url or "", owner=given.database_owner_url or "")
     name = make_url(given.database_url).database if given.database_url else None
@@ -49,7 +49,7 @@ def init(home: Path, as_json: bool) -> None:
         urls = asyncio.run(roles.prepare(given.database_admin_url, name or reach.DATABASE, earlier))
         asyncio.run(upgrade.upgrade(urls.owner))
         first_steps.make_keyring(Home(home), urls.app)
-    document = {"revision": upgrade.newest(), "database_url": urls.app, "database_owner_url": urls.owner}
+    document = {"revision": revisions.newest(), "database_url": urls.app, "database_owner_url": urls.owner}
     text = f"CONTROLPLANE_DATABASE_URL={urls.app}\nCONTROLPLANE_DATABASE_OWNER_URL={urls.owner}"
     show(document, text, as_json)
 
@@ -62,14 +62,14 @@ def upgrade(home: Path, as_json: bool) -> None:
     import asyncio
 
     from controlplane.cli import reach
-    from controlplane.db import upgrade
+    from controlplane.db import revisions, upgrade
 
     with reach.database(home) as urls:
         if not urls.owner:
             raise Declined("CONTROLPLANE_DATABASE_OWNER_URL is not set.", "Set it to the URL of cp_owner.")
         with reach.told_plainly(urls.owner):
             asyncio.run(upgrade.upgrade(urls.owner))
-    show({"revision": upgrade.newest()}, upgrade.newest(), as_json)
+    show({"revision": revisions.newest()}, revisions.newest(), as_json)
 
 
 @db.command()
@@ -102,8 +102,8 @@ def check(home: Path, as_json: bool) -> None:
     import asyncio
 
     from controlplane.cli import reach
-    from controlplane.db import upgrade
+    from controlplane.db import revisions
 
     with reach.database(home) as urls, reach.told_plainly(urls.app):
-        asyncio.run(upgrade.check(urls.app))
-    show({"revision": upgrade.newest()}, upgrade.newest(), as_json)
+        asyncio.run(revisions.check(urls.app))
+    show({"revision": revisions.newest()}, revisions.newest(), as_json)

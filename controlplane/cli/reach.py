@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from controlplane import settings
 from controlplane.cli.home import Home, keep, kept
 from controlplane.cli.problems import Declined
-from controlplane.db import roles, upgrade
+from controlplane.db import revisions, roles
 from controlplane.db.database import Database
 from controlplane.db.roles import Urls
 from controlplane.domain import keys
@@ -48,7 +48,7 @@ def with_database(folder: Path, work: Callable[[Database, Keyring], Awaitable[Re
         given = settings_of(folder)
         memory.keep_private()
         keyring, sealing = keys.opened(given.kek, given.keyring, os.environ, given.kek_grace())
-        await upgrade.check(url)
+        await revisions.check(url)
         db = Database(url, sealing=sealing, pool_size=1)
         try:
             await masters.check(db, sealing)

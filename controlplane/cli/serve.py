@@ -35,7 +35,7 @@ def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_
     from controlplane import settings
     from controlplane.cli import before_serving
     from controlplane.cli.reach import told_plainly
-    from controlplane.db import upgrade
+    from controlplane.db import revisions
     from controlplane.domain import keys
     from controlplane.kit import memory
 
@@ -50,7 +50,7 @@ def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_
     memory.keep_private()
     keys.read(given.keyring, os.environ)
     with told_plainly(given.database_url):
-        asyncio.run(upgrade.check(given.database_url))
+        asyncio.run(revisions.check(given.database_url))
         returned = before_serving.prepare(given)
     if returned:
         click.echo(f"{returned} tenants had come back with a backup; they are purged again.", err=True)

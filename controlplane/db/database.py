@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+from asyncpg import InternalClientError
 from msgspec import Struct
 from sqlalchemy import Delete, Executable, Select, Table, TextClause, Update, delete, select, text, update
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -307,15 +308,25 @@ class Database:
         if tx.told and self.on_told is not None:
             await self.on_told(tenant_id)
 
-    async def glance(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
+    async def glance(self, tenant_id: TenantId, into: type[Row], statement: str, *values: object) -> list[Row]:
         """Rows of one statement inside a tenant, without a transaction around it: one way to the database and back.
 
         Args:
             statement: Made by :func:`inside`, which enters the tenant itself.
+            values: What ``$2``, ``$3``, … in it stand for.
         """
         async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            return _structs(into, await connection.execute(statement, {"tenant_id": str(tenant_id), **values}))
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            try:  # by the driver itself: it begins no transaction, and what is around it would take as long as the way
+                rows = await driver.fetch(statement, str(tenant_id), *values)
+            except BaseException as error:
+                ended = isinstance(error, InternalClientError) or (isinstance(error, Exception) and driver.is_closed())
+                await connection.invalidate()  # nobody else would notice that it is dead
+                if ended:
+                    raise ConnectionError("the database ended the connection") from error
+                raise
+        return _structs(into, rows)
 
     async def at_once(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
         """Rows of one statement that enters a tenant, reads and writes, and is committed by itself or not at all.
@@ -379,7 +390,7 @@ class Database:
         await self._engine.dispose()
 
 
-def inside(columns: str, statement: str) -> TextClause:
+def inside(columns: str, statement: str) -> str:
     """*statement* as one that :meth:`Database.glance` takes: where it stands, the tenant is ``entered.tenant_id``.
 
     What is selected from depends on the row that has entered, and OFFSET 0 keeps it a query of its own: it runs
@@ -388,8 +399,9 @@ def inside(columns: str, statement: str) -> TextClause:
     Args:
         columns: What *statement* yields, in the order of the Struct's fields.
     """
-    return text(
-        f"SELECT {columns} FROM (SELECT CAST({ENTERING} AS uuid) AS tenant_id OFFSET 0) entered "  # noqa: S608 constants
+    entering = ENTERING.replace(":tenant_id", "$1")
+    return (
+        f"SELECT {columns} FROM (SELECT CAST({entering} AS uuid) AS tenant_id OFFSET 0) entered "  # noqa: S608 constants
         f"CROSS JOIN LATERAL ({statement} OFFSET 0) found"
     )
 

@@ -17,7 +17,7 @@ from sqlalchemy import Table, Text, TextClause, text
 
 from controlplane.db import schema as t
 from controlplane.db.database import SnapshotTx, TenantTx
-from controlplane.db.upgrade import newest
+from controlplane.db.revisions import newest
 from controlplane.kit.canonical import canonical
 from controlplane.kit.clock import rfc3339
 from controlplane.kit.ids import text_id

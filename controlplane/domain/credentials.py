@@ -101,7 +101,7 @@ WHOSE: Final = inside(
     LEFT JOIN users u ON u.tenant_id = h.tenant_id AND u.id = h.user_id
     LEFT JOIN service_accounts s ON s.tenant_id = h.tenant_id AND s.id = h.service_account_id
     CROSS JOIN LATERAL ({grants}) g
-    WHERE h.tenant_id = entered.tenant_id AND h.key_hash = :key_hash
+    WHERE h.tenant_id = entered.tenant_id AND h.key_hash = $2
     """),
 )
 """For :meth:`Database.glance`: asked at every request, so it is one statement and no transaction."""

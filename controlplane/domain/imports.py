@@ -20,7 +20,7 @@ from sqlalchemy import Table, text
 from controlplane.db import schema as t
 from controlplane.db.database import Database, TenantTx
 from controlplane.db.partitions import Partitions
-from controlplane.db.upgrade import newest
+from controlplane.db.revisions import newest
 from controlplane.domain import archives, audit, people, tenants
 from controlplane.domain.archives import ACCOUNTS, FORMAT, MANIFEST, NOTE, TENANT, VERSION, File, Manifest, Note
 from controlplane.domain.audit import Actor

@@ -13,7 +13,19 @@ from uuid import UUID
 import msgspec
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, asdict
-from sqlalchemy import ColumnElement, FromClause, Select, Table, Text, and_, cast, true
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    true,
+)
 
 from controlplane.db import schema as t
 from controlplane.db.database import OperatorTx, TenantTx
@@ -60,8 +72,8 @@ async def page(
     older = search if before is None else search.and_(table.c.id < before)
     if older.few or isinstance(tx, OperatorTx):
         older = await _by_key(tx, table, older, limit)
-    newest_first = tx.select(table).with_only_columns(*_columns(into, table)).order_by(table.c.id.desc())
-    rows = await tx.rows(newest_first.where(*older.conditions).limit(limit))
+    newest_first = _named(tx.select(table), table).with_only_columns(*_columns(into, table)).order_by(table.c.id.desc())
+    rows = await tx.rows(newest_first.where(*older.conditions).limit(at_most(limit)))
     decode = _told(into, table)
     return [into(**(asdict(decode(row.pop(TOLD))) if decode else {}), **row) for row in rows]
 
@@ -120,17 +132,23 @@ def starts_with(column: ColumnElement[str], prefix: str) -> Condition:
     return and_(bytewise >= prefix, bytewise < prefix + LAST_CHARACTER)
 
 
+def at_most(rows: int) -> BindParameter[int]:
+    """A limit that stands in the statement itself. PostgreSQL keeps the plan of a statement whose limit it knows, and
+    makes that of one whose limit is a parameter anew each time: for a partitioned table longer than it then runs."""
+    return bindparam(None, rows, Integer, literal_execute=True)
+
+
+def _named(rows: Select[Any], table: Table) -> Select[Any]:
+    """*rows* of *table* beside the tenant and the project that they belong to, whose slugs are shown."""
+    tenant = t.tenants.c.tenant_id == table.c.tenant_id
+    project = and_(t.projects.c.tenant_id == table.c.tenant_id, t.projects.c.id == table.c.project_id)
+    return rows.select_from(table.outerjoin(t.tenants, tenant).outerjoin(t.projects, project))
+
+
 @cache
 def _columns(into: type[Struct], table: Table) -> tuple[ColumnElement[Any], ...]:
-    """What the fields of *into* are made of. The names come from the row's own tenant and from no other."""
-    tenant = t.tenants.select().where(t.tenants.c.tenant_id == table.c.tenant_id)
-    project = t.projects.select().where(
-        t.projects.c.tenant_id == table.c.tenant_id, t.projects.c.id == table.c.project_id
-    )
-    named = {
-        "tenant": tenant.with_only_columns(t.tenants.c.slug).scalar_subquery().label("tenant"),
-        "project": project.with_only_columns(t.projects.c.slug).scalar_subquery().label("project"),
-    }
+    """What the fields of *into* are made of."""
+    named = {"tenant": t.tenants.c.slug.label("tenant"), "project": t.projects.c.slug.label("project")}
     own = [
         named[name] if name in named else table.c[name]
         for name in into.__struct_fields__
@@ -163,8 +181,9 @@ async def _by_key(tx: Reading, table: Table, search: Search, limit: int) -> Sear
     """
     own = tx.select(table).with_only_columns(table.c.tenant_id, table.c.id)
     meet = own.where(table.c.tenant_id == t.tenants.c.tenant_id, *search.conditions)
-    newest = meet.offset(0).lateral() if search.few else meet.order_by(table.c.id.desc()).limit(limit).lateral()
-    everywhere = _each_tenant(tx, newest).with_only_columns(*newest.c).order_by(newest.c.id.desc()).limit(limit)
+    most = at_most(limit)
+    newest = meet.offset(0).lateral() if search.few else meet.order_by(table.c.id.desc()).limit(most).lateral()
+    everywhere = _each_tenant(tx, newest).with_only_columns(*newest.c).order_by(newest.c.id.desc()).limit(most)
     keys = await tx.all(_Key, everywhere)
     tenants, ids = {key.tenant_id for key in keys}, [key.id for key in keys]
     return Search(conditions=(table.c.tenant_id.in_(tenants), table.c.id.in_(ids)))

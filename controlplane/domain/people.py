@@ -321,7 +321,7 @@ async def _knocks(tx: TenantTx, account: Account) -> None:
 
 async def enter(db: Database, tenant_id: TenantId, account_id: AccountId) -> Entrance | None:
     """A tenant, and what this person is in it; in one statement, without a transaction. None: there is no such tenant."""
-    found = await db.glance(tenant_id, _Entering, ENTER, account_id=account_id)
+    found = await db.glance(tenant_id, _Entering, ENTER, account_id)
     if not found:
         return None
     [row] = found
@@ -375,7 +375,7 @@ ENTER: Final = inside(
     FROM tenants t
     LEFT JOIN (
         SELECT tenant_id, id AS user_id, CAST(NULL AS uuid) AS service_account_id FROM users
-        WHERE tenant_id = entered.tenant_id AND account_id = :account_id AND status = 'active'
+        WHERE tenant_id = entered.tenant_id AND account_id = $2 AND status = 'active'
     ) h ON h.tenant_id = t.tenant_id
     CROSS JOIN LATERAL ({grants}) g
     WHERE t.tenant_id = entered.tenant_id

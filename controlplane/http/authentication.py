@@ -80,7 +80,7 @@ async def person_or_api_key(connection: Connection) -> Person | ApiKey | None:
     connection.state[SHOWN_OF] = tenant_id
     here = address(connection)
     now = db.clock()
-    found = await db.glance(tenant_id, credentials.Found, credentials.WHOSE, key_hash=key_hash)
+    found = await db.glance(tenant_id, credentials.Found, credentials.WHOSE, key_hash)
     key = credentials.principal(found, now, here)
     uses: KeyUses = state.key_uses
     uses.note(tenant_id, key.id, now, here)

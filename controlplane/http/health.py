@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from controlplane.db import upgrade
+from controlplane.db import revisions
 from controlplane.db.database import Database
 from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
@@ -33,7 +33,7 @@ async def livez() -> Status:
 async def readyz(db: NamedDependency[Database]) -> Status:
     """Whether the database can be reached and has the revision of this release."""
     async with db.platform() as tx:
-        await upgrade.check_in(tx)
+        await revisions.check_in(tx)
     return Status("ready")
 
 

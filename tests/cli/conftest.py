@@ -1,6 +1,5 @@
-"""One ``controlplane up`` for each module that only looks at it."""
+"""One ``controlplane up`` for all tests that only look at it."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,14 +8,13 @@ import pytest
 from tests import programs
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="home-") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder).resolve() / "home"
+    with programs.empty_home() as home:
+        yield home
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(shared_home: Path) -> Iterator[programs.Up]:
     with programs.up(shared_home) as running:
         yield running

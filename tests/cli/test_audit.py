@@ -4,18 +4,18 @@ import json
 
 import pytest
 
-from tests.programs import controlplane, run, said
+from tests.programs import command, run, said, told
 
 
 @pytest.fixture(scope="module", autouse=True)
-def acme(running, shared_home):
-    return said(shared_home, "tenant", "create", "acme", "--name", "Acme", "--owner", "ann@example.com")
+def logged(running, shared_home):
+    return said(shared_home, "tenant", "create", "logged", "--name", "Logged", "--owner", "ann@example.com")
 
 
 @pytest.fixture
 def exported(shared_home, tmp_path):
     folder = tmp_path / "export"
-    assert said(shared_home, "audit", "export", "--tenant", "acme", "--to", folder) == str(folder)
+    assert told(shared_home, "audit", "export", "--tenant", "logged", "--to", folder) == str(folder)
     return folder
 
 
@@ -27,7 +27,7 @@ def offline(folder, *more):
 
 
 def test_a_log_verifies_where_it_is(shared_home):
-    assert said(shared_home, "audit", "verify", "--tenant", "acme").startswith("The log is unbroken: events 1 to ")
+    assert said(shared_home, "audit", "verify", "--tenant", "logged").startswith("The log is unbroken: events 1 to ")
     assert said(shared_home, "audit", "verify").startswith("The log is unbroken: events 1 to ")
 
 
@@ -61,28 +61,28 @@ def test_damage_has_status_1_and_its_place_and_kind(exported):
 
 
 def test_an_export_never_overwrites_one(shared_home, exported):
-    done = controlplane(shared_home, "audit", "export", "--tenant", "acme", "--to", exported)
+    done = command(shared_home, "audit", "export", "--tenant", "logged", "--to", exported)
 
     assert done.returncode == 1
     assert "is there already" in done.stderr
 
 
 def test_the_lines_of_an_export_can_be_piped(shared_home):
-    lines = said(shared_home, "audit", "export", "--tenant", "acme").splitlines()
+    lines = said(shared_home, "audit", "export", "--tenant", "logged").splitlines()
 
     assert [json.loads(line)["seq"] for line in lines] == list(range(1, len(lines) + 1))
 
 
 def test_a_hold_is_set_and_released(shared_home):
-    held = json.loads(said(shared_home, "audit", "hold", "--tenant", "acme", "--reason", "a lawsuit", "--json"))
-    released = json.loads(said(shared_home, "audit", "release", "--tenant", "acme", "--json"))
-    kept = json.loads(said(shared_home, "audit", "retain", "--tenant", "acme", "--days", "90", "--json"))
+    held = json.loads(told(shared_home, "audit", "hold", "--tenant", "logged", "--reason", "a lawsuit", "--json"))
+    released = json.loads(told(shared_home, "audit", "release", "--tenant", "logged", "--json"))
+    kept = json.loads(told(shared_home, "audit", "retain", "--tenant", "logged", "--days", "90", "--json"))
 
     assert (held["held"], released["held"], kept["days"]) == ("a lawsuit", None, 90)
 
 
 def test_files_that_do_not_go_together_are_wrong_usage(shared_home, exported):
-    done = controlplane(shared_home, "audit", "verify", "--jsonl", exported / "events.jsonl")
+    done = command(shared_home, "audit", "verify", "--jsonl", exported / "events.jsonl")
 
     assert done.returncode == 2
 

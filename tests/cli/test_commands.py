@@ -7,7 +7,7 @@ import httpx
 import pyotp
 import pytest
 
-from tests.programs import controlplane, said
+from tests.programs import command, controlplane, said, told
 
 LISTS = [["tenant", "list"], ["operator", "list"], ["api-key", "list", "--tenant", "acme"]]
 LISTS += [["join-token", "list", "--tenant", "acme"], ["tenant", "show", "acme"], ["db", "check"], ["doctor"]]
@@ -20,15 +20,15 @@ def acme(running, shared_home):
 
 def test_a_created_tenants_id_stands_alone_on_a_line(acme, shared_home):
     assert re.fullmatch(r"ten_[0-9a-z]{26}", acme)
-    assert json.loads(said(shared_home, "tenant", "show", "acme", "--json"))["id"] == acme
+    assert json.loads(told(shared_home, "tenant", "show", "acme", "--json"))["id"] == acme
 
 
 def test_a_created_key_opens_the_api_at_once_and_no_longer_when_it_is_revoked(running, shared_home):
-    made = json.loads(said(shared_home, "api-key", "create", "--tenant", "acme", "--name", "ci", "--json"))
+    made = json.loads(told(shared_home, "api-key", "create", "--tenant", "acme", "--name", "ci", "--json"))
     bearer = {"Authorization": f"Bearer {made['key']}"}
     assert running.get("/v1/tenants/acme", headers=bearer).json()["slug"] == "acme"
 
-    said(shared_home, "api-key", "revoke", made["id"], "--tenant", "acme")
+    told(shared_home, "api-key", "revoke", made["id"], "--tenant", "acme")
 
     assert running.get("/v1/tenants/acme", headers=bearer).status_code == 401
 
@@ -42,10 +42,10 @@ def test_keys_and_tokens_stand_alone_on_a_line(shared_home):
 
 
 def test_a_revoked_join_token_is_shown_as_such_and_never_with_its_secret(shared_home):
-    made = json.loads(said(shared_home, "join-token", "create", "--tenant", "acme", "--json"))
-    said(shared_home, "join-token", "revoke", made["id"], "--tenant", "acme")
+    made = json.loads(told(shared_home, "join-token", "create", "--tenant", "acme", "--json"))
+    told(shared_home, "join-token", "revoke", made["id"], "--tenant", "acme")
 
-    listed = said(shared_home, "join-token", "list", "--tenant", "acme", "--json")
+    listed = told(shared_home, "join-token", "list", "--tenant", "acme", "--json")
 
     [mine] = [token for token in json.loads(listed)["data"] if token["id"] == made["id"]]
     assert mine["state"] == "revoked"
@@ -53,7 +53,7 @@ def test_a_revoked_join_token_is_shown_as_such_and_never_with_its_secret(shared_
 
 
 def test_the_link_of_a_new_operator_names_the_server_and_hides_the_token_in_the_fragment(running, shared_home):
-    link = said(shared_home, "operator", "create", "bob@example.com")
+    link = told(shared_home, "operator", "create", "bob@example.com")
 
     assert re.fullmatch(re.escape(running.url) + r"/console/welcome#[\w-]{43}", link)
 
@@ -69,20 +69,20 @@ def test_an_operator_with_a_password_signs_in_with_it(running, shared_home):
 
 
 def test_a_suspended_tenant_is_served_again_after_resume(running, shared_home):
-    said(shared_home, "tenant", "create", "dormant", "--name", "Dormant")
-    key = said(shared_home, "api-key", "create", "--tenant", "dormant", "--name", "ci")
+    told(shared_home, "tenant", "create", "dormant", "--name", "Dormant")
+    key = told(shared_home, "api-key", "create", "--tenant", "dormant", "--name", "ci")
     bearer = {"Authorization": f"Bearer {key}"}
 
-    said(shared_home, "tenant", "suspend", "dormant", "--reason", "asked to")
+    told(shared_home, "tenant", "suspend", "dormant", "--reason", "asked to")
     assert running.get("/v1/tenants/dormant", headers=bearer).json()["code"] == "tenant-suspended"
 
-    said(shared_home, "tenant", "resume", "dormant")
+    told(shared_home, "tenant", "resume", "dormant")
     assert running.get("/v1/tenants/dormant", headers=bearer).status_code == 200
 
 
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
 def test_json_is_one_document_and_nothing_else(shared_home, words):
-    done = controlplane(shared_home, *words, "--json")
+    done = command(shared_home, *words, "--json")
 
     assert (done.returncode, done.stderr) == (0, "")
     json.loads(done.stdout)
@@ -103,7 +103,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("words", "what"), REFUSED, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_refusal_goes_to_stderr_with_its_hint_and_status_1(shared_home, words, what):
-    done = controlplane(shared_home, *words)
+    done = command(shared_home, *words)
 
     assert (done.returncode, done.stdout) == (1, "")
     [said_first, hint] = done.stderr.splitlines()
@@ -133,7 +133,7 @@ def test_a_tenants_owner_gets_a_link_of_their_own_and_stdout_stays_the_id(runnin
 
 
 def test_somebody_of_a_tenant_gets_a_new_link_to_sign_in(running, shared_home):
-    link = said(shared_home, "tenant", "sign-in-link", "acme", "Ann@Example.com")
+    link = told(shared_home, "tenant", "sign-in-link", "acme", "Ann@Example.com")
 
     with httpx.Client(base_url=running.url, headers={"Origin": running.url}) as browser:
         browser.post("/v1/auth/link", json={"token": link.partition("#")[2]}).raise_for_status()
@@ -142,13 +142,13 @@ def test_somebody_of_a_tenant_gets_a_new_link_to_sign_in(running, shared_home):
 
 def test_who_has_lost_an_authenticator_app_gets_in_without_it(running, shared_home):
     with httpx.Client(base_url=running.url, headers={"Origin": running.url}) as browser:
-        link = said(shared_home, "tenant", "sign-in-link", "acme", "ann@example.com")
+        link = told(shared_home, "tenant", "sign-in-link", "acme", "ann@example.com")
         browser.post("/v1/auth/link", json={"token": link.partition("#")[2]}).raise_for_status()
         seed = browser.post("/v1/me/totp").json()["secret"]
         browser.post("/v1/me/totp/confirm", json={"code": pyotp.TOTP(seed).now()}).raise_for_status()
 
-    half = said(shared_home, "tenant", "sign-in-link", "acme", "ann@example.com")
-    whole = said(shared_home, "tenant", "sign-in-link", "acme", "ann@example.com", "--forget-factors")
+    half = told(shared_home, "tenant", "sign-in-link", "acme", "ann@example.com")
+    whole = told(shared_home, "tenant", "sign-in-link", "acme", "ann@example.com", "--forget-factors")
 
     with httpx.Client(base_url=running.url, headers={"Origin": running.url}) as browser:
         answers = [browser.post("/v1/auth/link", json={"token": link.partition("#")[2]}) for link in (half, whole)]

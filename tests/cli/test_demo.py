@@ -6,15 +6,15 @@ import signal
 
 import pytest
 
-from tests.programs import alive, eventually, said, up
+from tests.programs import alive, empty_home, eventually, said, up
 
 AGENT = "runtime_agent run"
 
 
 @pytest.fixture(scope="module")
-def demo(shared_home):
-    with up(shared_home, "--demo") as running:
-        running.key = said(shared_home, "api-key", "create", "--tenant", "demo", "--name", "tests")
+def demo():
+    with empty_home() as home, up(home, "--demo") as running:
+        running.key = said(home, "api-key", "create", "--tenant", "demo", "--name", "tests")
         yield running
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from controlplane.cli import database_checks, first_steps
 from controlplane.cli.home import Home, Running, keep
-from tests.programs import controlplane
+from tests.programs import command, controlplane
 
 
 def test_all_is_well_beside_a_running_server(running, shared_home):
@@ -20,7 +20,7 @@ def test_all_is_well_beside_a_running_server(running, shared_home):
 
 
 def test_json_has_every_finding(running, shared_home):
-    found = json.loads(controlplane(shared_home, "doctor", "--json").stdout)
+    found = json.loads(command(shared_home, "doctor", "--json").stdout)
 
     assert found["healthy"] is True
     names = [finding["name"] for finding in found["findings"]]
@@ -34,7 +34,7 @@ def test_open_secrets_are_bad_and_the_line_says_how_to_mend_it(running, shared_h
     keyring = shared_home / "secrets" / "keyring.json"
     keyring.chmod(0o644)
     try:
-        done = controlplane(shared_home, "doctor")
+        done = command(shared_home, "doctor")
     finally:
         keyring.chmod(0o600)
 
@@ -43,22 +43,22 @@ def test_open_secrets_are_bad_and_the_line_says_how_to_mend_it(running, shared_h
 
 
 def test_a_public_url_without_encryption_is_bad(running, shared_home):
-    done = controlplane(shared_home, "doctor", CONTROLPLANE_PUBLIC_URL="http://cloud.example.com")
+    done = command(shared_home, "doctor", CONTROLPLANE_PUBLIC_URL="http://cloud.example.com")
 
     assert done.returncode == 1
     assert "is not encrypted" in done.stdout
 
 
 def test_a_redis_that_is_gone_is_a_warning_for_nothing_is_lost(running, shared_home):
-    done = controlplane(shared_home, "doctor", CONTROLPLANE_REDIS_URL="redis://127.0.0.1:1/0")
+    done = command(shared_home, "doctor", CONTROLPLANE_REDIS_URL="redis://127.0.0.1:1/0")
 
     assert done.returncode == 0
     assert "Nothing is lost" in done.stdout
 
 
 def test_the_public_url_is_the_one_that_the_server_was_started_with(running, shared_home):
-    assert f"public url  {running.url}\n" in controlplane(shared_home, "doctor").stdout
-    said = controlplane(shared_home, "doctor", CONTROLPLANE_PUBLIC_URL="https://cloud.example.com").stdout
+    assert f"public url  {running.url}\n" in command(shared_home, "doctor").stdout
+    said = command(shared_home, "doctor", CONTROLPLANE_PUBLIC_URL="https://cloud.example.com").stdout
     assert "public url  https://cloud.example.com\n" in said
 
 

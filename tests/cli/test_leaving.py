@@ -1,21 +1,17 @@
 """A tenant leaves one installation and comes to another, by the real program."""
 
 import json
-import tempfile
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from tests import programs
-from tests.programs import controlplane, said
+from tests.programs import command, said, told
 
 
 @pytest.fixture
 def elsewhere():
-    with tempfile.TemporaryDirectory(prefix="home-") as folder:
-        Path(folder).chmod(0o711)
-        home = Path(folder).resolve() / "home"
+    with programs.empty_home() as home:
         said(home, "db", "init")
         yield home
 
@@ -23,21 +19,21 @@ def elsewhere():
 @pytest.fixture
 def tenant(running, shared_home):
     name = f"leaving-{programs.free_port()}"
-    said(shared_home, "tenant", "create", name, "--name", "On its way", "--owner", f"{name}@example.com")
+    told(shared_home, "tenant", "create", name, "--name", "On its way", "--owner", f"{name}@example.com")
     return name
 
 
 def test_a_tenant_is_exported_deleted_purged_and_imported_elsewhere(running, shared_home, tenant, elsewhere, tmp_path):
     """Two installations, each with a database of its own: takes some seconds."""
-    identity = json.loads(said(shared_home, "tenant", "show", tenant, "--json"))["id"]
+    identity = json.loads(told(shared_home, "tenant", "show", tenant, "--json"))["id"]
     first, second = tmp_path / "first.zip", tmp_path / "second.zip"
 
     digest = said(shared_home, "tenant", "export", tenant, "--out", first)
-    deleted = json.loads(said(shared_home, "tenant", "delete", tenant, "--grace", "1s", "--json"))
+    deleted = json.loads(told(shared_home, "tenant", "delete", tenant, "--grace", "1s", "--json"))
     assert deleted["status"] == "pending_deletion"
-    assert programs.eventually(lambda: controlplane(shared_home, "tenant", "purge", identity).returncode == 0)
+    assert programs.eventually(lambda: command(shared_home, "tenant", "purge", identity).returncode == 0)
     assert said(elsewhere, "tenant", "import", first) == identity
-    again = said(elsewhere, "tenant", "export", tenant, "--out", second)
+    again = told(elsewhere, "tenant", "export", tenant, "--out", second)
 
     assert again == digest
     with zipfile.ZipFile(first) as one, zipfile.ZipFile(second) as other:
@@ -46,8 +42,8 @@ def test_a_tenant_is_exported_deleted_purged_and_imported_elsewhere(running, sha
     assert not list(tmp_path.glob(".*"))
 
     certificate = tmp_path / "certificate.json"
-    certificate.write_text(said(shared_home, "tenant", "certificate", identity))
-    key = said(shared_home, "tenant", "certificate-key")
+    certificate.write_text(told(shared_home, "tenant", "certificate", identity))
+    key = told(shared_home, "tenant", "certificate-key")
     checked = programs.run("controlplane", "tenant", "verify-certificate", certificate, "--public-key", key)
     assert checked.returncode == 0, checked.stderr
     assert identity in checked.stdout
@@ -55,16 +51,16 @@ def test_a_tenant_is_exported_deleted_purged_and_imported_elsewhere(running, sha
     forged = programs.run("controlplane", "tenant", "verify-certificate", certificate, "--public-key", key)
     assert forged.returncode == 1
     assert (shared_home / "tombstones" / f"{identity}.json").exists()
-    refused = controlplane(shared_home, "tenant", "import", first)
+    refused = command(shared_home, "tenant", "import", first)
     assert (refused.returncode, "had it" in refused.stderr) == (1, True)
 
 
 def test_deleted_and_undeleted_a_tenant_is_what_it_was(shared_home, running, tenant):
-    shown = json.loads(said(shared_home, "tenant", "show", tenant, "--json"))
-    said(shared_home, "tenant", "suspend", tenant, "--reason", "unpaid", "--message", "call us")
-    deleted = said(shared_home, "tenant", "delete", tenant)
-    back = json.loads(said(shared_home, "tenant", "undelete", tenant, "--json"))
-    resumed = json.loads(said(shared_home, "tenant", "resume", tenant, "--json"))
+    shown = json.loads(told(shared_home, "tenant", "show", tenant, "--json"))
+    told(shared_home, "tenant", "suspend", tenant, "--reason", "unpaid", "--message", "call us")
+    deleted = told(shared_home, "tenant", "delete", tenant)
+    back = json.loads(told(shared_home, "tenant", "undelete", tenant, "--json"))
+    resumed = json.loads(told(shared_home, "tenant", "resume", tenant, "--json"))
 
     assert "pending_deletion" in deleted
     assert (back["status"], back["status_reason"], back["status_message"]) == ("suspended", "unpaid", "call us")
@@ -72,20 +68,20 @@ def test_deleted_and_undeleted_a_tenant_is_what_it_was(shared_home, running, ten
 
 
 def test_a_purge_before_its_time_is_refused(shared_home, running, tenant):
-    said(shared_home, "tenant", "delete", tenant)
+    told(shared_home, "tenant", "delete", tenant)
 
-    refused = controlplane(shared_home, "tenant", "purge", tenant)
+    refused = command(shared_home, "tenant", "purge", tenant)
 
     assert (refused.returncode, "grace is not over" in refused.stderr) == (1, True)
 
 
 def test_tombstones_of_a_restored_database_are_applied(shared_home, running):
-    assert json.loads(said(shared_home, "db", "tombstones", "--json")) == {"returned": 0}
+    assert json.loads(told(shared_home, "db", "tombstones", "--json")) == {"returned": 0}
 
 
 def test_limits_are_shown_beside_what_is_in_use(shared_home, running, tenant):
-    shown = json.loads(said(shared_home, "tenant", "show", tenant, "--json"))["limits"]
+    shown = json.loads(told(shared_home, "tenant", "show", tenant, "--json"))["limits"]
 
     assert shown["users"] == {"limit": None, "used": 1}
     assert shown["requests_per_minute"] == {"limit": 60000}
-    assert "at most 60000" in said(shared_home, "tenant", "show", tenant)
+    assert "at most 60000" in told(shared_home, "tenant", "show", tenant)

@@ -8,9 +8,22 @@ import stat
 
 import pytest
 
-from tests.programs import alive, controlplane, eventually, said, up
+from tests.programs import alive, controlplane, empty_home, eventually, said, up
 
 SERVE = "controlplane serve"
+
+
+@pytest.fixture(scope="module")
+def shared_home():
+    """This module's own: what runs in it is killed."""
+    with empty_home() as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def running(shared_home):
+    with up(shared_home) as running:
+        yield running
 
 
 def slugs(home):

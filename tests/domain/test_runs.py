@@ -3,6 +3,8 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
+from sqlalchemy import text
 
 from controlplane.domain import outcomes, runs
 from controlplane.domain.outcomes import Filters
@@ -103,3 +105,17 @@ async def test_an_operator_sees_runs_of_all_tenants(db, rows):
         named = await runs.listing(tx, Filters(q="session_"))
 
     assert {run.tenant_id for run in seen} == {run.tenant_id for run in named} == {one.tenant_id, other.tenant_id}
+
+
+async def test_a_pages_limit_stands_in_its_statement_so_that_postgres_may_keep_the_plan(db):
+    runtime = await join(db)
+    newest = text("SELECT statement FROM pg_prepared_statements WHERE statement LIKE 'SELECT runs.id,%'")
+
+    async with db.tenant(runtime.tenant_id) as tx:
+        await runs.listing(tx, Filters(status="succeeded"), limit=17)
+        asked = [found.statement for found in await tx.query(Asked, newest)]
+    assert [statement.split()[-2:] for statement in asked].count(["LIMIT", "17"]) == 1
+
+
+class Asked(Struct, frozen=True):
+    statement: str

@@ -175,12 +175,15 @@ async def test_a_pool_that_is_exhausted_is_a_503_as_well(client, app):
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
-async def test_a_connection_that_is_cut_under_a_request_is_a_503(client, make, superuser, database):
-    human = await make.person()
-    await client.get("/v1/me", headers=human.headers)
+@pytest.mark.parametrize("who", ["person", "key"])
+async def test_a_connection_that_is_cut_under_a_request_is_a_503(client, make, superuser, database, who):
+    tenant, human = await make.tenant(), await make.person()
+    path = "/v1/me" if who == "person" else f"/v1/tenants/{tenant.slug}/runs"
+    headers = human.headers if who == "person" else await make.api_key(tenant)
+    await client.get(path, headers=headers)
 
     await superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database)
-    answers = [(await client.get("/v1/me", headers=human.headers)).status_code for _ in range(6)]
+    answers = [(await client.get(path, headers=headers)).status_code for _ in range(6)]
 
     assert set(answers) <= {200, 503}
     assert answers[-1] == 200
