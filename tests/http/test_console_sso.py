@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from controlplane.http.signing_in import TWO_FACTORS
 from tests import provider as providers
 from tests.http.sso import Browser, connect, verified
 
@@ -32,7 +33,8 @@ def leads_to(page):
 
 
 async def test_an_owner_sets_it_up_tests_it_and_turns_it_on(make, tenant, provider, browser, names):
-    browser.client.cookies.set("session", (await make.person(tenant)).session)
+    owner = await make.person(tenant)
+    browser.client.cookies.set("session", owner.session)
     url = f"/console/t/{tenant.slug}/single-sign-on"
     assert "Three steps" in (await browser.get(url)).text
     await browser.client.post(f"{url}/domains", data={"name": "acme.example"})
@@ -53,8 +55,11 @@ async def test_an_owner_sets_it_up_tests_it_and_turns_it_on(make, tenant, provid
 
     away = leads_to(await browser.client.post(f"{its}/test"))
     assert await browser.come_back(provider.sign_in(away, "boss")) == f"{url}?done=sso"
-    for to in ("active", "enforced"):
-        assert (await browser.client.post(f"{its}/turn", data={"to": to})).status_code == 303
+    assert (await browser.client.post(f"{its}/turn", data={"to": "active"})).status_code == 303
+    locked_out = await browser.client.post(f"{its}/turn", data={"to": "enforced"})
+    assert (locked_out.status_code, "You would lock yourself out" in locked_out.text) == (409, True)
+    browser.client.cookies.set("session", (await make.signed_in(owner.account, TWO_FACTORS)).session)
+    assert (await browser.client.post(f"{its}/turn", data={"to": "enforced"})).status_code == 303
 
     refused = await browser.get(url)
     assert refused.status_code == 403
@@ -121,3 +126,15 @@ async def test_somebody_who_only_looks_sees_no_forms(make, tenant, browser):
 
     assert page.status_code == 200
     assert f"{tenant.slug}/single-sign-on/connections" not in page.text
+
+
+async def test_whom_the_provider_does_not_know_is_not_invited_from_the_page_either(db, make, tenant, provider, client):
+    await connect(db, tenant, provider, enforced=True)
+    owner = await make.signed_in((await make.person(tenant)).account, TWO_FACTORS)
+    await client.post("/console/sso/break-glass", headers=owner.headers, data={"tenant": tenant.slug})
+    url = f"/console/t/{tenant.slug}/people"
+
+    refused = await client.post(url, headers=owner.headers, data={"email": "x@outside.example", "role": "viewer"})
+
+    assert refused.status_code == 409
+    assert "not in its domains" in refused.text

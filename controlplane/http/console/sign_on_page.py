@@ -196,8 +196,15 @@ async def turn(
 ) -> Response[Any]:
     try:
         async with screen.db.tenant(request.state.tenant_id) as tx:
+            if TURNS[data.to].enforced is True:
+                setting_up.check_way_back(request.user, tx.tenant_id)
             await connections.change(tx, actor, identity("sso", connection), TURNS[data.to])
-    except (connections.NotTested, connections.NotActive, connections.ActiveElsewhere) as refusal:
+    except (
+        connections.NotTested,
+        connections.NotActive,
+        connections.ActiveElsewhere,
+        setting_up.WayBackMissing,
+    ) as refusal:
         return await _page(screen, request, desk.sign_on, refusal)
     return _back(screen, "changed")
 
