@@ -193,7 +193,7 @@ async def test_the_test_says_step_by_step_what_it_found(new, api, provider):
     bad = (await api("POST", f"{PATH}/{made['id']}/test")).json()
 
     assert not bad["passed"]
-    assert bad["steps"][-1]["detail"] == "the discovery document names another issuer"
+    assert bad["steps"][-1]["detail"] == "the discovery document names another issuer: https://somebody.else"
 
 
 async def test_the_test_names_no_address_inside(new, api):
