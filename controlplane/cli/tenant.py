@@ -141,14 +141,20 @@ def sign_in_link(tenant: str, email: str, forget_factors: bool, home: Path, as_j
     """Print a link that signs EMAIL of a tenant in, once, for a day: for somebody who lost theirs."""
     from controlplane.cli import first_steps
     from controlplane.cli.home import Home
+    from controlplane.cli.problems import Declined
     from controlplane.cli.reach import with_database
     from controlplane.cli.shell import shell, tenant_id
     from controlplane.domain import audit, people, recovery, sign_ins
     from controlplane.kit.ids import text_id
+    from controlplane.kit.problems import NotFound
 
     async def work(db: "Database", keyring: "Keyring") -> str:
         async with db.tenant(await tenant_id(db, tenant)) as tx:
-            user_id, account_id = await people.user_with(tx, email)
+            try:
+                user_id, account_id = await people.user_with(tx, email)
+            except NotFound:
+                hint = "Look at its people in the console: who was invited or announced comes in by an invitation."
+                raise Declined(f"nobody with the address {email} has come into the tenant", hint) from None
             audit.record(tx, shell(), "sign-in-link.created", ("user", text_id("usr", user_id)))
         async with db.platform() as platform:
             if forget_factors:

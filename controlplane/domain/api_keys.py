@@ -164,9 +164,12 @@ async def rotate(
     key: Key,
     *,
     overlap: timedelta = OVERLAP,
-    lifetime: timedelta = LIFETIME,
+    lifetime: timedelta | None = None,
 ) -> tuple[Key, str]:
     """A new key that can do what *key* can, which stays for *overlap* at most, so that nothing stands still.
+
+    Args:
+        lifetime: Of the new one. None: as long as *key* works from its making to its end.
 
     Raises:
         KeyEnded: If *key* is revoked or has expired.
@@ -175,6 +178,8 @@ async def rotate(
     """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise OverlapInvalid
+    if lifetime is None:
+        lifetime = key.expires_at - key.created_at if key.expires_at is not None else LIFETIME
     check_lifetime(lifetime)
     its = t.api_keys.c
     ending = tx.update(t.api_keys).where(its.id == key.id, its.revoked_at.is_(None))

@@ -16,7 +16,8 @@ class GlassNotYours(Refusal):
 
     code, status, title = "break-glass-refused", 403, "Only an owner with two factors enters without single sign-on"
     hint = (
-        "Sign in with a passkey, or with password and authenticator app, as an owner; or ask whoever runs the service."
+        "Sign in with a passkey, or with password and authenticator app, as an owner; without either, add one under "
+        "My account first. Or ask whoever runs the service."
     )
 
 

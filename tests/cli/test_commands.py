@@ -97,7 +97,7 @@ REFUSED = [
     (["api-key", "revoke", "key_1", "--tenant", "acme"], "'key_1' is no id"),
     (["join-token", "create", "--tenant", "acme", "--project", "nothing"], "no such thing"),
     (["operator", "create", "nonsense"], "not an e-mail address"),
-    (["tenant", "sign-in-link", "acme", "stranger@example.com"], "no such thing"),
+    (["tenant", "sign-in-link", "acme", "stranger@example.com"], "nobody with the address"),
 ]
 
 

@@ -84,7 +84,10 @@ async def test_what_is_dangerous_asks_first_whether_it_is_really_them(client, po
     wrong = await client.post("/console/confirm", headers=human.headers, data={**fields, "password": NEW})
     proved = await client.post("/console/confirm", headers=human.headers, data=fields)
 
-    assert (asked.status_code, asked.headers["location"]) == (303, "/console/confirm?next=%2Fconsole%2Faccount")
+    assert (asked.status_code, asked.headers["location"]) == (
+        303,
+        "/console/confirm?next=%2Fconsole%2Faccount%23undone",
+    )
     assert f"Password of {human.account.email}" in page.text
     assert (wrong.status_code, "This is not your password" in wrong.text) == (401, True)
     assert (proved.status_code, proved.headers["location"]) == (303, PAGE)

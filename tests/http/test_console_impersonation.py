@@ -168,7 +168,9 @@ async def test_an_owner_refuses_ends_and_decides(press, page, ask, wear, acme, a
     await press(f"{deciding}/{made}/refuse", acme.owner)
     assert "refused" in await page(asking, acme.operator)
     other, _ = await wear()
-    assert "Somebody works as one of your people" in await page(deciding, acme.owner)
+    under_way = await page(deciding, acme.owner)
+    assert "Somebody works as one of your people" in under_way
+    assert "by acc_" not in under_way
     await press(f"{deciding}/{other}/end", acme.owner)
     assert "by an owner" in await page(deciding, acme.owner)
 

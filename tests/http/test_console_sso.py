@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from controlplane.domain.sso import connections
+from controlplane.http.signing_in import TWO_FACTORS
 from tests import provider as providers
 from tests.http.sso import Browser, connect, verified
 
@@ -32,7 +34,8 @@ def leads_to(page):
 
 
 async def test_an_owner_sets_it_up_tests_it_and_turns_it_on(make, tenant, provider, browser, names):
-    browser.client.cookies.set("session", (await make.person(tenant)).session)
+    owner = await make.person(tenant)
+    browser.client.cookies.set("session", owner.session)
     url = f"/console/t/{tenant.slug}/single-sign-on"
     assert "Three steps" in (await browser.get(url)).text
     await browser.client.post(f"{url}/domains", data={"name": "acme.example"})
@@ -53,8 +56,11 @@ async def test_an_owner_sets_it_up_tests_it_and_turns_it_on(make, tenant, provid
 
     away = leads_to(await browser.client.post(f"{its}/test"))
     assert await browser.come_back(provider.sign_in(away, "boss")) == f"{url}?done=sso"
-    for to in ("active", "enforced"):
-        assert (await browser.client.post(f"{its}/turn", data={"to": to})).status_code == 303
+    assert (await browser.client.post(f"{its}/turn", data={"to": "active"})).status_code == 303
+    locked_out = await browser.client.post(f"{its}/turn", data={"to": "enforced"})
+    assert (locked_out.status_code, "You would lock yourself out" in locked_out.text) == (409, True)
+    browser.client.cookies.set("session", (await make.signed_in(owner.account, TWO_FACTORS)).session)
+    assert (await browser.client.post(f"{its}/turn", data={"to": "enforced"})).status_code == 303
 
     refused = await browser.get(url)
     assert refused.status_code == 403
@@ -74,8 +80,45 @@ async def test_a_test_that_fails_says_so_on_the_page(db, make, tenant, provider,
     location = await browser.come_back(provider.sign_in(away))
 
     assert location == f"{url}?problem=sso-token-refused"
-    assert "does not hold" in (await browser.get(location)).text
+    page = (await browser.get(location)).text
+    assert "sso-token-refused issuer or audience" in page
+    assert "Compare issuer and client id" in page
     assert connection
+
+
+async def test_a_new_secret_is_given_on_the_page_and_tested_anew_and_another_name_is_not(
+    db, make, tenant, provider, browser
+):
+    connection = await connect(db, tenant, provider)
+    browser.client.cookies.set("session", (await make.person(tenant)).session)
+    url = f"/console/t/{tenant.slug}/single-sign-on"
+    its = f"{url}/connections/{re.search(r'sso_[0-9a-z]{26}', (await browser.get(url)).text)[0]}"
+    form = {"name": "Renamed", "client_id": connection.client_id, "client_auth": connection.client_auth}
+
+    await browser.client.post(its, data={**form, "default_role": "viewer"})
+    renamed = (await browser.get(url)).text
+    await browser.client.post(its, data={**form, "client_secret": "another"})
+    anew = (await browser.get(url)).text
+
+    assert ("Renamed" in renamed, "become viewer" in renamed, "not yet, as it is set now" in renamed) == (
+        True,
+        True,
+        False,
+    )
+    assert ("do not come in by themselves" in anew, "not yet, as it is set now" in anew) == (True, True)
+    async with db.tenant(tenant.tenant_id) as tx:
+        assert (await connections.secret(tx, connection.id)).reveal() == "another"
+
+
+async def test_what_cannot_be_set_up_comes_back_with_the_form_as_it_was(make, tenant, browser):
+    browser.client.cookies.set("session", (await make.person(tenant)).session)
+    form = {"name": "Ours", "issuer": "http://192.0.2.1", "client_id": "c-1", "client_secret": "s3cr3t-value"}
+
+    refused = await browser.client.post(f"/console/t/{tenant.slug}/single-sign-on/connections", data=form)
+
+    assert refused.status_code == 400, refused.text
+    assert all(f'value="{form[name]}"' in refused.text for name in ("name", "issuer", "client_id"))
+    assert "s3cr3t-value" not in refused.text
 
 
 async def test_a_form_leads_to_the_provider_and_a_refusal_is_told_in_words(db, tenant, provider, browser):
@@ -121,3 +164,15 @@ async def test_somebody_who_only_looks_sees_no_forms(make, tenant, browser):
 
     assert page.status_code == 200
     assert f"{tenant.slug}/single-sign-on/connections" not in page.text
+
+
+async def test_whom_the_provider_does_not_know_is_not_invited_from_the_page_either(db, make, tenant, provider, client):
+    await connect(db, tenant, provider, enforced=True)
+    owner = await make.signed_in((await make.person(tenant)).account, TWO_FACTORS)
+    await client.post("/console/sso/break-glass", headers=owner.headers, data={"tenant": tenant.slug})
+    url = f"/console/t/{tenant.slug}/people"
+
+    refused = await client.post(url, headers=owner.headers, data={"email": "x@outside.example", "role": "viewer"})
+
+    assert refused.status_code == 409
+    assert "not in its domains" in refused.text

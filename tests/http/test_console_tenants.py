@@ -241,7 +241,8 @@ async def test_what_is_dangerous_leads_over_a_fresh_proof_and_back_to_its_page(c
     }
 
     for page, answers in asked.items():
-        then = f"/console/confirm?next={quote(page, safe='')}"
+        undone = "" if page == archive else "#undone"
+        then = f"/console/confirm?next={quote(page + undone, safe='')}"
         assert {(each.status_code, each.headers["location"]) for each in answers} == {(303, then)}
     assert await status(db, acme) == "active"
 

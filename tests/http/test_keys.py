@@ -1,7 +1,7 @@
 """Service accounts and keys: whose they are, what they are narrowed to, where they work, and how one replaces another."""
 
 import ipaddress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -153,6 +153,15 @@ async def test_a_rotation_never_lengthens_the_old_keys_life(owner, robot):
     assert (await owner("GET", f"/api-keys/{old['id']}")).json()["expires_at"] == old["expires_at"]
 
 
+async def test_a_rotated_key_works_as_long_as_the_one_before_unless_it_is_said(owner, robot):
+    old = await owner.made("/api-keys", name="ci", service_account=robot, expires_in=7200)
+
+    new = await owner.made(f"/api-keys/{old['id']}/rotate")
+    longer = await owner.made(f"/api-keys/{new['id']}/rotate", expires_in=86_400)
+
+    assert [_seconds(key) for key in (new, longer)] == [7200, 86_400]
+
+
 async def test_what_works_no_more_is_not_rotated(owner, robot, clock):
     revoked = await owner.made("/api-keys", name="a", service_account=robot)
     expired = await owner.made("/api-keys", name="b", service_account=robot, expires_in=60)
@@ -254,3 +263,9 @@ async def test_a_project_that_is_archived_lets_nobody_in_by_a_token_of_before(ow
     assert (refused.status_code, refused.json()["code"]) == (409, "project-archived")
     await owner("POST", "/projects/default/restore")
     assert (await agent.enroll(token)).status_code == 201
+
+
+def _seconds(key):
+    """From its making to its end."""
+    made, ends = (datetime.fromisoformat(key[name]) for name in ("created_at", "expires_at"))
+    return (ends - made).total_seconds()

@@ -63,11 +63,12 @@ async def test_members_can_be_left_out_of_the_answer(directory, crew):
 
 
 async def test_a_name_is_taken_once(directory):
-    await directory.group("Builders")
+    builders = await directory.group("Builders")
 
     answer = await directory.call("POST", "/Groups", {"schemas": [GROUP], "displayName": "Builders"})
 
     assert (answer.status_code, answer.json()["scimType"]) == (409, "uniqueness")
+    assert builders["id"] in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("member", ["usr_00000000000000000000000000", "nobody", "grp_01k3v0000000000000000000aa"])

@@ -53,14 +53,14 @@ async def test_a_password_is_neither_kept_nor_shown(db, directory, tenant):
 
 
 async def test_a_user_name_is_unique_in_the_tenant_in_any_case(directory):
-    await directory.user("ada@example.com")
+    ada = await directory.user("ada@example.com")
 
     answer = await directory.call("POST", "/Users", {"schemas": [USER], "userName": "ADA@example.COM"})
 
     assert answer.status_code == 409
     assert answer.json()["scimType"] == "uniqueness"
     assert answer.json()["status"] == "409"
-    assert answer.json()["detail"].startswith(DirectoryTaken.title)
+    assert answer.json()["detail"].startswith(f"{DirectoryTaken.title}. it is {ada['id']}")
 
 
 async def test_taking_somebody_elses_name_or_address_is_refused(directory):

@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from controlplane.domain.sso import connections
+from controlplane.http.signing_in import TWO_FACTORS
 from controlplane.kit.ids import parse_id
 from tests import provider as providers
 from tests.http.sso import Api, connect
@@ -86,6 +87,20 @@ async def test_nobody_turns_on_what_nobody_has_come_back_from(new, change, come_
     active = (await change(made, status="active")).json()
     assert active["status"] == "active"
     assert (await change(made, enforced=True)).json()["enforced"] is True
+
+
+async def test_nobody_locks_themselves_out_by_making_it_the_only_way_in(client, make, tenant, new, change, come_back):
+    made = (await new()).json()
+    await come_back(made)
+    await change(made, status="active")
+    owner = await make.person(tenant)
+    both = await make.signed_in(owner.account, TWO_FACTORS)
+
+    alone = await Api(client, tenant, owner.headers)("PATCH", f"{PATH}/{made['id']}", json={"enforced": True})
+    kept = await Api(client, tenant, both.headers)("PATCH", f"{PATH}/{made['id']}", json={"enforced": True})
+
+    assert (alone.status_code, alone.json()["code"]) == (409, "sso-way-back-missing")
+    assert kept.json()["enforced"] is True
 
 
 async def test_other_credentials_have_to_be_tested_again(new, change, come_back):
@@ -178,7 +193,7 @@ async def test_the_test_says_step_by_step_what_it_found(new, api, provider):
     bad = (await api("POST", f"{PATH}/{made['id']}/test")).json()
 
     assert not bad["passed"]
-    assert bad["steps"][-1]["detail"] == "the discovery document names another issuer"
+    assert bad["steps"][-1]["detail"] == "the discovery document names another issuer: https://somebody.else"
 
 
 async def test_the_test_names_no_address_inside(new, api):

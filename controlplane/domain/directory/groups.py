@@ -62,7 +62,9 @@ async def announce(tx: TenantTx, actor: Actor, body: object) -> Entry:
     row = {"id": new_id(tx.now), "description": "", "source": SOURCE, "created_at": tx.now, **_columns(group)}
     added = await tx.take(Entry, tx.insert(t.groups).values(**row).on_conflict_do_nothing())
     if not added:
-        raise DirectoryTaken
+        same = tx.select(t.groups).where(t.groups.c.name == row["name"])
+        found = await tx.first(Entry, same)
+        raise DirectoryTaken(f"it is {text_id('grp', found.id)}" if found else "")
     audit.record(tx, actor, "group.created", _target(added[0].id), source=SOURCE)
     _tell(tx, actor, added[0].id, "group.members-added", await _add(tx, added[0].id, members))
     return added[0]

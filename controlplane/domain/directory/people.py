@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 from scim2_models import Context
+from sqlalchemy import or_
 from sqlalchemy.exc import IntegrityError
 
 from controlplane.db import schema as t
@@ -66,7 +67,7 @@ async def announce(tx: TenantTx, actor: Actor, body: object) -> Entry:
     row = {"id": new_id(tx.now), "created_at": tx.now, "status": "active", **_columns(user)}
     added = await tx.take(Entry, tx.insert(t.users).values(**row).on_conflict_do_nothing())
     if not added:
-        raise DirectoryTaken
+        raise DirectoryTaken(await _whose(tx, row))
     audit.record(tx, actor, "user.added", _target(added[0].id), source=SOURCE, status=added[0].status)
     return added[0]
 
@@ -188,6 +189,14 @@ async def _written(tx: TenantTx, before: Entry, columns: dict[str, Any]) -> Entr
     except IntegrityError as error:
         raise DirectoryTaken from error
     return written[0] if written else None
+
+
+async def _whose(tx: TenantTx, row: dict[str, Any]) -> str:
+    """Who has the userName or the address, by an id: a detail is kept, and names nobody."""
+    its = t.users.c
+    called = or_(its.user_name_norm == row["user_name_norm"], its.email_norm == row["email_norm"])
+    found = await tx.all(Entry, tx.select(t.users).where(called).order_by(its.id).limit(2))
+    return "it is " + " and ".join(text_id("usr", each.id) for each in found) if found else ""
 
 
 def _columns(user: WholeUser) -> dict[str, Any]:

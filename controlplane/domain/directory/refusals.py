@@ -25,7 +25,7 @@ class DirectoryInvalid(Refusal):
 class DirectoryTaken(Refusal):
     """Somebody or some group is called that already in this tenant."""
 
-    code, status, title = "directory-taken", 409, "Somebody in this tenant is called that already"
+    code, status, title = "directory-taken", 409, "Somebody or something in this tenant is called that already"
     hint = "userName, the address and a group's displayName are unique in a tenant, in any case."
     scim_type = "uniqueness"
 

@@ -24,6 +24,9 @@ from controlplane.kit.limiter import Limiter
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
 
+UNDONE: Final = "#undone"
+"""Behind the address of the page that somebody comes back to, for its script to say what is still to do."""
+
 
 class Proof(Struct, frozen=True, kw_only=True):
     password: Annotated[str, Meta(max_length=passwords.LONGEST)] = ""
@@ -56,8 +59,9 @@ async def confirm(
 
 
 def first_confirm(request: AnyRequest) -> Response[Any]:
-    """To that page, and afterwards back: to what was asked for, or to the page whose form was sent."""
-    return into(f"{CONSOLE}/confirm?next={quote(_wanted(request), safe='')}")
+    """To that page, and afterwards back: to what was asked for, or to the page whose form was sent and is not done."""
+    undone = "" if request.method == "GET" else UNDONE
+    return into(f"{CONSOLE}/confirm?next={quote(_wanted(request) + undone, safe='')}")
 
 
 def first_second_factor(request: AnyRequest, refusal: MfaRequired) -> Response[Any]:

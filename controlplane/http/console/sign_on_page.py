@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from controlplane.db.database import TenantTx
 from controlplane.domain import domains, roles
@@ -23,7 +23,7 @@ from controlplane.http.console.screen import Screen
 from controlplane.http.console.sign_in import AnyRequest
 from controlplane.http.console.single_sign_on import away, told
 from controlplane.http.paths import identity
-from controlplane.http.sso import leaving, setting_up
+from controlplane.http.sso import leaving, refusals, setting_up
 from controlplane.http.sso.desk import Desk, SignOn
 from controlplane.http.sso.setting_up import Step
 from controlplane.http.transaction import TENANT_TX
@@ -39,10 +39,10 @@ SETS_UP: Final = rule(Surface.CONSOLE, "sso:manage", fresh=True)
 
 DONE: Final[Mapping[str, str]] = {
     "domain": "The domain is on the list. Put its record into your DNS, then have it looked for.",
-    "looked": "The DNS was asked; the list says what was found.",
     "gone": "It is deleted.",
     "connection": "The connection is kept. Test it before you turn it on.",
     "sso": "You came back from the provider: the connection works. You can turn it on now.",
+    "edited": "It is changed. With another client id or secret it has to be tested again, before it is turned on anew.",
     "changed": "It is as you wanted it.",
 }
 """What the page says at its top, by what the address names after ``done``."""
@@ -50,9 +50,9 @@ DONE: Final[Mapping[str, str]] = {
 FINDINGS: Final[Mapping[str, str]] = {
     "": "not looked for yet",
     "found": "the record is there",
-    "no-record": "no such record; it can take an hour until it is seen everywhere",
-    "other-value": "there is a record with another value",
-    "not-answered": "the DNS did not answer",
+    "no-record": "the DNS was asked, and has no such record; it can take an hour until a new one is seen everywhere",
+    "other-value": "the DNS has such a record, with another value",
+    "not-answered": "the DNS did not answer; try again later",
 }
 
 
@@ -66,6 +66,17 @@ class SetUp(Struct, frozen=True, kw_only=True):
     client_id: ClientId
     client_secret: ClientSecret
     client_auth: ClientAuth = "client_secret_basic"
+    default_role: Annotated[str, Meta(max_length=60)] = ""
+    trusts_addresses: str = ""
+
+
+class Edit(Struct, frozen=True, kw_only=True):
+    """What else a connection can be; an empty secret is the one that is kept."""
+
+    name: Name
+    client_id: ClientId
+    client_secret: Annotated[str, Meta(max_length=500)] = ""
+    client_auth: ClientAuth
     default_role: Annotated[str, Meta(max_length=60)] = ""
     trusts_addresses: str = ""
 
@@ -116,7 +127,7 @@ async def verify(
         await looking_up.domain(screen.db, sign_on.records, actor, tenant_id, identity("dom", domain))
     except domains.DomainTaken as refusal:
         return await _page(screen, request, sign_on, refusal)
-    return _back(screen, "looked")
+    return Redirect(_address(screen), status_code=303)
 
 
 @post("/domains/{domain:str}/delete", opt=CLAIMS, dependencies=TENANT_TX)
@@ -152,8 +163,38 @@ async def set_up(
             await setting_up.check(tx, sign_on.providers.guard, request.user, new)
             await connections.create(tx, actor, new)
     except Refusal as refusal:
-        return await _page(screen, request, sign_on, refusal)
+        return await _page(screen, request, sign_on, refusal, filled=data)
     return _back(screen, "connection")
+
+
+@post("/connections/{connection:str}", opt=SETS_UP)
+async def change(
+    data: URLEncodedBody[Edit],
+    screen: NamedDependency[Screen],
+    request: AnyRequest,
+    sign_on: NamedDependency[SignOn],
+    actor: NamedDependency[Actor],
+    connection: FromPath[str],
+) -> Response[Any]:
+    """A new secret, another role; what stays as it was is no change, so that a test goes on counting."""
+    connection_id, role, secret = identity("sso", connection), data.default_role or None, data.client_secret.strip()
+    try:
+        async with screen.db.tenant(request.state.tenant_id) as tx:
+            earlier = await connections.get(tx, connection_id)
+            if role is not None and role != earlier.default_role:
+                await setting_up.check_role(tx, request.user, role)
+            wanted = Change(
+                name=data.name.strip(),
+                client_id=_other(earlier.client_id, data.client_id.strip()),
+                client_secret=Secret(secret) if secret else UNSET,
+                client_auth=_other(earlier.client_auth, data.client_auth),
+                default_role=role,
+                trusts_addresses=bool(data.trusts_addresses),
+            )
+            await connections.change(tx, actor, connection_id, wanted)
+    except Refusal as refusal:
+        return await _page(screen, request, sign_on, refusal)
+    return _back(screen, "edited")
 
 
 @post("/connections/{connection:str}/examine", opt=rule(Surface.CONSOLE, "sso:manage"))
@@ -196,8 +237,15 @@ async def turn(
 ) -> Response[Any]:
     try:
         async with screen.db.tenant(request.state.tenant_id) as tx:
+            if TURNS[data.to].enforced is True:
+                setting_up.check_way_back(request.user, tx.tenant_id)
             await connections.change(tx, actor, identity("sso", connection), TURNS[data.to])
-    except (connections.NotTested, connections.NotActive, connections.ActiveElsewhere) as refusal:
+    except (
+        connections.NotTested,
+        connections.NotActive,
+        connections.ActiveElsewhere,
+        setting_up.WayBackMissing,
+    ) as refusal:
         return await _page(screen, request, desk.sign_on, refusal)
     return _back(screen, "changed")
 
@@ -213,7 +261,7 @@ async def forget(
     return _back(screen, "gone")
 
 
-HANDLERS: Final = [page, claim, verify, let_go, set_up, examine, test, turn, forget]
+HANDLERS: Final = [page, claim, verify, let_go, set_up, change, examine, test, turn, forget]
 
 
 async def _page(
@@ -223,12 +271,14 @@ async def _page(
     problem: Refusal | None = None,
     *,
     examined: tuple[Connection, list[Step]] | None = None,
+    filled: SetUp | None = None,
 ) -> Response[str]:
     assert screen.view.tenant is not None, "the page hangs inside a tenant"
     async with screen.db.tenant(screen.view.tenant.tenant_id) as tx:
         own = await domains.listing(tx, after=None, limit=domains.MOST)
         held = await connections.listing(tx, after=None, limit=connections.MOST)
         every_role = await roles.listing(tx, after=None, limit=MOST_ROLES)
+        turned_down = await refusals.newest(tx)
         now = tx.now
     authorizer = request.app.state.authorizer
     context = {
@@ -236,6 +286,8 @@ async def _page(
         "connections": held,
         "active": next((each for each in held if each.status == "active"), None),
         "examined": examined,
+        "filled": filled,
+        "turned_down": turned_down,
         "findings": FINDINGS,
         "roles": [role.name for role in every_role if not role.permissions & TOO_MUCH],
         "redirect_uri": sign_on.redirect_uri,
@@ -247,6 +299,10 @@ async def _page(
         "now": now,
     }
     return await screen.plain("sign_on/page.html", context, problem)
+
+
+def _other(earlier: Any, wanted: Any) -> Any:
+    return UNSET if wanted == earlier else wanted
 
 
 def _address(screen: Screen) -> str:

@@ -41,7 +41,8 @@ ACCESS_TABS: Final = (
     ("groups", "/groups", "Groups", "group:read"),
     ("service-accounts", "/service-accounts", "Service accounts", "service-account:read"),
     ("keys", "/keys", "Keys", "api-key:read"),
-    ("scim", "/scim", "Directory", "scim-token:read"),
+    ("single-sign-on", "/single-sign-on", "Single sign-on", "sso:read"),
+    ("scim", "/scim", "Directory (SCIM)", "scim-token:read"),
     ("projects", "/projects", "Projects", "project:read"),
 )
 """Key, address, label, and what it takes to see it."""

@@ -7,10 +7,12 @@ from msgspec import Struct
 
 from controlplane.db.database import TenantTx
 from controlplane.domain import handing_on
-from controlplane.domain.permissions import Principal
+from controlplane.domain.permissions import Person, Principal
 from controlplane.domain.sso.connections import NewConnection
 from controlplane.domain.sso.identities import TOO_MUCH
+from controlplane.http.demanded_factors import FACTORS
 from controlplane.kit.guard import AddressRefused, Guard
+from controlplane.kit.ids import TenantId
 from controlplane.kit.openid.discovery import Providers, ProviderUnusable
 from controlplane.kit.openid.exchange import ClientAuth
 from controlplane.kit.problems import Refusal
@@ -22,6 +24,16 @@ KEYS: Final = "signing keys"
 class RoleTooMuch(Refusal):
     code, status, title = "sso-role-too-much", 400, "Nobody becomes this just by coming in"
     hint = "Choose a role that neither owns the tenant nor manages single sign-on."
+
+
+class WayBackMissing(Refusal):
+    """Whoever shuts the other doors stands inside, or has a key to the one that stays."""
+
+    code, status, title = "sso-way-back-missing", 409, "You would lock yourself out"
+    hint = (
+        "Add an authenticator app or a passkey under My account and prove who you are with it: an owner with two "
+        "factors enters even when the provider is out of order. Or come in by the provider first."
+    )
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -50,6 +62,18 @@ async def check_role(tx: TenantTx, principal: Principal, role: str) -> None:
     """
     if (await handing_on.role(tx, principal, role)).permissions & TOO_MUCH:
         raise RoleTooMuch
+
+
+def check_way_back(principal: Principal, tenant_id: TenantId) -> None:
+    """A machine does not sign in, and is not asked.
+
+    Raises:
+        WayBackMissing: If single sign-on as the only way in would shut out who asks for it.
+    """
+    if not isinstance(principal, Person):
+        return
+    if principal.auth_level < FACTORS and tenant_id not in principal.entries:
+        raise WayBackMissing
 
 
 async def examine(providers: Providers, issuer: str, client_auth: ClientAuth) -> list[Step]:

@@ -52,8 +52,8 @@ class Rotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         api_keys.OVERLAP.total_seconds()
     )
     """Seconds that the old key still works."""
-    expires_in: Seconds = LIFETIME_S
-    """Seconds that the new one works."""
+    expires_in: Seconds | None = None
+    """Seconds that the new one works; left out, as long as the old one from its making to its end."""
 
 
 class ApiKeyView(Struct, frozen=True, kw_only=True):
@@ -148,7 +148,8 @@ class ApiKeysController(Controller):
         """A new key that can do the same. The old one stays for a while, so that nothing stands still."""
         old = await api_keys.get(tx, identity("key", key))
         await handing_on.key(tx, request.user, old.owner, old.scopes)
-        overlap, lifetime = timedelta(seconds=data.overlap), timedelta(seconds=data.expires_in)
+        overlap = timedelta(seconds=data.overlap)
+        lifetime = None if data.expires_in is None else timedelta(seconds=data.expires_in)
         made, secret = await api_keys.rotate(tx, actor, keyring.pepper, old, overlap=overlap, lifetime=lifetime)
         return CreatedApiKey(key=secret, **_facts(made))
 

@@ -146,6 +146,8 @@ class SsoConnectionsController(Controller):
         """Change, activate, disable or enforce a connection."""
         if isinstance(data.default_role, str):
             await setting_up.check_role(tx, request.user, data.default_role)
+        if data.enforced is True:
+            setting_up.check_way_back(request.user, tx.tenant_id)
         given = asdict(data)
         if isinstance(data.client_secret, str):
             given["client_secret"] = Secret(data.client_secret)

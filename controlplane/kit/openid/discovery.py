@@ -24,6 +24,9 @@ ASKED_AGAIN_AFTER: Final = timedelta(seconds=30)
 WITHIN_S: Final = 10.0
 """How long an answer may take, to its last byte."""
 
+LONGEST_SHOWN: Final = 200
+"""Characters of what a provider calls itself."""
+
 MOST_REMEMBERED: Final = 2_000
 MOST_KEYS: Final = 100
 SHORTEST_RSA: Final = 2048
@@ -97,8 +100,9 @@ class Providers:
         known = self._known.get(issuer)
         if known is not None and not anew and self.clock() - known.at < REMEMBERED_FOR:
             return known.metadata
-        answer = await called(self.guard, "GET", issuer.rstrip("/") + WELL_KNOWN)
-        metadata = _checked(issuer, _json(answer, Metadata, "the discovery document"))
+        place = issuer.rstrip("/") + WELL_KNOWN
+        answer = await called(self.guard, "GET", place)
+        metadata = _checked(issuer, _json(answer, Metadata, f"the discovery document, {place},"))
         _remember(self._known, issuer, _Known(metadata, self.clock()))
         return metadata
 
@@ -152,7 +156,7 @@ def _checked(issuer: str, metadata: Metadata) -> Metadata:
     places = [metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri]
     places += [metadata.end_session_endpoint] if metadata.end_session_endpoint else []
     if metadata.issuer != issuer:
-        raise ProviderUnusable("the discovery document names another issuer")
+        raise ProviderUnusable(f"the discovery document names another issuer: {metadata.issuer[:LONGEST_SHOWN]}")
     if any(not urlsplit(place).hostname or urlsplit(place).scheme not in ("https", scheme) for place in places):
         raise ProviderUnusable("an endpoint of the discovery document is not https")
     if not metadata.algorithms:

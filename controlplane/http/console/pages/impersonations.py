@@ -34,7 +34,7 @@ from controlplane.http.console import forms
 from controlplane.http.console.screen import Act, Screen
 from controlplane.http.console.view import CONSOLE, home_of
 from controlplane.http.paths import identity
-from controlplane.kit.ids import TenantId, parse_id, text_id
+from controlplane.kit.ids import AccountId, TenantId, parse_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
@@ -59,6 +59,8 @@ class Shown(Struct, frozen=True):
     state: State
     operator: Account | None
     user: User | None
+    agreed: Account | None = None
+    """Who has agreed, if it was somebody who is here still."""
 
 
 class Filled(Struct, frozen=True, kw_only=True):
@@ -244,9 +246,19 @@ async def _page(tx: TenantTx, after: str | None) -> tuple[list[Impersonation], s
 
 async def _shown(db: Database, tx: TenantTx, rows: Sequence[Impersonation]) -> list[Shown]:
     named = await users.by_id(tx, [row.user_id for row in rows])
+    owners = {row.id: AccountId(found) for row in rows if (found := parse_id("acc", row.consented_by))}
     async with db.platform() as platform:
-        operators = await people.accounts(platform, [row.operator_id for row in rows])
-    return [Shown(row, row.state(tx.now), operators.get(row.operator_id), named.get(row.user_id)) for row in rows]
+        known = await people.accounts(platform, [*(row.operator_id for row in rows), *owners.values()])
+    return [
+        Shown(
+            row,
+            row.state(tx.now),
+            known.get(row.operator_id),
+            named.get(row.user_id),
+            known.get(owners[row.id]) if row.id in owners else None,
+        )
+        for row in rows
+    ]
 
 
 async def _tenant_id(db: Database, target: str) -> TenantId:

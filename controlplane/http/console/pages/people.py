@@ -17,6 +17,7 @@ from controlplane.domain.letters import Letterhead
 from controlplane.domain.newest import Reading
 from controlplane.domain.people import User
 from controlplane.domain.roles import Role
+from controlplane.domain.sso import identities
 from controlplane.domain.users import Status
 from controlplane.http import limits
 from controlplane.http.console import forms
@@ -96,6 +97,7 @@ async def invite(
 
     async def work(tx: TenantTx) -> None:
         role = await handing_on.role(tx, screen.view.person, filled.role)
+        await identities.check_may_be_invited(tx, filled.email)
         await limits.invitation(limiter, tx.tenant_id, filled.email)
         await invitations.create(tx, actor, letterhead, filled.email, role.name)
 

@@ -47,7 +47,7 @@ document.addEventListener("click", async event => {
   if (button) {
     await navigator.clipboard.writeText(button.dataset.copy);
     button.classList.add("done");
-    document.getElementById("live").textContent = `Copied ${button.dataset.copy}`;
+    document.getElementById("live").textContent = "Copied";
     setTimeout(() => button.classList.remove("done"), 1500);
   }
   if (event.target.closest("#utc")) {
@@ -76,6 +76,15 @@ document.addEventListener("keydown", event => {
     document.querySelector(`nav.main [data-key="${CSS.escape(event.key)}"]`)?.click();
   }
 });
+
+if (location.hash === "#undone") {
+  const said = document.createElement("p");
+  said.className = "done";
+  said.setAttribute("role", "status");
+  said.textContent = "It is you. What you wanted is not done yet: press the button once more.";
+  document.getElementById("main").prepend(said);
+  history.replaceState(null, "", location.pathname + location.search);
+}
 
 dress(document);
 sayZone();
