@@ -65,8 +65,8 @@ WORN: Final = inside(
         WHERE u.tenant_id = entered.tenant_id AND u.status = 'active'
     ) h ON h.tenant_id = i.tenant_id AND h.user_id = i.user_id
     CROSS JOIN LATERAL ({grants}) g
-    WHERE i.tenant_id = entered.tenant_id AND i.id = :impersonation_id AND i.operator_id = :operator_id
-        AND i.ended_at IS NULL AND i.ends_at > :now
+    WHERE i.tenant_id = entered.tenant_id AND i.id = $2 AND i.operator_id = $3
+        AND i.ended_at IS NULL AND i.ends_at > $4
     """),
 )
 
@@ -150,8 +150,7 @@ async def put_on(db: Database, person: Person, mask: Mask | None) -> Person:
     role = person.operator_role
     if mask is None or role is None or TAKES not in OPERATOR_ROLES.get(role, ()):
         raise ImpersonationOver
-    named = {"impersonation_id": mask.impersonation_id, "operator_id": person.account_id, "now": db.clock()}
-    found = await db.glance(mask.tenant_id, _Worn, WORN, **named)
+    found = await db.glance(mask.tenant_id, _Worn, WORN, mask.impersonation_id, person.account_id, db.clock())
     if not found:
         raise ImpersonationOver
     [worn] = found
