@@ -9,10 +9,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
-from sqlalchemy import Uuid, bindparam
-from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.db.database import Database, inside
 from controlplane.domain import runtimes
@@ -48,19 +47,19 @@ _FOUND: Final = """
     WHERE c.tenant_id = entered.tenant_id AND c.state NOT IN ('pending_confirm', 'revoking', 'deleted')
 """
 
-BY_ID: Final = inside(_CONNECTION, f"{_FOUND} AND c.id = :id").bindparams(bindparam("id", type_=Uuid))
+BY_ID: Final = inside(_CONNECTION, f"{_FOUND} AND c.id = $2")
 
 _NARROWED: Final = """
-    AND (CAST(:name AS text) IS NULL OR c.name = :name)
-    AND (CAST(:provider AS text) IS NULL OR c.provider = :provider)
-    AND (CAST(:owner_ref AS text) IS NULL OR c.owner_ref = :owner_ref)
-    AND c.labels @> :labels
+    AND (CAST($3 AS text) IS NULL OR c.name = $3)
+    AND (CAST($4 AS text) IS NULL OR c.provider = $4)
+    AND (CAST($5 AS text) IS NULL OR c.owner_ref = $5)
+    AND c.labels @> $6
 """
 
 MATCHING: Final = inside(
     _CONNECTION,
-    f"{_FOUND} {_NARROWED} AND (c.project_id IS NULL OR c.project_id = :project_id) ORDER BY c.id LIMIT :most",
-).bindparams(bindparam("labels", type_=JSONB), bindparam("project_id", type_=Uuid))
+    f"{_FOUND} {_NARROWED} AND (c.project_id IS NULL OR c.project_id = $2) ORDER BY c.id LIMIT $7",
+)
 
 CALLER: Final = inside(
     "id, name, public_key, sealing_key, sealing_suite, generation, project_id, labels, revoked_at, status, slug, policies",
@@ -70,9 +69,9 @@ CALLER: Final = inside(
     FROM runtimes r
     JOIN tenants n ON n.tenant_id = r.tenant_id
     LEFT JOIN policy_heads h ON h.tenant_id = r.tenant_id
-    WHERE r.tenant_id = entered.tenant_id AND r.id = :id
+    WHERE r.tenant_id = entered.tenant_id AND r.id = $2
     """,
-).bindparams(bindparam("id", type_=Uuid))
+)
 
 
 class ConnectionAmbiguous(Refusal):
@@ -185,7 +184,7 @@ class Sights:
         known = None if anew else self._callers.get(runtime.id)
         if known is not None and known.row.generation == runtime.generation:
             return known
-        rows = await self._db.glance(runtime.tenant_id, _Caller, CALLER, id=runtime.id)
+        rows = await self._db.glance(runtime.tenant_id, _Caller, CALLER, runtime.id)
         if not rows:
             raise TokenInvalid
         row = rows[0]
@@ -222,7 +221,7 @@ class Sights:
                 raise NotFound
             _keep(self._connections, (tenant_id, found[0].id), found[0])
             return found[0]
-        rows = await self._db.glance(tenant_id, Seen, BY_ID, id=id_)
+        rows = await self._db.glance(tenant_id, Seen, BY_ID, id_)
         if not rows:
             raise NotFound
         _keep(self._connections, (tenant_id, id_), rows[0])
@@ -232,8 +231,9 @@ class Sights:
         self, tenant_id: TenantId, caller: Caller, by: Selector, *, most: int = MOST_LISTED
     ) -> list[Seen]:
         """Connections of the runtime's project, and of all projects. Whether it may know of them is not asked here."""
-        given = {"name": by.name, "provider": by.provider, "owner_ref": by.owner_ref, "labels": by.labels}
-        return await self._db.glance(tenant_id, Seen, MATCHING, **given, project_id=caller.row.project_id, most=most)
+        labels = msgspec.json.encode(by.labels).decode()
+        given = (caller.row.project_id, by.name, by.provider, by.owner_ref, labels, most)
+        return await self._db.glance(tenant_id, Seen, MATCHING, *given)
 
     def forget(self, runtime: Runtime, connection_id: UUID) -> None:
         """What was seen does not hold any more."""

@@ -25,10 +25,10 @@ from controlplane.domain.vault.connections import Connection
 from controlplane.domain.vault.flights import LOOK, NOT_THERE, Crew, Ended, Gear
 from controlplane.domain.vault.intents import Intent, Wanted
 from controlplane.domain.vault.keeping import Superseded
-from controlplane.domain.vault.standing import AppBroken, Look, NotRefreshable, RefreshFailing
 from controlplane.domain.vault.pace import Pace
 from controlplane.domain.vault.sealed import Access
 from controlplane.domain.vault.spool import Spool
+from controlplane.domain.vault.standing import AppBroken, Look, NotRefreshable, RefreshFailing
 from controlplane.kit import herd, limiter
 from controlplane.kit.envelope import NotOpened
 from controlplane.kit.herd import Herd
