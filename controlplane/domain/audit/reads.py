@@ -15,7 +15,7 @@ from sqlalchemy import ARRAY, BigInteger, bindparam, text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain.audit.events import EPOCH, Actor, chain_name
+from controlplane.domain.audit.events import EPOCH, Actor, Event, chain_name
 from controlplane.domain.audit.writing import record
 from controlplane.kit.canonical import canonical, uncheckedly
 from controlplane.kit.ids import text_id
@@ -25,6 +25,14 @@ SEALED: Final = "vault.reads.sealed"
 
 AT_ONCE: Final = 5_000
 """Under one event."""
+
+EVENTS_AT_ONCE: Final = 100
+
+STRAY: Final = text("""
+    SELECT DISTINCT r.sealed_by FROM vault_reads r
+    LEFT JOIN audit_events e ON e.tenant_id = r.tenant_id AND e.seq = r.sealed_by AND e.action = :action
+    WHERE r.tenant_id = :tenant_id AND r.sealed_by IS NOT NULL AND e.seq IS NULL LIMIT 5
+""")
 
 CHORE: Final = Actor(kind="chore", id="seal-vault-reads")
 
@@ -148,6 +156,18 @@ async def under(tx: TenantTx, seqs: Sequence[int]) -> dict[int, Root]:
         rows = await tx.all(Read, tx.select(t.vault_reads).where(its.sealed_by == seq).order_by(its.seq))
         found[seq] = root_of((row.seq, leaf(tx.tenant_id, row)) for row in rows)
     return found
+
+
+async def sealing(tx: TenantTx, seq: int, through: int) -> list[Event]:
+    """The next events behind number *seq* that seal reads, oldest first."""
+    its = t.audit_events.c
+    wanted = tx.select(t.audit_events).where(its.action == SEALED, its.seq > seq, its.seq <= through)
+    return await tx.all(Event, wanted.order_by(its.seq).limit(EVENTS_AT_ONCE))
+
+
+async def under_nothing(tx: TenantTx) -> list[int]:
+    """Numbers that reads say they are sealed by, of events that seal none; the first few."""
+    return [row.seq for row in await tx.query(_Numbered, STRAY, tenant_id=tx.tenant_id, action=SEALED)]
 
 
 async def listing(
