@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ARRAY, BigInteger, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, any_, bindparam, literal, text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
@@ -192,8 +192,10 @@ async def listing(
 async def recognized(tx: TenantTx, print_: bytes, *, limit: int) -> list[Read]:
     """Reads that gave somebody the secret that is recognized by this, newest first."""
     its = t.vault_reads.c
-    wanted = tx.select(t.vault_reads).where(its.prints.any(print_)).order_by(its.seq.desc())
-    return await tx.all(Read, wanted.limit(limit))
+    known = tx.select(t.credential_prints).with_only_columns(t.credential_prints.c.connection_id)
+    of_those = known.where(literal(print_) == any_(t.credential_prints.c.prints))  # few, and the reads have an index
+    wanted = tx.select(t.vault_reads).where(its.connection_id.in_(of_those), literal(print_) == any_(its.prints))
+    return await tx.all(Read, wanted.order_by(its.seq.desc()).limit(limit))
 
 
 async def sealed_behind(tx: TenantTx, seq: int, limit: int) -> list[Read]:
