@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from controlplane.db import schema as t
 from controlplane.db.sight import EVERYTHING, Sight
+from controlplane.db.unaudited import UNAUDITED
 from controlplane.kit.clock import Clock, wall_clock
 from controlplane.kit.ids import TenantId, new_id
 from controlplane.kit.sealing import Sealing
@@ -39,26 +40,6 @@ ROUTES_REMEMBERED = 20_000
 
 REASSIGNED = frozenset({"slug", "domain", "connecting"})
 """Kinds of routes that can lead somewhere else one day, or are gone in minutes."""
-
-UNAUDITED = frozenset(
-    table.name
-    for table in (
-        *t.PARTITIONED,
-        *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
-        *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
-        *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
-        *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
-        *(t.events, t.event_heads, t.webhook_deliveries, t.webhook_progress),
-        *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
-        *(t.sso_flows, t.session_entries, t.logout_tokens, t.impersonation_sessions),
-        *(t.exports, t.export_parts, t.purge_steps, t.key_rotations),
-        *(t.connection_events, t.refresh_orphans, t.connect_sessions, t.login_transactions),
-        *(t.connection_revocations, t.leases, t.vault_reads, t.credential_prints),
-        *(t.idempotency_records, t.platform_idempotency_records),
-    )
-)
-"""Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
-change that has one, or is about to."""
 
 
 class Unaudited(AssertionError):

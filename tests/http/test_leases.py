@@ -18,7 +18,6 @@ from controlplane.kit.ids import text_id
 from controlplane.kit.secret import Secret
 from runtime_agent import identity as identities
 from runtime_agent.leases import LeaseForged, opened, trusted
-from runtime_agent.wire.heartbeat import Pulse
 from runtime_agent.wire.leases import Bound, Lease, LeaseKeys
 from tests.domain.vault.begun import SECRET
 from tests.http.agents import Agent, code
@@ -145,26 +144,6 @@ async def test_a_dry_run_decides_and_hands_nothing_out(db, tenant, lessee, conne
     assert "sealed" not in reply.text
     [read] = await recorded(db, tenant)
     assert (read.act, read.outcome, read.lease_id) == ("dry-run", "success", None)
-
-
-async def test_a_connection_is_found_by_its_name_where_only_one_fits(db, tenant, lessee, connection, allowed):
-    reply = await lessee.post(LEASES, {"select": {"name": "hush", "provider": "secret"}})
-    assert reply.status_code == 200, reply.text
-
-    await typed(db, tenant, "another")
-    assert code(await lessee.post(LEASES, {"select": {"name": "hush"}})) == (409, "connection-ambiguous")
-    assert code(await lessee.post(LEASES, {"select": {"name": "none"}})) == (404, "not-found")
-
-
-async def test_what_a_runtime_may_know_of_is_listed(db, tenant, lessee, connection):
-    headers = {"authorization": f"Bearer {lessee.agent.token}"}
-    path = "/v1/runtime/credentials"
-    assert (await lessee.agent.client.get(path, headers=headers)).json() == {"connections": []}
-
-    await policy(db, tenant, modes=["metadata"])
-    [row] = (await lessee.agent.client.get(path, headers=headers)).json()["connections"]
-    assert (row["name"], row["modes"]) == ("hush", ["metadata"])
-    assert code(await lessee.ask(connection)) == (403, "lease-denied")
 
 
 # ---------------------------------------------------------------------------------------------------- who may have it
@@ -370,65 +349,6 @@ async def test_another_sealing_key_is_pinned_by_a_signed_request_and_the_hybrid_
     assert (await lessee.post(path, said, method="PUT")).status_code == 200
     lessee.identity = replace(lessee.identity, sealing_key=fresh.sealing_key)
     assert (await lessee.lease(connection)).contents.fields == {"value": "s3cret-of-acme"}
-
-
-# ------------------------------------------------------------------------------------------ what becomes of it later
-
-
-async def test_a_renewed_lease_has_the_credential_as_it_is_now(db, tenant, lessee, connection, allowed, clock):
-    held = await lessee.lease(connection)
-    async with db.tenant(tenant.tenant_id) as tx:
-        await statics.replace(tx, SHELL, SECRET, connection.id, {"value": Secret("another")})
-    clock.forward(timedelta(minutes=9))
-
-    path = f"{LEASES}/{held.lease.bound.lease}/renew"
-    reply = await lessee.post(path, {}, nonce="4" * 32)
-    renewed = lessee.open(reply, "4" * 32)
-
-    assert (renewed.contents.fields, renewed.lease.superseded) == ({"value": "another"}, True)
-    assert renewed.lease.bound.lease == held.lease.bound.lease
-    assert renewed.expires_at == clock() + timedelta(minutes=15)
-    assert [read.act for read in await recorded(db, tenant)] == ["renew", "lease"]
-
-
-async def test_a_revoked_lease_is_not_renewed_and_the_runtime_hears_of_it(db, tenant, lessee, connection, allowed):
-    held, other = await lessee.lease(connection), await lessee.lease(connection)
-    async with db.tenant(tenant.tenant_id) as tx:
-        [first, _] = sorted(await leased.listing(tx, limit=9), key=lambda row: text_id("lea", row.id))
-        await leased.revoke(tx, SHELL, first.id)
-        await leased.revoke(tx, SHELL, first.id)
-
-    revoked = text_id("lea", first.id)
-    assert code(await lessee.post(f"{LEASES}/{revoked}/renew", {})) == (409, "lease-revoked")
-    pulse = await lessee.agent.post("/v1/runtime/heartbeat", lessee.agent.beat())
-    notices = msgspec.json.decode(pulse.content, type=Pulse).leases
-    assert [(notice.lease, notice.state) for notice in notices] == [(revoked, "revoked")]
-    assert revoked in {held.lease.bound.lease, other.lease.bound.lease}
-
-
-async def test_a_runtime_hears_of_another_credential_with_hello_and_heartbeat(db, tenant, lessee, connection, allowed):
-    held = await lessee.lease(connection)
-    async with db.tenant(tenant.tenant_id) as tx:
-        await statics.replace(tx, SHELL, SECRET, connection.id, {"value": Secret("another")})
-
-    [notice] = (await lessee.agent.hello()).leases
-
-    assert (notice.lease, notice.state) == (held.lease.bound.lease, "superseded")
-
-
-async def test_another_runtimes_lease_is_not_there(lessee, stranger, connection, allowed):
-    held = await lessee.lease(connection)
-
-    for act in ("renew", "return"):
-        assert code(await stranger.post(f"{LEASES}/{held.lease.bound.lease}/{act}", {})) == (404, "not-found")
-
-
-async def test_a_lease_is_given_back(db, tenant, lessee, connection, allowed):
-    held = await lessee.lease(connection)
-    path = f"{LEASES}/{held.lease.bound.lease}"
-
-    assert (await lessee.post(f"{path}/return", {})).json() == {"lease": held.lease.bound.lease}
-    assert code(await lessee.post(f"{path}/renew", {})) == (409, "lease-revoked")
 
 
 # --------------------------------------------------------------------------------------------------- when it is amiss
