@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.domain.audit import reads
 from controlplane.domain.vault import leased, policies, statics
-from controlplane.domain.vault.deciding import Conditions, Subject
+from controlplane.domain.vault.deciding import Conditions, Connections, Subject
 from controlplane.kit.ids import text_id
 from controlplane.kit.secret import Secret
 from runtime_agent.wire.heartbeat import Pulse
@@ -66,6 +66,20 @@ async def test_what_a_runtime_may_know_of_is_listed(db, tenant, lessee, connecti
     [row] = (await lessee.agent.client.get(path, headers=headers)).json()["connections"]
     assert (row["name"], row["modes"]) == ("hush", ["metadata"])
     assert code(await lessee.ask(connection)) == (403, "lease-denied")
+
+
+async def test_only_some_agents_for_some_purposes_of_some_providers(db, tenant, lessee, connection):
+    await policy(
+        db,
+        tenant,
+        subject=Subject(agents=["invoice*"]),
+        connections=Connections(providers=["secret"]),
+        conditions=Conditions(purposes=["billing"]),
+    )
+
+    assert (await lessee.ask(connection, agent="invoice_review", purpose="billing")).status_code == 200
+    assert code(await lessee.ask(connection, agent="other", purpose="billing")) == (404, "not-found")
+    assert code(await lessee.ask(connection, agent="invoice_review")) == (404, "not-found")
 
 
 # ------------------------------------------------------------------------------------------ what becomes of it later

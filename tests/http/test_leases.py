@@ -12,7 +12,7 @@ from controlplane.db import schema as t
 from controlplane.domain import audit, projects, runtimes
 from controlplane.domain.audit import reads
 from controlplane.domain.vault import connections, leased, policies, sealed, statics
-from controlplane.domain.vault.deciding import Conditions, Connections, Subject
+from controlplane.domain.vault.deciding import Conditions, Subject
 from controlplane.domain.vault.sealed import Access
 from controlplane.kit.ids import text_id
 from controlplane.kit.secret import Secret
@@ -391,17 +391,3 @@ async def test_what_has_changed_between_looking_and_reading_is_looked_at_again(
     held = await lessee.lease(connection)
 
     assert (held.contents.fields, held.lease.bound.cred_version) == ({"value": "another"}, 2)
-
-
-async def test_only_some_agents_for_some_purposes_of_some_providers(db, tenant, lessee, connection):
-    await policy(
-        db,
-        tenant,
-        subject=Subject(agents=["invoice*"]),
-        connections=Connections(providers=["secret"]),
-        conditions=Conditions(purposes=["billing"]),
-    )
-
-    assert (await lessee.ask(connection, agent="invoice_review", purpose="billing")).status_code == 200
-    assert code(await lessee.ask(connection, agent="other", purpose="billing")) == (404, "not-found")
-    assert code(await lessee.ask(connection, agent="invoice_review")) == (404, "not-found")
