@@ -1,5 +1,6 @@
 """Transactions: the only way to the database, and the only way across tenants."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -254,6 +255,7 @@ class Database:
         self.on_told: Callable[[TenantId], Awaitable[None]] | None = None
         """Done after a commit with events of a tenant. Whoever must not miss any looks for itself as well."""
         self._routes: dict[tuple[str, bytes], TenantId] = {}
+        self._turns = asyncio.Semaphore(pool_size)
         self._engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
             pool_size=pool_size,
@@ -299,15 +301,13 @@ class Database:
             return _structs(into, await connection.execute(statement, {"tenant_id": str(tenant_id), **values}))
 
     async def at_once(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
-        """Rows of one statement that enters a tenant, reads and writes, and is committed by itself or not at all.
+        """As :meth:`glance`, for a statement that writes too: it is committed by itself or not at all.
 
-        For what is done so often that the ways there and back of a transaction would be most of it. The statement
-        begins with :data:`ENTERED`, and takes from ``entered`` what it writes and reads; and it writes down itself
-        what the audit log is to know.
+        It begins with :data:`ENTERED`, takes from ``entered`` what it writes and reads, and writes down itself what the
+        audit log is to know. Who comes while every kept connection is busy waits: opening one takes longer.
         """
-        async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            return _structs(into, await connection.execute(statement, {"tenant_id": str(tenant_id), **values}))
+        async with self._turns:
+            return await self.glance(tenant_id, into, statement, **values)
 
     @asynccontextmanager
     async def new_tenant(self) -> AsyncIterator[TenantTx]:
