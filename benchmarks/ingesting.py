@@ -134,7 +134,7 @@ async def _measure(admin_url: str, folder: Path) -> Measured:
     port = free_port()
     environment = {**os.environ, "CONTROLPLANE_DATABASE_URL": urls.app}
     words = ["serve", "--home", str(folder / "server"), "--port", str(port)]
-    server = await asyncio.to_thread(_started, [sys.executable, "-m", "controlplane", *words], environment, port)
+    server = await asyncio.to_thread(started, [sys.executable, "-m", "controlplane", *words], environment, port)
     try:
         base_url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=base_url, timeout=60) as http:
@@ -258,7 +258,7 @@ def _session_and_run(roll: random.Random, at: datetime) -> tuple[Record, Record]
     return session, run
 
 
-def _started(command: Sequence[str], environment: dict[str, str], port: int) -> subprocess.Popen[bytes]:
+def started(command: Sequence[str], environment: dict[str, str], port: int) -> subprocess.Popen[bytes]:
     """The server process, ready."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 30

@@ -19,6 +19,7 @@ from runtime_agent.http import Busy, Http, Refused, Unreachable
 from runtime_agent.identity import Identity
 from runtime_agent.outbox import DiskFull, Outbox, cursor, open_outbox, pruning
 from runtime_agent.pace import Pace
+from runtime_agent.problems import Refusal
 from runtime_agent.scan import Outcome, Scanner
 from runtime_agent.server import Server
 from runtime_agent.settings import Settings
@@ -95,6 +96,10 @@ class Agent:
         self.pace.window_ms = pulse.reconnect_window_ms
         self.credentials.heed(pulse.leases)
         self.sync.credit, self.sync.durable = pulse.credit, pulse.durable
+        try:
+            await self.credentials.renew_due()
+        except (Unreachable, Busy, Refused, Refusal) as error:  # what is held serves until it ends
+            logger.warning("credentials.unrenewed: %s", error)
         if not heartbeat.fits(self.outbox, before, store_id, pulse):
             logger.info("cursor.differs: the server stands at %d/%d", pulse.epoch, pulse.acked)
             self.sync.doubt()

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -14,6 +14,7 @@ from runtime_agent.http import Absent, Http, Refused, at_server
 from runtime_agent.identity import Identity
 from runtime_agent.leases import Held, LeaseForged, opened, trusted
 from runtime_agent.problems import Refusal
+from runtime_agent.server import STALE
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire import signing
 from runtime_agent.wire.leases import (
@@ -162,13 +163,26 @@ class Credentials:
         return await self._post(path, body, nonce, into)
 
     async def _post(self, path: str, body: bytes, nonce: str, into: type[Answer]) -> Answer:
-        token = await self._tokens.current()
-        signed = signing_headers(self._identity(), ("POST", path, body), nonce, at_server(self._http, self._clock()))
-        return await self._http.post(path, body, {**signed, "Authorization": f"Bearer {token}"}, into)
+        def call(token: dict[str, str]) -> Awaitable[Answer]:
+            now = at_server(self._http, self._clock())
+            signed = signing_headers(self._identity(), ("POST", path, body), nonce, now)
+            return self._http.post(path, body, {**signed, **token}, into)
+
+        return await self._with_token(call)
 
     async def _plain(self, path: str, into: type[Answer]) -> Answer:
+        return await self._with_token(lambda token: self._http.get(path, token, into))
+
+    async def _with_token(self, call: Callable[[dict[str, str]], Awaitable[Answer]]) -> Answer:
+        """A stale one is replaced once."""
         token = await self._tokens.current()
-        return await self._http.get(path, {"Authorization": f"Bearer {token}"}, into)
+        try:
+            return await call({"Authorization": f"Bearer {token}"})
+        except Refused as refused:
+            if refused.problem.code != STALE:
+                raise
+        self._tokens.discard(token)
+        return await call({"Authorization": f"Bearer {await self._tokens.current()}"})
 
     async def _learn_keys(self) -> None:
         """Trust what the keys that are pinned vouch for; the very first are taken as they come."""

@@ -73,7 +73,10 @@ def export(tenant: str, to: Path | None, home: Path, as_json: bool) -> None:
         written(sys.stdout.buffer)
         return
     with audit_export.folder(to) as (file, put):
-        document = put(written(file))
+        exported = written(file)
+        with audit_export.beside(to) as out:
+            with_database(home, lambda db, _: audit_export.reads_to_stream(db, tenant, out, exported.through))
+        document = put(exported)
     show(document, str(to), as_json)
 
 
@@ -132,9 +135,13 @@ def progress(of_what: str) -> Callable[[int, int], None]:
 
 
 def _exported(jsonl: Path, checkpoint: Path, public_key: Path) -> "Verdict":
+    """With the reads of credentials, if they lie beside the events as they were exported."""
+    from controlplane.cli.audit_export import READS
     from controlplane.domain.audit import exports
 
-    return exports.verify(jsonl, checkpoint, public_key, progress("bytes"))
+    reads = jsonl.with_name(READS)
+
+    return exports.verify(jsonl, checkpoint, public_key, progress("bytes"), reads=reads if reads.exists() else None)
 
 
 def _stored(home: Path, tenant: str | None) -> "Verdict":

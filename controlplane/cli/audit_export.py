@@ -12,17 +12,21 @@ from controlplane.cli.problems import Declined
 from controlplane.cli.shell import shell, tenant_id
 from controlplane.db.database import Database
 from controlplane.domain import audit
-from controlplane.domain.audit import checkpoints
+from controlplane.domain.audit import checkpoints, reads
 from controlplane.domain.keys import Keyring
 from controlplane.kit.ids import TenantId, text_id
 
-EVENTS, CHECKPOINT, PUBLIC_KEY = "events.jsonl", "checkpoint", "public-key"
+EVENTS, CHECKPOINT, PUBLIC_KEY, READS = "events.jsonl", "checkpoint", "public-key", "reads.jsonl"
 
 A_PAGE: Final = 2_000
+EVENTS_OF_READS: Final = 20
+"""Events whose reads are taken at once."""
 
 
 class Exported(Struct, frozen=True):
     events: int
+    through: int
+    """Number of the last one."""
     checkpoint: str
     public_key: str
 
@@ -34,9 +38,30 @@ async def to_stream(
     chain = await _opened(db, keyring, reference)
     async with db.tenant(chain) as tx:
         newest = await checkpoints.newest(tx)
-    events = await _write(db, chain, out, progress)
+    events, through = await _write(db, chain, out, progress)
     keys = "".join(f"{key}\n" for key in checkpoints.public_keys(keyring, chain))
-    return Exported(events, newest.note if newest else "", keys)
+    return Exported(events, through, newest.note if newest else "", keys)
+
+
+async def reads_to_stream(db: Database, reference: str, out: BinaryIO, through: int) -> int:
+    """Write the reads of credentials that events up to number *through* have roots over, and return how many."""
+    chain, last, count = await tenant_id(db, reference), 0, 0
+    while True:
+        async with db.tenant(chain) as tx:
+            found = [
+                read
+                for read in await reads.sealed_behind(tx, last, EVENTS_OF_READS)
+                if (read.sealed_by or 0) <= through
+            ]
+        if not found:
+            return count
+        out.write(b"".join(reads.line(chain, read) + b"\n" for read in found))
+        last, count = found[-1].sealed_by or 0, count + len(found)
+
+
+def beside(path: Path) -> BinaryIO:
+    """A file for the reads in the folder of an export."""
+    return open(_new(path / READS), "wb")
 
 
 @contextmanager
@@ -73,8 +98,8 @@ async def _opened(db: Database, keyring: Keyring, reference: str) -> TenantId:
             return chain
 
 
-async def _write(db: Database, chain: TenantId, out: BinaryIO, progress: Callable[[int, int], None]) -> int:
-    """Everything up to the event that is the last one now."""
+async def _write(db: Database, chain: TenantId, out: BinaryIO, progress: Callable[[int, int], None]) -> tuple[int, int]:
+    """Everything up to the event that is the last one now; how many, and its number."""
     async with db.tenant(chain) as tx:
         head = await checkpoints.head(tx)
     last, count, of = 0, 0, head.seq if head else 0
@@ -86,7 +111,7 @@ async def _write(db: Database, chain: TenantId, out: BinaryIO, progress: Callabl
         out.write(b"".join(audit.line(chain, event) + b"\n" for event in events))
         last, count = events[-1].seq, count + len(events)
         progress(count, of)
-    return count
+    return count, last
 
 
 def _new(path: Path) -> int:

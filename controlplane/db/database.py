@@ -1,5 +1,6 @@
 """Transactions: the only way to the database, and the only way across tenants."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from controlplane.db import schema as t
 from controlplane.db.sight import EVERYTHING, Sight
+from controlplane.db.unaudited import UNAUDITED
 from controlplane.kit.clock import Clock, wall_clock
 from controlplane.kit.ids import TenantId, new_id
 from controlplane.kit.sealing import Sealing
@@ -40,26 +42,6 @@ ROUTES_REMEMBERED = 20_000
 
 REASSIGNED = frozenset({"slug", "domain", "connecting"})
 """Kinds of routes that can lead somewhere else one day, or are gone in minutes."""
-
-UNAUDITED = frozenset(
-    table.name
-    for table in (
-        *t.PARTITIONED,
-        *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
-        *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
-        *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
-        *(t.audit_streams, t.platform_audit_streams, t.scim_errors),
-        *(t.events, t.event_heads, t.webhook_deliveries, t.webhook_progress),
-        *(t.mails, t.platform_mails, t.ceremonies, t.password_requests),
-        *(t.sso_flows, t.session_entries, t.logout_tokens, t.impersonation_sessions),
-        *(t.exports, t.export_parts, t.purge_steps, t.key_rotations),
-        *(t.connection_events, t.refresh_orphans, t.connect_sessions, t.login_transactions),
-        *(t.connection_revocations, t.leases, t.vault_reads, t.credential_prints),
-        *(t.idempotency_records, t.platform_idempotency_records),
-    )
-)
-"""Written without an audit event of their own: what runtimes report, the chain itself, and what goes along with a
-change that has one, or is about to."""
 
 
 class Unaudited(AssertionError):
@@ -274,6 +256,7 @@ class Database:
         self.on_told: Callable[[TenantId], Awaitable[None]] | None = None
         """Done after a commit with events of a tenant. Whoever must not miss any looks for itself as well."""
         self._routes: dict[tuple[str, bytes], TenantId] = {}
+        self._turns = asyncio.Semaphore(pool_size)
         self._engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
             pool_size=pool_size,
@@ -329,15 +312,13 @@ class Database:
         return _structs(into, rows)
 
     async def at_once(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
-        """Rows of one statement that enters a tenant, reads and writes, and is committed by itself or not at all.
+        """As :meth:`glance`, for a statement that writes too: it is committed by itself or not at all.
 
-        For what is done so often that the ways there and back of a transaction would be most of it. The statement
-        begins with :data:`ENTERED`, and takes from ``entered`` what it writes and reads; and it writes down itself
-        what the audit log is to know.
+        It begins with :data:`ENTERED`, takes from ``entered`` what it writes and reads, and writes down itself what the
+        audit log is to know. Who comes while every kept connection is busy waits: opening one takes longer.
         """
-        async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            return _structs(into, await connection.execute(statement, {"tenant_id": str(tenant_id), **values}))
+        async with self._turns:
+            return await self.glance(tenant_id, into, statement, **values)
 
     @asynccontextmanager
     async def new_tenant(self) -> AsyncIterator[TenantTx]:

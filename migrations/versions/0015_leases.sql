@@ -35,7 +35,6 @@ CREATE TABLE credential_prints (
     cred_version integer NOT NULL,
     prints bytea[] NOT NULL,
     CONSTRAINT pk_credential_prints PRIMARY KEY (tenant_id, connection_id, cred_version),
-    CONSTRAINT fk_credential_prints_tenant_id_connection_id FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE,
     CONSTRAINT fk_credential_prints_tenant_id FOREIGN KEY (tenant_id) REFERENCES tenants (tenant_id) ON DELETE CASCADE
 );
 

@@ -45,6 +45,8 @@ NO_ENVELOPES = {
         "sync_batches.head",
         "sync_batches.prev_head",
         "sync_cursors.head",
+        "credential_prints.prints",
+        "vault_reads.prints",
     },
     "public": {
         "accounts.user_handle",
@@ -53,6 +55,7 @@ NO_ENVELOPES = {
         "passkeys.public_key",
         "runtimes.public_key",
         "runtimes.sealing_key",
+        "vault_reads.nonce",
         "sync_batches.record_ids",
     },
     "what a tenant reported or was answered": {

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.schema import ForeignKeyConstraint, SchemaItem
+from sqlalchemy.schema import SchemaItem
 
 from controlplane.db.schema.shapes import metadata, tenant_table
 from controlplane.db.types import Instant
@@ -58,12 +58,10 @@ credential_prints = tenant_table(
     Column("connection_id", Uuid, nullable=False),
     Column("cred_version", Integer, nullable=False),
     Column("prints", ARRAY(LargeBinary), nullable=False),
-    ForeignKeyConstraint(
-        ["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"], ondelete="CASCADE"
-    ),
     key=("connection_id", "cred_version"),
 )
-"""What the secrets of each version that was ever read are recognized by; nothing can be had from them."""
+"""What the secrets of each version that was ever read are recognized by; nothing can be had from them. They stay when
+the connection goes: what it gave away may turn up later."""
 
 leases = _written_often(
     "leases",

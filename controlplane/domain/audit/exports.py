@@ -1,13 +1,16 @@
 """Verification of an export away from everything: a file of events, signed checkpoints, and the key to trust."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 from msgspec import Struct
 
 from controlplane.domain.audit.checkpoints import ORIGIN, by_hash
+from controlplane.domain.audit.reads import SEALED
+from controlplane.domain.audit.reads_verifying import Exported
 from controlplane.domain.audit.stored import unheard
 from controlplane.domain.audit.verifying import Verdict, Verifier, beginning, start_of, verify_line
 from controlplane.kit import notes
@@ -24,9 +27,17 @@ class ExportUnusable(Refusal):
     hint = "Give the events, the checkpoints and the public key of one and the same log."
 
 
-def verify(events: Path, signed: Path, public_key: Path, progress: Callable[[int, int], None] = unheard) -> Verdict:
+def verify(
+    events: Path,
+    signed: Path,
+    public_key: Path,
+    progress: Callable[[int, int], None] = unheard,
+    *,
+    reads: Path | None = None,
+) -> Verdict:
     """
     Args:
+        reads: Of credentials, as exported; None: whether they are those that were sealed is not asked.
         events: JSON lines, as exported.
         signed: One signed checkpoint or several.
         public_key: One key on a line, or several; from a source that is trusted otherwise.
@@ -45,6 +56,10 @@ def verify(events: Path, signed: Path, public_key: Path, progress: Callable[[int
                 verifier.damaged(0, "signature", why)
             file.seek(0)
             _take(verifier, chain, file, events.stat().st_size, progress)
+            if reads is not None:
+                file.seek(0)
+                with reads.open("rb") as lines:
+                    Exported(verifier, _sealed(file)).take(line.rstrip(b"\n") for line in lines)
     except OSError as error:
         raise ExportUnusable(f"{events}: {error.strerror}") from error
     return verifier.finish()
@@ -61,6 +76,24 @@ def _take(
         if verifier.events % TELL_EVERY == 0:
             progress(file.tell(), size_bytes)
     progress(size_bytes, size_bytes)
+
+
+class _Sealing(Struct):
+    action: str
+    seq: int
+    facts: dict[str, Any]
+
+
+def _sealed(file: BinaryIO) -> dict[int, dict[str, Any]]:
+    """The facts of every event that seals reads, by its number."""
+    found = {}
+    for raw in file:
+        if SEALED.encode() in raw:
+            with contextlib.suppress(msgspec.MsgspecError):  # it was told when its turn came
+                event = msgspec.json.decode(raw, type=_Sealing)
+                if event.action == SEALED:
+                    found[event.seq] = event.facts
+    return found
 
 
 class _Numbered(Struct):

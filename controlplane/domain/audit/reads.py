@@ -11,11 +11,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ARRAY, BigInteger, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, any_, bindparam, literal, text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain.audit.events import EPOCH, Actor, chain_name
+from controlplane.domain.audit.events import EPOCH, Actor, Event, chain_name
 from controlplane.domain.audit.writing import record
 from controlplane.kit.canonical import canonical, uncheckedly
 from controlplane.kit.ids import text_id
@@ -25,6 +25,14 @@ SEALED: Final = "vault.reads.sealed"
 
 AT_ONCE: Final = 5_000
 """Under one event."""
+
+EVENTS_AT_ONCE: Final = 100
+
+STRAY: Final = text("""
+    SELECT DISTINCT r.sealed_by FROM vault_reads r
+    LEFT JOIN audit_events e ON e.tenant_id = r.tenant_id AND e.seq = r.sealed_by AND e.action = :action
+    WHERE r.tenant_id = :tenant_id AND r.sealed_by IS NOT NULL AND e.seq IS NULL LIMIT 5
+""")
 
 CHORE: Final = Actor(kind="chore", id="seal-vault-reads")
 
@@ -150,6 +158,18 @@ async def under(tx: TenantTx, seqs: Sequence[int]) -> dict[int, Root]:
     return found
 
 
+async def sealing(tx: TenantTx, seq: int, through: int) -> list[Event]:
+    """The next events behind number *seq* that seal reads, oldest first."""
+    its = t.audit_events.c
+    wanted = tx.select(t.audit_events).where(its.action == SEALED, its.seq > seq, its.seq <= through)
+    return await tx.all(Event, wanted.order_by(its.seq).limit(EVENTS_AT_ONCE))
+
+
+async def under_nothing(tx: TenantTx) -> list[int]:
+    """Numbers that reads say they are sealed by, of events that seal none; the first few."""
+    return [row.seq for row in await tx.query(_Numbered, STRAY, tenant_id=tx.tenant_id, action=SEALED)]
+
+
 async def listing(
     tx: TenantTx,
     runtime_id: UUID | None = None,
@@ -172,8 +192,10 @@ async def listing(
 async def recognized(tx: TenantTx, print_: bytes, *, limit: int) -> list[Read]:
     """Reads that gave somebody the secret that is recognized by this, newest first."""
     its = t.vault_reads.c
-    wanted = tx.select(t.vault_reads).where(its.prints.any(print_)).order_by(its.seq.desc())
-    return await tx.all(Read, wanted.limit(limit))
+    known = tx.select(t.credential_prints).with_only_columns(t.credential_prints.c.connection_id)
+    of_those = known.where(literal(print_) == any_(t.credential_prints.c.prints))  # few, and the reads have an index
+    wanted = tx.select(t.vault_reads).where(its.connection_id.in_(of_those), literal(print_) == any_(its.prints))
+    return await tx.all(Read, wanted.order_by(its.seq.desc()).limit(limit))
 
 
 async def sealed_behind(tx: TenantTx, seq: int, limit: int) -> list[Read]:

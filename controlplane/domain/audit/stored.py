@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from controlplane.db.database import Database
-from controlplane.domain.audit import checkpoints
+from controlplane.domain.audit import checkpoints, reads
 from controlplane.domain.audit.events import START, Head
+from controlplane.domain.audit.reads_verifying import compare
 from controlplane.domain.audit.verifying import Verdict, Verifier
 from controlplane.domain.keys import Keyring
 from controlplane.kit.ids import TenantId
@@ -35,12 +36,30 @@ async def verify(
             more = await checkpoints.verify(tx, verifier, head.seq)
         progress(verifier.events, head.seq - start.head.seq)
     _compare(verifier, head)
+    if chain is not None:
+        await _reads(db, chain, verifier, head.seq)
     verdict = verifier.finish()
     async with db.scoped(chain) as tx:
         pruned_meanwhile = (await checkpoints.start_of(tx)).head != start.head
         if not pruned_meanwhile:
             await checkpoints.keep_verdict(tx, verdict, whole=True)
     return await verify(db, keyring, chain, progress) if pruned_meanwhile else verdict
+
+
+async def _reads(db: Database, chain: TenantId, verifier: Verifier, through: int) -> None:
+    """The reads of credentials, against the roots over them."""
+    last, more = 0, True
+    while more:
+        async with db.tenant(chain) as tx:
+            sealing = await reads.sealing(tx, last, through)
+            found = await reads.under(tx, [event.seq for event in sealing])
+            stray = await reads.under_nothing(tx) if last == 0 else []
+        for seq in stray:
+            verifier.damaged(seq, "reads", f"reads are said to be sealed by event {seq}, which seals none")
+        for event in sealing:
+            compare(verifier, event.seq, event.facts, found[event.seq])
+            last = event.seq
+        more = bool(sealing)
 
 
 def _compare(verifier: Verifier, head: Head) -> None:

@@ -16,7 +16,7 @@ from controlplane.kit.canonical import uncheckedly
 from controlplane.kit.merkle import Tree
 from controlplane.kit.notes import Checkpoint
 
-Kind: TypeAlias = Literal["content", "link", "gap", "fork", "truncated-vs-checkpoint", "signature"]
+Kind: TypeAlias = Literal["content", "link", "gap", "fork", "truncated-vs-checkpoint", "signature", "reads"]
 
 MOST_DAMAGES: Final = 20
 """Reported one by one; what follows is counted only."""
@@ -30,7 +30,8 @@ class Damage(Struct, frozen=True, kw_only=True):
     kind: Kind
     """``content``: it does not give its hash. ``link``: it does not follow the event before it. ``gap``: events are
     missing before it. ``fork``: another event stands, or stood, in its place. ``truncated-vs-checkpoint``: events that
-    were signed are missing at the end. ``signature``: a checkpoint is not signed by the key given."""
+    were signed are missing at the end. ``signature``: a checkpoint is not signed by the key given. ``reads``: the reads of credentials that
+    this event has the root over are not those that there are."""
     detail: str
 
 

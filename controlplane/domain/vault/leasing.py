@@ -70,6 +70,9 @@ class Ask(Struct, frozen=True, kw_only=True):
 class Leasing:
     """Hands out leases; one in each process."""
 
+    db: Database
+    sights: Sights
+
     def __init__(
         self,
         db: Database,

@@ -1,7 +1,7 @@
 """Which refusals an operation can be answered with: read from the code that runs for it.
 
 A refusal counts where its class is named in a function that can be reached: by its name, as a member of a module of
-ours, or as a method of a class of ours that is named, or that a parameter is annotated with. That finds some too many, where one is caught, and
+ours, or as a method of a class of ours that is named, or that a parameter or a member of such a class is annotated with. That finds some too many, where one is caught, and
 none too few: the tests compare every refusal that they meet with the document.
 """
 
@@ -13,6 +13,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, get_args
 
 from litestar.handlers import BaseRouteHandler
+from msgspec import Struct
 
 from controlplane.domain import tenants
 from controlplane.domain.idempotency import InProgress, KeyReused
@@ -154,8 +155,19 @@ def _names(function: FunctionType) -> Iterator[Any]:
 
 
 def _annotated(function: Callable[..., Any]) -> Iterator[type]:
-    """The classes of ours that the arguments of *function* are, whatever marks them as dependencies."""
-    for annotation in inspect.get_annotations(function).values():
+    """The classes of ours that the arguments of *function* are, whatever marks them as dependencies; its own class,
+    and what such a class says its members are, are among them."""
+    found = list(_ours(function))
+    owner, _, _ = function.__qualname__.rpartition(".")
+    own = function.__globals__.get(owner) if isinstance(function, FunctionType) else None
+    for each in (*found, *([own] if isinstance(own, type) else [])):
+        yield each
+        if not issubclass(each, Struct):
+            yield from _ours(each)
+
+
+def _ours(annotated: Any) -> Iterator[type]:
+    for annotation in inspect.get_annotations(annotated).values():
         for each in (annotation, *get_args(annotation)):
             if isinstance(each, type) and each.__module__.startswith(OURS):
                 yield each

@@ -79,9 +79,7 @@ class JoinController(Controller):
             join_state=access_tokens.join_state(runtime.id, runtime.join_count),
             access_token=_access_token(access_tokens, tenant_id, runtime, now),
             expires_in=int(LIFETIME.total_seconds()),
-            lease_keys={
-                name: base64url(key.public_key().public_bytes_raw()) for name, key in keys.lease_keys(keyring).items()
-            },
+            lease_keys=_lease_keys(keyring),
         )
 
     @post(
@@ -118,6 +116,11 @@ class JoinController(Controller):
             expires_in=int(LIFETIME.total_seconds()),
             join_state=access_tokens.join_state(runtime.id, count),
         )
+
+
+def _lease_keys(keyring: Keyring) -> dict[str, str]:
+    own = keys.lease_keys(keyring)
+    return {name: base64url(key.public_key().public_bytes_raw()) for name, key in own.items()}
 
 
 async def _check_standing(tx: TenantTx, runtime: Identity) -> None:
