@@ -2,15 +2,15 @@
 
 import math
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain.vault import connections, pauses
-from controlplane.domain.vault.connections import Auth, ConnectionUnconfirmed, State
+from controlplane.domain.vault import pauses
+from controlplane.domain.vault.connections import GONE, Auth, ConnectionGone, ConnectionUnconfirmed, State
 from controlplane.domain.vault.pace import Pace
 from controlplane.kit.ids import OAuthAppId
 from controlplane.kit.oauth.dialect import Refreshing
@@ -120,14 +120,6 @@ class RefreshFailing(Refusal):
         return {"Retry-After": str(self.wait_s)}
 
 
-_WHY_NOT: Final[dict[State, type[Refusal]]] = {
-    "pending_confirm": ConnectionUnconfirmed,
-    "disabled": ConnectionDisabled,
-    "revoking": connections.ConnectionGone,
-    "deleted": connections.ConnectionGone,
-}
-
-
 async def look(tx: TenantTx, connection_id: UUID) -> Look:
     """
     Raises:
@@ -158,5 +150,9 @@ def check_served(seen: Look) -> None:
     """
     if seen.state == "needs_reauth":
         raise NeedsReauth(seen.state_reason)
-    if (why := _WHY_NOT.get(seen.state)) is not None:
-        raise why
+    if seen.state == "pending_confirm":
+        raise ConnectionUnconfirmed
+    if seen.state == "disabled":
+        raise ConnectionDisabled
+    if seen.state in GONE:
+        raise ConnectionGone
