@@ -77,7 +77,7 @@ NOT_TOLD = {
 }
 """What is recorded in a tenant and no event, each with its reason."""
 
-ACTION = re.compile(r"[a-z]+(-[a-z]+)*\.[a-z]+(-[a-z]+)*")
+ACTION = re.compile(r"[a-z]+(-[a-z]+)*\.[a-z]+([-_][a-z]+)*")
 
 
 def recorded():

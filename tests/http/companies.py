@@ -70,6 +70,8 @@ class Company:
         self._db, self._make, self._rows = db, make, Rows(db)
         self._newest_group = None
         self._newest_webhook = None
+        self.person_id = None
+        """Who has begun what is to be confirmed; None: a program."""
         self.factory: dict[str, Callable[[], Awaitable[str]]] = {
             "tenant": self._tenant,
             "agent": self._agent,
@@ -217,7 +219,7 @@ class Company:
     async def _pending(self):
         """For an end user called like the canary."""
         async with self._db.tenant(self.tenant.tenant_id) as tx:
-            session, _ = await begun.begin(tx, owner_ref=CANARY)
+            session, _ = await begun.begin(tx, owner_ref=CANARY, person_id=self.person_id)
             made = await begun.arrive(tx, session)
         return text_id("con", made.id)
 

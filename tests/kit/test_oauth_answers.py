@@ -59,6 +59,8 @@ def failed(answer, dialect=None):
         (400, {"error": {"code": "invalid_grant"}}, "grant_dead"),
         (400, {"message": "invalid_grant"}, "malformed"),
         (400, {"error_description": "invalid_grant: the token is dead"}, "malformed"),
+        (302, {"error": "invalid_grant"}, "malformed"),
+        (302, b"<html>", "malformed"),
         (404, {}, "malformed"),
         (400, {"error": 17}, "malformed"),
         (400, {"error": None}, "malformed"),
@@ -85,6 +87,13 @@ def test_a_rule_of_the_servers_comes_before_what_a_code_means_elsewhere():
     racing = {"error": "invalid_grant", "error_description": "A refresh is IN PROGRESS"}
     assert failed(answered(racing, 400), dialect).kind == "transient"
     assert failed(answered({"error": "invalid_grant", "error_codes": [7000222]}, 400), dialect).kind == "app_fault"
+
+
+@pytest.mark.parametrize("ok", [False, None, "true", 1])
+def test_where_an_answer_says_whether_it_is_a_yes_all_else_is_a_no(ok):
+    failure = failed(answered({**GOOD, "ok": ok}), Dialect(errors=Errors(ok="ok")))
+
+    assert (failure.kind, failure.code) == ("malformed", "no-code")
 
 
 def test_a_rule_without_a_status_says_nothing_about_the_servers_own_trouble():

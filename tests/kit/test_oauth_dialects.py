@@ -260,6 +260,15 @@ async def test_an_installation_belongs_to_whoever_can_see_it(caller, clock):
         assert (await failing(can_see(caller, server, Secret("stolen"), "42"))).kind == "app_fault"
 
 
+async def test_an_installation_among_hundreds_is_seen(caller, clock):
+    async with running(GitHubApp(clock)) as github:
+        github.seen_by["user-token"] = list(range(1000, 1250))
+        server = github.here(entry("github-app", app_slug="acme", installation_id="42"))
+
+        assert await can_see(caller, server, Secret("user-token"), "1249")
+        assert not await can_see(caller, server, Secret("user-token"), "42")
+
+
 async def test_within_its_grace_a_used_refresh_token_brings_new_ones(caller, clock):
     async with running(Xero(clock)) as xero:
         server = xero.here(entry("xero"))
@@ -285,8 +294,10 @@ async def test_what_is_revoked_goes_as_the_service_wants_it(caller):
             await revoke(caller, slack.here(entry("slack")), APP, access=token, refresh=Secret("xoxe")),
             await revoke(caller, entry("spotify"), APP, access=token, refresh=None),
         ]
+        github.used.add("gho-1")
+        again = await revoke(caller, github.here(entry("github-oauth")), APP, access=token, refresh=None)
 
-    assert outcomes == ["revoked", "revoked", "revoked", "impossible"]
+    assert (outcomes, again) == (["revoked", "revoked", "revoked", "impossible"], "already")
     assert github.asked[0].path == f"/applications/{ID}/token"
     assert salesforce.asked[0].form == {"token": "5Aep"}
     assert (slack.asked[0].bearer, slack.asked[0].body) == ("gho-1", b"")

@@ -223,7 +223,9 @@ class GitHubApp(Fake):
         if asked.path == "/user/installations":
             if asked.bearer not in self.seen_by:
                 return Reply({"message": "Bad credentials"}, 401)
-            return Reply({"total_count": 1, "installations": [{"id": each} for each in self.seen_by[asked.bearer]]})
+            size, seen = int(asked.query["per_page"]), self.seen_by[asked.bearer]
+            page = seen[size * (int(asked.query["page"]) - 1) :][:size]
+            return Reply({"total_count": len(seen), "installations": [{"id": each} for each in page]})
         if asked.path == "/installation/token" and asked.method == "DELETE":
             known = asked.bearer.startswith("ghs") and asked.bearer not in self.used
             self.used.add(asked.bearer)

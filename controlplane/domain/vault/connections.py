@@ -35,6 +35,16 @@ SERVED: Final[frozenset[State]] = frozenset({"active", "refresh_failing"})
 MOST_WAITING: Final = 100
 """Of what is connected anew and waits to be confirmed, for one connection: they live for ten minutes."""
 
+Act: TypeAlias = Literal[
+    "connection.confirmed",
+    "connection.deleted",
+    "connection.disabled",
+    "connection.enabled",
+    "connection.needs_reauth",
+    "connection.reconnected",
+]
+"""What turns a connection into another state."""
+
 GONE: Final[frozenset[State]] = frozenset({"revoking", "deleted"})
 
 
@@ -177,8 +187,8 @@ async def change(tx: TenantTx, actor: Actor, connection_id: UUID, wanted: Change
     return changed
 
 
-async def turned(tx: TenantTx, actor: Actor, before: Connection, state: State, reason: str, act: str) -> Connection:
-    """*before* in another state, with the audit event *act* (``connection.disabled``) and its line of history."""
+async def turned(tx: TenantTx, actor: Actor, before: Connection, state: State, reason: str, act: Act) -> Connection:
+    """*before* in another state, with the audit event *act* and its line of history."""
     values: dict[str, Any] = {"state": state, "state_reason": reason, "state_at": tx.now, "confirm_until": None}
     changed = await write(tx, before.id, values)
     own: dict[str, Any] = {"reason": reason} if reason else {}

@@ -94,7 +94,7 @@ KNOWN: Final[dict[str, Schema]] = {
     "types": {
         "type": "string",
         "maxLength": LONGEST_LIST,
-        "pattern": "^([a-z.-]+(,[a-z.-]+)*)?$",
+        "pattern": "^([a-z._-]+(,[a-z._-]+)*)?$",
         "examples": ["runtime.joined,runtime.silent"],
     },
     "until": _instant(),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -45,7 +46,7 @@ async def begin(caller: Caller, server: Server, client: Client, scopes: Sequence
     found = said(answer, server.dialect)
     code, user_code = text(found.get("device_code")), text(found.get("user_code"))
     address = text(found.get("verification_uri") or found.get("verification_url"))
-    if not code or not user_code or not address.startswith("https://"):
+    if not code or not user_code or urlsplit(address).scheme not in ("https", urlsplit(server.device).scheme):
         raise Failure("malformed", "no-device-code", sent=True, status=answer.status)
     return Device(
         code=Secret(code),

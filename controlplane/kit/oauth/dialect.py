@@ -140,6 +140,8 @@ class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     auth: ClientAuth | Literal["dialect"] = "dialect"
     facts: Mapping[str, str] = {}
     """Further fields: theirs to our name of the fact."""
+    gone: tuple[int, ...] = ()
+    """Statuses that say there is no such token, any more."""
     ends: Literal["grant", "token", "installation"] = "grant"
 
 

@@ -41,8 +41,8 @@ async def revoke(
     if 200 <= answer.status < 300 and not wrong(found or {}, server.dialect.errors):
         return "revoked"
     failed = failure(answer, found, server.dialect.errors)
-    by_itself = how.carried == "bearer" and answer.status in UNKNOWN_TOKEN
-    if failed.kind == "grant_dead" or by_itself:
+    gone = {*how.gone, *(UNKNOWN_TOKEN if how.carried == "bearer" else ())}
+    if failed.kind == "grant_dead" or answer.status in gone:
         return "already"
     raise failed
 
