@@ -7,6 +7,7 @@ import pytest
 from controlplane.domain import audit
 from controlplane.domain.vault.looking import NeedsReauth
 from controlplane.kit.ids import text_id
+from tests.domain.vault.begun import typed
 from tests.refreshing.rig import Rig
 from tests.refreshing.strict import serving
 
@@ -79,3 +80,12 @@ async def test_a_provider_that_is_down_is_waited_for(ask, rig, strict):
         "transient",
     )
     assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_what_was_typed_in_is_not_refreshed(ask, rig):
+    async with rig.db.tenant(rig.tenant_id) as tx:
+        rig.id = (await typed(tx)).id
+
+    answer = await ask()
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "connection-not-refreshable")
