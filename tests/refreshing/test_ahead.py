@@ -60,6 +60,23 @@ async def test_what_nobody_uses_is_kept_alive_and_no_more(db, make, strict, cloc
     await rig.close()
 
 
+@pytest.mark.parametrize("ends", [True, False])
+async def test_what_has_no_next_token_is_left_alone_as_long_as_it_lives(rig, strict, clock, ends):
+    refresher = rig.refresher()
+    end = (await rig.seen()).access_exp
+    await rig.write(refresh_blob=None, access_exp=end if ends else None)
+    await ahead(rig, refresher)
+
+    clock.forward(timedelta(minutes=59) if ends else timedelta(days=400))
+    await ahead(rig, refresher)
+    await refresher.ensure(rig.tenant_id, rig.id)
+
+    assert ((await rig.seen()).state, strict.calls) == ("active", 0)
+    clock.forward(timedelta(minutes=1))
+    await ahead(rig, refresher)
+    assert (await rig.seen()).state_reason == ("expired" if ends else "")
+
+
 async def test_tokens_of_minutes_are_refreshed_when_they_are_used(db, make, strict, clock):
     rig = await Rig(db, make, strict).connect(lasts_s=600)
     refresher = rig.refresher()

@@ -40,9 +40,7 @@ class Look(Struct, frozen=True, kw_only=True):
 
     def can_refresh(self, refreshing: Refreshing) -> bool:
         """Whether there is a next token to be had without a person."""
-        if self.auth != "oauth2":
-            return self.auth != "static"
-        return self.has_refresh if refreshing.by == "refresh_token" else refreshing.by == "access_token"
+        return can_refresh(self.auth, self.has_refresh, refreshing)
 
     def age(self, now: datetime, refreshing: Refreshing, pace: Pace) -> Age:
         """Of the token, by *now*."""
@@ -118,6 +116,17 @@ class RefreshFailing(Refusal):
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(self.wait_s)}
+
+
+def can_refresh(auth: Auth, has_refresh: bool, refreshing: Refreshing) -> bool:
+    """As :meth:`Look.can_refresh`.
+
+    Args:
+        has_refresh: There is a refresh token.
+    """
+    if auth != "oauth2":
+        return auth != "static"
+    return has_refresh if refreshing.by == "refresh_token" else refreshing.by == "access_token"
 
 
 async def look(tx: TenantTx, connection_id: UUID) -> Look:
