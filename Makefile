@@ -29,7 +29,7 @@ faults: $(READY) ## kill -9 of everything, 200 times, a quarter of an hour; KILL
 	@$(BIN)/python -m tests.faults --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
 refreshes: $(READY) ## one grant, three processes, sixty callers, tokens of two seconds, and a minute of faults
-	$(BIN)/pytest tests/refreshing/long_form.py
+	$(BIN)/pytest tests/refreshing/long_form.py tests/refreshing/oidc_provider.py
 
 sabotage: $(READY) ## break the code in twenty ways, one at a time, and see that some test notices; ONLY="a word" of its name
 	@$(BIN)/python -m scripts.sabotages $(if $(ONLY),"$(ONLY)")

@@ -31,6 +31,27 @@ class Sabotage(Struct, frozen=True, kw_only=True):
 
 SABOTAGES = (
     Sabotage(
+        name="a refresh that is written down by whoever was taken over",
+        file="controlplane/domain/vault/intents.py",
+        was="AND cred_version = :version AND fence = :fence",
+        becomes="AND cred_version = :version AND fence >= :fence",
+        noticed_by=("tests/refreshing/test_takeovers.py",),
+    ),
+    Sabotage(
+        name="a used refresh token that is sent again at once",
+        file="controlplane/domain/vault/flights.py",
+        was="wait_s = self._pace.adopt_s",
+        becomes="wait_s = 0.0",
+        noticed_by=("tests/refreshing/test_takeovers.py",),
+    ),
+    Sabotage(
+        name="an orphan that nobody adopts",
+        file="controlplane/domain/vault/keeping.py",
+        was="    if not found:\n        return False\n    [orphan]",
+        becomes="    if found or not found:\n        return False\n    [orphan]",
+        noticed_by=("tests/refreshing/test_takeovers.py",),
+    ),
+    Sabotage(
         name="a mask that fits every session",
         file="controlplane/domain/sign_ins.py",
         was="ON x.session_id = s.id AND x.token_hash = :mask_hash",

@@ -138,3 +138,23 @@ def test_resolvers_are_addresses_with_a_port_or_without(environ):
 def test_the_operators_provider_is_named_whole_or_not_at_all(environ):
     with pytest.raises(SettingInvalid, match="CONTROLPLANE_OPERATOR_SSO_CLIENT_ID: "):
         settings.read({**environ, "CONTROLPLANE_OPERATOR_SSO_ISSUER": "https://idp.example"})
+
+
+def test_refreshes_go_as_fast_as_they_are_told():
+    given = settings.read({"CONTROLPLANE_REFRESH_PACE": '{"call_s": 1, "deadline_s": 2}'})
+
+    assert (given.refresh_pace.call_s, given.refresh_pace.deadline_s, given.refresh_pace.adopt_s) == (1.0, 2.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("pace", "why"),
+    [
+        ('{"call_s": 30}', "deadline_s has to be longer than call_s"),
+        ('{"calls_s": 3}', "there is no duration calls_s"),
+        ('{"call_s": 0}', "CONTROLPLANE_REFRESH_PACE"),
+        ("fast", "Expected JSON"),
+    ],
+)
+def test_durations_that_do_not_go_together_stop_the_start(pace, why):
+    with pytest.raises(SettingInvalid, match=why):
+        settings.read({"CONTROLPLANE_REFRESH_PACE": pace})

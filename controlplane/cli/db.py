@@ -94,6 +94,26 @@ def tombstones(files: tuple[Path, ...], home: Path, as_json: bool) -> None:
     show({"returned": returned}, str(returned), as_json)
 
 
+@db.command(name="resume-refreshes")
+@home_option
+@json_option
+def resume_refreshes(home: Path, as_json: bool) -> None:
+    """After a restore, and once the database that it was made from is gone: let refresh tokens be used again.
+
+    Until then those are not used that work one time only, or the other database would lose its grants.
+    """
+    from controlplane.cli.reach import with_database
+    from controlplane.cli.shell import shell
+    from controlplane.domain.vault import restores
+
+    async def work(db: "Database", _: "Keyring") -> bool:
+        async with db.platform() as tx:
+            return await restores.resume(tx, shell())
+
+    waited = with_database(home, work)
+    show({"resumed": waited}, "resumed" if waited else "nothing was waiting", as_json)
+
+
 @db.command()
 @home_option
 @json_option

@@ -57,6 +57,7 @@ HARMLESS = {
         ),
         TAKES_BACK,
     ),
+    "POST /v1/tenants/{tenant}/connections/{connection}/refresh": "gets what is got by itself anyway",
     "POST /v1/tenants/{tenant}/webhooks/{webhook}/test": SENT_WHERE_IT_GOES,
     "POST /v1/tenants/{tenant}/webhooks/{webhook}/replay": SENT_WHERE_IT_GOES,
     "POST /v1/tenants/{tenant}/webhooks/{webhook}/deliveries/{delivery}/replay": SENT_WHERE_IT_GOES,

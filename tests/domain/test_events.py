@@ -22,7 +22,7 @@ from controlplane.kit.problems import NotFound
 from tests.make import SHELL
 
 THE_PLATFORMS = re.compile(
-    r"(account|code|operator|operator-key|passkey|password-reset|plans|recovery-codes?|session|sign-in-link|tombstone|totp)\."
+    r"(account|code|operator|operator-key|passkey|password-reset|plans|recovery-codes?|session|sign-in-link|tombstone|totp|vault)\."
 )
 """What is of people's accounts and of the service: no tenant is told of it."""
 
@@ -35,6 +35,7 @@ NOT_TOLD = {
     "audit.read": "for auditors",
     "connection.begun": "nothing has changed until something comes of it",
     "connection.departed": "nothing has changed until something comes of it",
+    "connection.refresh_asked": "nothing has changed until something comes of it",
     "domain.checked": "nothing follows from it alone",
     "domain.created": "how people come in is for auditors",
     "domain.deleted": "how people come in is for auditors",

@@ -29,6 +29,7 @@ from controlplane.domain.letters import Letterhead
 from controlplane.domain.sso import connections
 from controlplane.domain.sso.connections import NewConnection
 from controlplane.domain.vault import apps, leaving, statics
+from controlplane.domain.vault import connections as vault_connections
 from controlplane.domain.vault.apps import NewApp
 from controlplane.domain.vault.statics import NewStatic
 from controlplane.domain.webhooks import deliveries, endpoints
@@ -144,6 +145,7 @@ class Company:
             ("/sso-connections/", self._sso_connection),
             ("/connections/{connection}/confirm", self._pending),
             ("/connections/{connection}/enable", self._disabled),
+            ("/connections/{connection}/refresh", self._refreshed),
         ):
             if name == "connection" and part in path:
                 return await factory()
@@ -221,6 +223,13 @@ class Company:
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             session, _ = await begun.begin(tx, owner_ref=CANARY, person_id=self.person_id)
             made = await begun.arrive(tx, session)
+        return text_id("con", made.id)
+
+    async def _refreshed(self):
+        """Just now, so that no provider is called."""
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            made = await begun.connected(tx)
+            await vault_connections.write(tx, made.id, {"refreshed_at": tx.now})
         return text_id("con", made.id)
 
     async def _sso_connection(self):

@@ -43,7 +43,8 @@ class Rig:
 
     async def connect(self, *, lasts_s=3600.0):
         """Connect an account: its token is over after *lasts_s*."""
-        self.tenant_id = (await self.make.tenant()).tenant_id
+        self.tenant = await self.make.tenant()
+        self.tenant_id = self.tenant.tenant_id
         self.grant, access = self.server.grant()
         async with self.db.tenant(self.tenant_id) as tx:
             session, _ = await begin(tx, provider=self.replay)

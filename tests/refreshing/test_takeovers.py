@@ -91,8 +91,11 @@ async def test_while_somebody_is_at_it_nobody_else_calls(rig, strict, clock):
 async def test_what_somebody_brings_who_was_taken_over_is_adopted(rig, strict, clock, stalled):
     clock.forward(LATER)
     _, first = absent(rig, **stalled)
+    stalls = asyncio.create_task(first.ensure(rig.tenant_id, rig.id))
+    while (await rig.row())["rstate"] == "idle":
+        pass
 
-    await asyncio.gather(first.ensure(rig.tenant_id, rig.id), rig.refresher().ensure(rig.tenant_id, rig.id))
+    await asyncio.gather(stalls, rig.refresher().ensure(rig.tenant_id, rig.id))
 
     [orphan] = await rig.orphans()
     assert (strict.calls, rig.grant.alive, rig.grant.reused) == (1, True, 0)

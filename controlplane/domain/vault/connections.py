@@ -42,6 +42,7 @@ Act: TypeAlias = Literal[
     "connection.enabled",
     "connection.needs_reauth",
     "connection.reconnected",
+    "connection.refresh_failing",
 ]
 """What turns a connection into another state."""
 

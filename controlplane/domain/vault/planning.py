@@ -1,7 +1,7 @@
 """Planning: when connections are refreshed without anybody asking. What was connected just now has no plan yet."""
 
 import random
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -10,14 +10,18 @@ from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.db.database import OperatorTx, TenantTx
-from controlplane.domain.vault import keeping
+from controlplane.domain.vault import keeping, standing
 from controlplane.domain.vault.catalogue import Catalogue
+from controlplane.domain.vault.connections import Auth
 from controlplane.domain.vault.keeping import Rules
 from controlplane.domain.vault.pace import Pace
 from controlplane.kit.ids import TenantId
 from controlplane.kit.oauth.dialect import Refreshing
 
 AT_ONCE: Final = 500
+
+NEVER: Final = timedelta(days=36_500)
+"""Until when nothing is to be done for a token that does not end and has no successor."""
 
 _PLANNED: Final = "state IN ('active', 'refresh_failing') AND auth <> 'static'"
 
@@ -50,6 +54,8 @@ class _Unplanned(Struct, frozen=True, kw_only=True):
     access_exp: datetime | None
     last_used_at: datetime | None
     created_at: datetime
+    auth: Auth
+    has_refresh: bool
 
 
 async def due(tx: OperatorTx) -> list[TenantId]:
@@ -65,7 +71,8 @@ async def unplanned(tx: OperatorTx) -> list[TenantId]:
 async def plan(tx: TenantTx, catalogue: Catalogue, pace: Pace) -> int:
     """Say when what has no plan is due, and return how many those were."""
     its = t.connections.c
-    wanted = tx.select(t.connections).where(
+    with_refresh = tx.select(t.connections).add_columns(its.refresh_blob.is_not(None).label("has_refresh"))
+    wanted = with_refresh.where(
         its.next_refresh_at.is_(None),
         its.state.in_(("active", "refresh_failing")),
         its.auth != "static",
@@ -78,5 +85,7 @@ async def plan(tx: TenantTx, catalogue: Catalogue, pace: Pace) -> int:
         roll = random.random()  # noqa: S311 spread, not secrecy
         rules = Rules(refreshing=refreshing, pace=pace, roll=roll)
         at = keeping.next_due(each.access_exp, each.last_used_at or each.created_at, tx.now, rules)
+        if not standing.can_refresh(each.auth, each.has_refresh, refreshing):
+            at = each.access_exp or tx.now + NEVER  # when it is over a person is asked for, and not before
         await tx.load(PLAN, id=each.id, version=each.cred_version, due=at)
     return len(found)

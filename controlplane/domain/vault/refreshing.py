@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import structlog
@@ -102,7 +102,7 @@ class Refresher:
         told = LOOK
         while not self._is_good(tenant_id, connection_id, seen, is_new=seen.cred_version != first.cred_version):
             if told.wait_s is None or time.monotonic() + told.wait_s >= until:
-                self._refuse(told)
+                raise _refused(told, self._pace.poll_s)
             await asyncio.sleep(told.wait_s)
             flight = self._begin(tenant_id, connection_id, seen.cred_version)
             told = await self._wait(flight, until) or Ended(kind=told.kind, wait_s=self._pace.poll_s)
@@ -145,7 +145,7 @@ class Refresher:
         now = await self._look(tenant_id, connection_id)
         standing.check_served(now)
         if now.cred_version == seen.cred_version:
-            self._refuse(ended)
+            raise _refused(ended, self._pace.poll_s)
         return True
 
     async def ahead(self, tenant_id: TenantId) -> int:
@@ -285,12 +285,14 @@ class Refresher:
         done, _ = await asyncio.wait([flight], timeout=max(0.0, until - time.monotonic()))
         return flight.result() if done else None
 
-    def _refuse(self, ended: Ended | None) -> NoReturn:
-        if ended is None or not ended.kind:
-            raise RefreshFailing("", self._pace.poll_s)
-        if ended.kind.startswith(OF_THE_APP) and ended.wait_s is None:
-            raise AppBroken(ended.kind.removeprefix(OF_THE_APP))
-        raise RefreshFailing(ended.kind, ended.wait_s)
+
+def _refused(ended: Ended | None, poll_s: float) -> AppBroken | RefreshFailing:
+    """What a caller is told where *ended* brought nothing; None: it still goes on."""
+    if ended is None or not ended.kind:
+        return RefreshFailing("", poll_s)
+    if ended.kind.startswith(OF_THE_APP) and ended.wait_s is None:
+        return AppBroken(ended.kind.removeprefix(OF_THE_APP))
+    return RefreshFailing(ended.kind, ended.wait_s)
 
 
 async def _safely(connection_id: UUID, flight: Any) -> Ended:

@@ -2,15 +2,15 @@
 
 import math
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain.vault import connections, pauses
-from controlplane.domain.vault.connections import Auth, ConnectionUnconfirmed, State
+from controlplane.domain.vault import pauses
+from controlplane.domain.vault.connections import GONE, Auth, ConnectionGone, ConnectionUnconfirmed, State
 from controlplane.domain.vault.pace import Pace
 from controlplane.kit.ids import OAuthAppId
 from controlplane.kit.oauth.dialect import Refreshing
@@ -40,9 +40,7 @@ class Look(Struct, frozen=True, kw_only=True):
 
     def can_refresh(self, refreshing: Refreshing) -> bool:
         """Whether there is a next token to be had without a person."""
-        if self.auth != "oauth2":
-            return self.auth != "static"
-        return self.has_refresh if refreshing.by == "refresh_token" else refreshing.by == "access_token"
+        return can_refresh(self.auth, self.has_refresh, refreshing)
 
     def age(self, now: datetime, refreshing: Refreshing, pace: Pace) -> Age:
         """Of the token, by *now*."""
@@ -120,12 +118,15 @@ class RefreshFailing(Refusal):
         return {"Retry-After": str(self.wait_s)}
 
 
-_WHY_NOT: Final[dict[State, type[Refusal]]] = {
-    "pending_confirm": ConnectionUnconfirmed,
-    "disabled": ConnectionDisabled,
-    "revoking": connections.ConnectionGone,
-    "deleted": connections.ConnectionGone,
-}
+def can_refresh(auth: Auth, has_refresh: bool, refreshing: Refreshing) -> bool:
+    """As :meth:`Look.can_refresh`.
+
+    Args:
+        has_refresh: There is a refresh token.
+    """
+    if auth != "oauth2":
+        return auth != "static"
+    return has_refresh if refreshing.by == "refresh_token" else refreshing.by == "access_token"
 
 
 async def look(tx: TenantTx, connection_id: UUID) -> Look:
@@ -158,5 +159,9 @@ def check_served(seen: Look) -> None:
     """
     if seen.state == "needs_reauth":
         raise NeedsReauth(seen.state_reason)
-    if (why := _WHY_NOT.get(seen.state)) is not None:
-        raise why
+    if seen.state == "pending_confirm":
+        raise ConnectionUnconfirmed
+    if seen.state == "disabled":
+        raise ConnectionDisabled
+    if seen.state in GONE:
+        raise ConnectionGone
