@@ -60,6 +60,12 @@ async def to_the_end(db, clock, rotation_id):
         return await rotations.get(tx, rotation_id)
 
 
+async def letter(db, tenant):
+    async with db.tenant(tenant.tenant_id) as tx:
+        await mails.write(tx, "greeting", Letter(to="ann@example.com"))
+        tx.audited = True
+
+
 async def rows(db, table, tenant=None):
     async with db.scoped(tenant.tenant_id if tenant else None) as tx:
         return await tx.rows(tx.select(table))
@@ -159,17 +165,21 @@ async def test_an_envelope_that_is_changed_meanwhile_is_not_overwritten(db, cloc
 
 
 async def test_what_is_being_sealed_with_the_old_key_is_waited_for(db, clock, holder):
-    tenant, (webhook, _) = holder
+    tenant, _ = holder
+    await letter(db, tenant)
+    clock.forward(timedelta(seconds=1))
     rotation_id = await asked(db, "data", tenant)
     async with db.tenant(tenant.tenant_id) as tx:
-        _, newest = await endpoints.rotate(tx, SHELL, webhook.id)  # with the old key, and not committed
+        await mails.write(tx, "greeting", Letter(to="ann@example.com"))  # with the old key, and not committed
         steps = asyncio.create_task(go_on(db, rotation_id, timedelta(0)))
         await until_it_waits(db, steps)
         assert not steps.done()
 
     assert (await steps)[-1] == "done"
-    assert await states(db, tenant) == ["destroyed", "primary"]
-    assert (await secret(db, tenant, webhook.id))[0] == newest
+    assert await states(db, tenant, "mail") == ["destroyed", "primary"]
+    async with db.tenant(tenant.tenant_id) as tx:
+        for row in await tx.rows(tx.select(t.mails)):
+            assert b"ann@example.com" in await keys.unseal(tx, "mail", row["sealed"], mails.SEALED[0].place(row))
 
 
 async def test_every_column_is_sealed_anew_and_read_by_its_own_room(db, clock, make, everything):
