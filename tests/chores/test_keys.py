@@ -1,6 +1,7 @@
 """Rotations are gone on with, one that is stopped says why, and what must not be remembered is forgotten at a nudge."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -45,6 +46,20 @@ async def found(db, rotation_id):
         return await rotations.get(tx, rotation_id)
 
 
+class Heard(InMemory):
+    """Tells when somebody listens."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard = asyncio.Event()
+
+    @asynccontextmanager
+    async def listen(self, name):
+        async with super().listen(name) as listener:
+            self.heard.set()
+            yield listener
+
+
 async def test_one_that_is_stopped_says_why_and_does_not_stop_the_others(db, app_url, clock, make):
     await seal(db, await make.tenant())
     master, data = await ask(db, "master", clock() + timedelta(minutes=1)), await ask(db, "data")
@@ -65,12 +80,11 @@ async def test_one_that_is_stopped_says_why_and_does_not_stop_the_others(db, app
 
 
 async def test_a_destroyed_key_is_forgotten_at_a_nudge(db, replica, make):
-    tenant, wakeups = await make.tenant(), InMemory()
+    tenant, wakeups = await make.tenant(), Heard()
     sealed = await seal(db, tenant)
     assert await unseal(replica, tenant, sealed) == b"secret"
     first = asyncio.create_task(chore.forget(replica, wakeups))
-    while not wakeups._listening.get(keys.EVICTION):
-        await asyncio.sleep(0)
+    await wakeups.heard.wait()
 
     async with db.tenant(tenant.tenant_id) as tx:
         audit.record(tx, SHELL, "keys.tested", ("tenant", "ten_x"))
