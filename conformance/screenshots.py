@@ -90,6 +90,7 @@ def _access(base: str, within: dict[str, str]) -> dict[str, str]:
     return {
         "tenants": f"{base}/tenants",
         "tenant-operated": f"{base}/tenants/demo",
+        "vault": f"{base}/vault",
         "account": f"{base}/account",
         **{name: f"{base}/t/demo/{place}" for name, place in inside.items()},
     }

@@ -282,6 +282,48 @@ SABOTAGES = (
         becomes="t.return_urls.c.url.startswith(url[:20])",
         noticed_by=("tests/domain/vault/test_connecting.py",),
     ),
+    Sabotage(
+        name="a data key that is destroyed under somebody who seals with it",
+        file="controlplane/domain/keys/data.py",
+        was="        wanted = wanted.with_for_update(read=True, key_share=True)",
+        becomes="        pass",
+        noticed_by=("tests/domain/test_rotations.py",),
+    ),
+    Sabotage(
+        name="a newer envelope under one that was sealed anew",
+        file="controlplane/domain/rotations/resealing.py",
+        was=" AND r.{column.column} = anew.old",
+        becomes="",
+        noticed_by=("tests/domain/test_rotations.py",),
+    ),
+    Sabotage(
+        name="a data key that is destroyed while somebody reads with it",
+        file="controlplane/domain/rotations/running.py",
+        was="rests_until=tx.now + work.rest",
+        becomes="rests_until=tx.now",
+        noticed_by=("tests/domain/test_rotations.py",),
+    ),
+    Sabotage(
+        name="the keyring of another installation",
+        file="controlplane/domain/keys/masters.py",
+        was="    if not hmac.compare_digest(mark, sealing.mark):",
+        becomes="    if not mark:",
+        noticed_by=("tests/domain/test_master_keys.py",),
+    ),
+    Sabotage(
+        name="a master key that is retired under somebody who wraps with it",
+        file="controlplane/domain/keys/masters.py",
+        was=".order_by(its.name).with_for_update()",
+        becomes=".order_by(its.name)",
+        noticed_by=("tests/domain/test_master_keys.py",),
+    ),
+    Sabotage(
+        name="the credentials of a suspended tenant",
+        file="controlplane/domain/keys/data.py",
+        was="    if row.kind in HELD and not though_suspended:",
+        becomes="    if not row.kind:",
+        noticed_by=("tests/http/test_vault_api.py",),
+    ),
 )
 
 

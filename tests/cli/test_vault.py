@@ -72,13 +72,26 @@ def test_a_keyring_in_a_variable_is_changed_where_the_variable_is(external, home
 
     refused = controlplane(home, "vault", "rotate-kek", **external, **ring)
     assert refused.returncode == 1
-    assert "Configure the new one for every replica" in refused.stderr
+    assert "There is no new master key yet" in refused.stderr
 
     new = msgspec.structs.replace(old, keys={**old.keys, "mine": bytes(32)}, wrapping="mine")
     ring["RING"] = msgspec.json.encode(new).decode()
     assert "mine is configured and does not wrap yet" in said(home, "vault", "status", **external, **ring)
     said(home, "vault", "rotate-kek", **external, **ring)
     assert masters(home, {**external, **ring}) == {"mine": "current", "k001": "retired"}
+
+
+def test_where_there_are_more_replicas_the_new_key_is_copied_first(external, home, acme, redis_url):
+    shared = {**external, "CONTROLPLANE_REDIS_URL": redis_url}
+
+    refused = controlplane(home, "vault", "rotate-kek", **shared)
+    assert refused.returncode == 1
+    assert "--stage" in refused.stderr
+    assert "Copy it to every replica" in controlplane(home, "vault", "rotate-kek", "--stage", **shared).stderr
+    assert masters(home, shared) == {"k001": "current"}
+    said(home, "vault", "rotate-kek", **shared)
+
+    assert masters(home, shared) == {"k002": "current", "k001": "retired"}
 
 
 def test_one_owner_is_named(external, home):

@@ -8,7 +8,7 @@ from controlplane.db.database import Database
 from controlplane.domain import audit, keys, mails, recovery, rotations, tenants, totp
 from controlplane.domain.keys import Context, Keyring, Shredded, masters
 from controlplane.domain.letters import Letter
-from controlplane.domain.rotations import RotationOpen
+from controlplane.domain.rotations import RotationOpen, resealing
 from controlplane.domain.sso import connections, entries
 from controlplane.domain.webhooks import endpoints
 from controlplane.kit import envelope
@@ -58,6 +58,12 @@ async def to_the_end(db, clock, rotation_id):
     await go_on(db, rotation_id)
     async with db.platform() as tx:
         return await rotations.get(tx, rotation_id)
+
+
+async def letter(db, tenant):
+    async with db.tenant(tenant.tenant_id) as tx:
+        await mails.write(tx, "greeting", Letter(to="ann@example.com"))
+        tx.audited = True
 
 
 async def rows(db, table, tenant=None):
@@ -140,32 +146,40 @@ async def test_a_new_data_key_takes_over_everything_and_the_old_one_is_destroyed
             await keys.unseal(tx, "webhook-secret", before["secret"], Context("webhooks", str(webhook.id), 1))
 
 
-async def test_an_envelope_that_is_changed_meanwhile_is_not_overwritten(db, clock, holder):
+async def test_an_envelope_that_is_changed_meanwhile_is_not_overwritten(db, clock, holder, monkeypatch):
     tenant, (webhook, _) = holder
-    rotation_id = await asked(db, "data", tenant)
+    rotation_id, seal_anew, newest = await asked(db, "data", tenant), resealing._sealed, []
 
-    async for each in rotations.go_on(db, db.sealing, SHELL, rotation_id, REST):
-        if each.step == "sealing" and each.total:
-            break
-    async with db.tenant(tenant.tenant_id) as tx:
-        _, newest = await endpoints.rotate(tx, SHELL, webhook.id)
+    async def slowly(tx, column, found, old):
+        """Between what was read and what is written, somebody else writes."""
+        anew = await seal_anew(tx, column, found, old)
+        if column.column == "secret" and not newest:
+            async with db.tenant(tenant.tenant_id) as other:
+                newest.append((await endpoints.rotate(other, SHELL, webhook.id))[1])
+        return anew
+
+    monkeypatch.setattr(resealing, "_sealed", slowly)
     await to_the_end(db, clock, rotation_id)
 
-    assert (await secret(db, tenant, webhook.id))[0] == newest
+    assert (await secret(db, tenant, webhook.id))[0] == newest[0]
 
 
 async def test_what_is_being_sealed_with_the_old_key_is_waited_for(db, clock, holder):
-    tenant, (webhook, _) = holder
+    tenant, _ = holder
+    await letter(db, tenant)
+    clock.forward(timedelta(seconds=1))
     rotation_id = await asked(db, "data", tenant)
     async with db.tenant(tenant.tenant_id) as tx:
-        _, newest = await endpoints.rotate(tx, SHELL, webhook.id)  # with the old key, and not committed
+        await mails.write(tx, "greeting", Letter(to="ann@example.com"))  # with the old key, and not committed
         steps = asyncio.create_task(go_on(db, rotation_id, timedelta(0)))
         await until_it_waits(db, steps)
         assert not steps.done()
 
     assert (await steps)[-1] == "done"
-    assert await states(db, tenant) == ["destroyed", "primary"]
-    assert (await secret(db, tenant, webhook.id))[0] == newest
+    assert await states(db, tenant, "mail") == ["destroyed", "primary"]
+    async with db.tenant(tenant.tenant_id) as tx:
+        for row in await tx.rows(tx.select(t.mails)):
+            assert b"ann@example.com" in await keys.unseal(tx, "mail", row["sealed"], mails.SEALED[0].place(row))
 
 
 async def test_every_column_is_sealed_anew_and_read_by_its_own_room(db, clock, make, everything):

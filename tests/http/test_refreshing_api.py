@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from controlplane.domain import audit
-from controlplane.domain.vault.looking import NeedsReauth
+from controlplane.domain.vault.standing import NeedsReauth
 from controlplane.kit.ids import text_id
 from tests.domain.vault.begun import typed
 from tests.refreshing.rig import Rig

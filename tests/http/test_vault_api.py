@@ -134,7 +134,8 @@ async def test_who_may_only_look_at_tenants_is_not_led_to_the_vault(client, make
 
 async def test_the_credentials_of_a_suspended_tenant_are_not_unwrapped(client, operator, db, acme, monkeypatch):
     """As every kind is held that opens doors outside; the secrets of webhooks stand for them here."""
-    monkeypatch.setattr(keys.data, "HELD", frozenset({"webhook"}))
+    for module in (keys, keys.data):
+        monkeypatch.setattr(module, "HELD", frozenset({"webhook"}))
     context = Context("webhooks", "here")
     async with db.tenant(acme.tenant_id) as tx:
         sealed = await keys.seal(tx, "webhook-secret", b"token", context)

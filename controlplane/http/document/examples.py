@@ -33,6 +33,7 @@ IDS: Final = {
     "Project": "prj",
     "Role": "role",
     "RoleAssignment": "asg",
+    "Rotation": "rot",
     "Run": "run",
     "Runtime": "rt",
     "ScimToken": "scm",
