@@ -97,7 +97,7 @@ def test_a_database_that_does_not_answer_is_said_plainly_and_without_the_passwor
 
 def test_a_misspelled_setting_stops_everything_with_its_name(home):
     for words in (["serve"], ["up"], ["tenant", "list"]):
-        done = command(home, *words, CONTROLPLANE_PUBLIC_ULR="https://example.com")
+        done = controlplane(home, *words, CONTROLPLANE_PUBLIC_ULR="https://example.com")
         assert done.returncode == 1
         assert "CONTROLPLANE_PUBLIC_ULR: there is no such setting" in done.stderr
 

@@ -86,14 +86,14 @@ def test_secrets_that_are_open_to_others_are_refused_with_the_way_to_mend_it(hom
         folder.mkdir()
         folder.chmod(0o755)
 
-    done = command(home, "up")
+    done = controlplane(home, "up")
 
     assert done.returncode == 1
     assert f"chmod 700 {home}/secrets" in done.stderr
 
 
 def test_a_database_of_somebody_elses_is_for_serve(home):
-    done = command(home, "up", CONTROLPLANE_DATABASE_URL="postgresql://cp_app@db.example.com/cloud")
+    done = controlplane(home, "up", CONTROLPLANE_DATABASE_URL="postgresql://cp_app@db.example.com/cloud")
 
     assert done.returncode == 1
     assert "controlplane serve" in done.stderr
