@@ -41,10 +41,10 @@ def test_a_killed_agent_comes_back_as_the_same_runtime(demo):
     assert len(listing(demo, "runtimes")["data"]) == 1
 
 
-def test_started_again_on_another_port_it_is_the_same_runtime(demo):
-    """The last one here: it ends what the others look at."""
-    home, runtime = demo.home, identity(demo.home)["runtime"]
-    assert demo.end() == 0
+def test_started_again_on_another_port_it_is_the_same_runtime(home):
+    with up(home, "--demo") as first:
+        runtime = identity(home)["runtime"]
+        assert first.end() == 0
 
     with up(home, "--demo") as second:
         second.key = told(home, "api-key", "create", "--tenant", "demo", "--name", "tests")

@@ -107,19 +107,18 @@ def test_a_home_without_a_control_plane_is_said_to_be_none(home):
     assert not home.exists()
 
 
-def test_what_it_was_told_outlives_a_crash_and_a_stop(running, shared_home):
-    """The last one here: it ends what the others look at."""
-    told(shared_home, "tenant", "create", "acme", "--name", "Acme")
-    before = slugs(shared_home)
-    assert running.end(signal.SIGKILL) == -signal.SIGKILL
+def test_what_it_was_told_outlives_a_crash_and_a_stop(home):
+    with up(home) as first:
+        told(home, "tenant", "create", "acme", "--name", "Acme")
+        assert first.end(signal.SIGKILL) == -signal.SIGKILL
 
-    with up(shared_home, port=running.port) as second:
-        assert "acme" in before == slugs(shared_home)
-        assert second.report["sign_in"] != running.report["sign_in"]
+    with up(home, port=first.port) as second:
+        assert slugs(home) == {"acme"}
+        assert second.report["sign_in"] != first.report["sign_in"]
         assert second.end(signal.SIGTERM) == 0
 
-    assert slugs(shared_home) == before, "with nothing running a command starts the database for itself"
-    assert not (shared_home / "secrets" / "running.json").exists()
+    assert slugs(home) == {"acme"}, "with nothing running a command starts the database for itself"
+    assert not (home / "secrets" / "running.json").exists()
 
 
 def mode(path):
