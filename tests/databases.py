@@ -37,6 +37,7 @@ class _Made:
         self.name = name
         self.connection = connection
         self.state: list[tuple[str, int, int]] = []
+        """Empty: never noted, and nothing to restore."""
         self.filled: dict[str, str] = {}
         """Tables that are not empty after the migrations, and what is in them."""
         self._used = ""
@@ -96,11 +97,26 @@ class Databases:
         made, self._spare = self._spare, None
         return made or await self._make()
 
+    async def copy(self, name: str) -> _Made:
+        """One that is like the database *name*; it is nobody's after the test."""
+        await self.connections.close()  # those that are kept are to the spare one
+        copied = await self.create(name)
+        return _Made(copied, await asyncpg.connect(f"{self._url}/{copied}"))
+
+    async def create(self, like: str = TEMPLATE) -> str:
+        """The name of a new one, which is the caller's to drop."""
+        name = f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(self._serial)}"
+        await self._superuser.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}" OWNER {roles.OWNER}')
+        return name
+
+    async def drop(self, name: str) -> None:
+        await self._superuser.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
     async def give_back(self, made: _Made) -> None:
         """Empty it for the next test; or drop it, if more than rows has changed."""
         stay = [made.connection.get_server_pid(), *self.connections.pids]
         await self._superuser.execute(OTHERS_LEAVE, made.name, stay)
-        if await made.restore():
+        if made.state and await made.restore():
             self._spare = made
         else:
             await self._drop(made)
@@ -110,8 +126,7 @@ class Databases:
             await self._drop(self._spare)
 
     async def _make(self) -> _Made:
-        name = f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(self._serial)}"
-        await self._superuser.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" OWNER {roles.OWNER}')
+        name = await self.create()
         made = _Made(name, await asyncpg.connect(f"{self._url}/{name}"))
         await made.note()
         return made
@@ -119,7 +134,7 @@ class Databases:
     async def _drop(self, made: _Made) -> None:
         await self.connections.close()
         await made.connection.close()
-        await self._superuser.execute(f'DROP DATABASE "{made.name}" WITH (FORCE)')
+        await self.drop(made.name)
 
 
 async def _state(connection: asyncpg.Connection) -> list[tuple[str, int, int]]:

@@ -54,7 +54,7 @@ def here(*words, stdin="", **environ):
     """
     bare = dict.fromkeys((name for name in os.environ if name not in ENVIRONMENT), None)
     words = ["controlplane", *map(str, words)]
-    before, status = sys.argv, 0
+    before, around, status = sys.argv, dict(os.environ), 0
     with CliRunner().isolation(input=stdin, env={**bare, **environ}) as (output, errors, _):
         sys.argv = words
         try:
@@ -64,7 +64,10 @@ def here(*words, stdin="", **environ):
         finally:
             sys.argv = before
         sys.stdout.flush()
-        return subprocess.CompletedProcess(words, status, output.getvalue().decode(), errors.getvalue().decode())
+        done = subprocess.CompletedProcess(words, status, output.getvalue().decode(), errors.getvalue().decode())
+    for name in os.environ.keys() - around.keys():  # what a command has set for those that it starts
+        del os.environ[name]
+    return done
 
 
 def command(home, *words, **more):

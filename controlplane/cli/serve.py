@@ -1,5 +1,6 @@
 """``controlplane serve``: one replica against a Postgres that somebody else runs."""
 
+import gc
 import os
 from functools import partial
 from pathlib import Path
@@ -67,8 +68,10 @@ def _run(host: str, port: int, workers: int) -> None:
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
+    gc.disable()  # what is loaded stays: looking it through for garbage again and again is a seventh of the time, measured
     import controlplane.app  # noqa: F401 - once, before the workers are forked from this process
 
+    gc.enable()
     Granian(
         "controlplane.app:from_environment",
         interface=Interfaces.ASGI,
@@ -88,4 +91,7 @@ def _load(main: int) -> "Litestar":
 
     parent.end_with(main)
     memory.keep_private()  # not every way to make a worker forks
-    return from_environment()
+    gc.disable()  # as above, until all routes are put together
+    app = from_environment()
+    gc.enable()
+    return app

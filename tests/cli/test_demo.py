@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.programs import alive, empty_home, eventually, said, up
+from tests.programs import alive, empty_home, eventually, told, up
 
 AGENT = "runtime_agent run"
 
@@ -14,7 +14,7 @@ AGENT = "runtime_agent run"
 @pytest.fixture(scope="module")
 def demo():
     with empty_home() as home, up(home, "--demo") as running:
-        running.key = said(home, "api-key", "create", "--tenant", "demo", "--name", "tests")
+        running.key = told(home, "api-key", "create", "--tenant", "demo", "--name", "tests")
         yield running
 
 
@@ -47,7 +47,7 @@ def test_started_again_on_another_port_it_is_the_same_runtime(home):
         assert first.end() == 0
 
     with up(home, "--demo") as second:
-        second.key = said(home, "api-key", "create", "--tenant", "demo", "--name", "tests")
+        second.key = told(home, "api-key", "create", "--tenant", "demo", "--name", "tests")
         assert identity(home)["runtime"] == runtime
         assert identity(home)["server"] == second.url
         assert [row["id"] for row in listing(second, "runtimes")["data"]] == [runtime]

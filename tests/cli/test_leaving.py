@@ -12,7 +12,7 @@ from tests.programs import command, said, told
 @pytest.fixture
 def elsewhere():
     with programs.empty_home() as home:
-        said(home, "db", "init")
+        told(home, "db", "init")
         yield home
 
 

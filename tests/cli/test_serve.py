@@ -1,5 +1,6 @@
 """``controlplane serve`` and ``controlplane db`` against a Postgres that somebody else runs."""
 
+import asyncio
 import json
 import os
 import re
@@ -13,19 +14,19 @@ import httpx
 import pytest
 
 from controlplane.domain import keys
-from tests.programs import ENVIRONMENT, alive, controlplane, eventually, free_port, said
+from tests.programs import ENVIRONMENT, alive, command, controlplane, eventually, free_port, said, told
 
 
 @pytest.fixture
 def external(app_url, owner_url, home):
     """The environment of an operator who brings a database; the home holds the keyring only."""
     urls = {"CONTROLPLANE_DATABASE_URL": app_url, "CONTROLPLANE_DATABASE_OWNER_URL": owner_url}
-    said(home, "db", "init", **urls, CONTROLPLANE_DATABASE_ADMIN_URL=os.environ["TEST_SUPERUSER_URL"])
+    told(home, "db", "init", **urls, CONTROLPLANE_DATABASE_ADMIN_URL=os.environ["TEST_SUPERUSER_URL"])
     return urls
 
 
 def test_commands_and_two_workers_share_the_database_that_is_given(external, home):
-    said(home, "tenant", "create", "acme", "--name", "Acme", **external)
+    told(home, "tenant", "create", "acme", "--name", "Acme", **external)
     key = said(home, "api-key", "create", "--tenant", "acme", "--name", "ci", **external)
     port = free_port()
     command = [sys.executable, "-m", "controlplane", "serve", "--home", home, "--port", str(port), "--workers", "2"]
@@ -51,18 +52,18 @@ def test_a_worker_ends_when_its_main_process_is_killed(external, home):
     assert eventually(lambda: not alive(worker))
 
 
-async def test_another_revision_is_refused_with_the_way_out(external, owner_url, home):
-    await change(owner_url, "UPDATE alembic_version SET version_num = '0000'")
+def test_another_revision_is_refused_with_the_way_out(external, owner_url, home):
+    change(owner_url, "UPDATE alembic_version SET version_num = '0000'")
 
     for words in (["serve"], ["tenant", "list"], ["db", "check"]):
-        done = controlplane(home, *words, **external)
+        done = command(home, *words, **external)
         assert done.returncode == 1
         assert "found revision 0000" in done.stderr
         assert "controlplane db upgrade" in done.stderr
 
 
-async def test_a_newer_database_asks_for_the_newer_release(external, owner_url, home):
-    await change(owner_url, "UPDATE alembic_version SET version_num = '9999'")
+def test_a_newer_database_asks_for_the_newer_release(external, owner_url, home):
+    change(owner_url, "UPDATE alembic_version SET version_num = '9999'")
 
     assert "newer release" in controlplane(home, "serve", **external).stderr
 
@@ -81,14 +82,14 @@ async def test_init_makes_schema_and_keeps_the_passwords_that_are_given(external
 
 
 def test_without_a_database_url_it_says_what_to_set(home):
-    done = controlplane(home, "serve")
+    done = command(home, "serve")
 
     assert done.returncode == 1
     assert "CONTROLPLANE_DATABASE_URL" in done.stderr
 
 
 def test_a_database_that_does_not_answer_is_said_plainly_and_without_the_password(home):
-    said_of = controlplane(
+    said_of = command(
         home, "db", "check", CONTROLPLANE_DATABASE_URL=f"postgresql://cp_app:hunter2@127.0.0.1:{free_port()}/cloud"
     )
 
@@ -104,10 +105,13 @@ def test_a_misspelled_setting_stops_everything_with_its_name(home):
         assert "CONTROLPLANE_PUBLIC_ULR: there is no such setting" in done.stderr
 
 
-async def change(url, statement):
-    connection = await asyncpg.connect(url)
-    await connection.execute(statement)
-    await connection.close()
+def change(url, statement):
+    async def work():
+        connection = await asyncpg.connect(url)
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(work())
 
 
 def status(url, key):

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from tests.programs import alive, controlplane, empty_home, eventually, said, up
+from tests.programs import alive, command, controlplane, empty_home, eventually, told, up
 
 SERVE = "controlplane serve"
 
@@ -27,7 +27,7 @@ def running(shared_home):
 
 
 def slugs(home):
-    return {tenant["slug"] for tenant in json.loads(said(home, "tenant", "list", "--json"))["data"]}
+    return {tenant["slug"] for tenant in json.loads(told(home, "tenant", "list", "--json"))["data"]}
 
 
 def test_it_reports_where_it_is_and_a_way_in(running, shared_home):
@@ -44,14 +44,14 @@ def test_what_is_secret_is_closed_to_others(running, shared_home):
 
 
 def test_a_killed_database_comes_back_on_the_same_port(running, shared_home):
-    said(shared_home, "tenant", "create", "before", "--name", "Before")
+    told(shared_home, "tenant", "create", "before", "--name", "Before")
     port = (shared_home / "postgres" / "port").read_text()
     killed = running.pid_of("bin/postgres -D")
 
     os.kill(killed, signal.SIGKILL)
 
     assert eventually(lambda: not alive(killed) and running.is_ready())
-    assert eventually(lambda: controlplane(shared_home, "tenant", "list").returncode == 0)
+    assert eventually(lambda: command(shared_home, "tenant", "list").returncode == 0)
     assert (shared_home / "postgres" / "port").read_text() == port
     assert "before" in slugs(shared_home)
 
@@ -100,7 +100,7 @@ def test_a_database_of_somebody_elses_is_for_serve(home):
 
 
 def test_a_home_without_a_control_plane_is_said_to_be_none(home):
-    done = controlplane(home, "tenant", "list")
+    done = command(home, "tenant", "list")
 
     assert done.returncode == 1
     assert f"controlplane up --home {home}" in done.stderr
@@ -109,7 +109,7 @@ def test_a_home_without_a_control_plane_is_said_to_be_none(home):
 
 def test_what_it_was_told_outlives_a_crash_and_a_stop(home):
     with up(home) as first:
-        said(home, "tenant", "create", "acme", "--name", "Acme")
+        told(home, "tenant", "create", "acme", "--name", "Acme")
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
 
     with up(home, port=first.port) as second:

@@ -20,7 +20,7 @@ from controlplane.domain.imports import Archive, ArchiveOfAnotherRelease, Archiv
 from controlplane.kit.problems import NotFound
 from tests.databases import TEMPLATE
 from tests.domain.test_audit import chain
-from tests.holdings import ANNOUNCED, counted, fill
+from tests.holdings import ANNOUNCED, MARK, counted
 from tests.make import SHELL, Make
 
 _serial = itertools.count(1)
@@ -41,9 +41,20 @@ class File(io.BytesIO):
 
 
 @pytest.fixture
-async def holdings(db, make):
-    await fill(db, make, "somebody-else")
-    return await fill(db, make)
+async def filled(fillings):
+    return await fillings.of("somebody-else", MARK)
+
+
+@pytest.fixture
+async def database(databases, filled):
+    made = await databases.copy(filled.name)
+    yield made.name
+    await databases.give_back(made)
+
+
+@pytest.fixture
+def holdings(filled):
+    return filled.holdings[1]
 
 
 @pytest.fixture

@@ -24,15 +24,27 @@ from controlplane.domain.tenants import TransitionRefused
 from controlplane.kit.ids import text_id
 from tests.conftest import KEYRING
 from tests.domain.test_audit import PLATFORM
-from tests.holdings import counted, dumped, fill
+from tests.holdings import MARK, counted, dumped, fill
 from tests.make import SHELL
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-async def holdings(db, make):
-    return await fill(db, make)
+async def filled(fillings):
+    return await fillings.of(MARK)
+
+
+@pytest.fixture
+async def database(databases, filled):
+    made = await databases.copy(filled.name)
+    yield made.name
+    await databases.give_back(made)
+
+
+@pytest.fixture
+def holdings(filled):
+    return filled.holdings[0]
 
 
 @pytest.fixture

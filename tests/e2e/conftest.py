@@ -26,10 +26,10 @@ class Site:
         self.truth: Truth = write_home(self.source, shape, now=now)
         self._up = up
         self._environ = {"RUNTIME_AGENT_SOURCE_TIMEZONE": "UTC", **environ}
-        programs.said(up.home, "tenant", "create", self.slug, "--name", self.slug)
-        key = programs.said(up.home, "api-key", "create", "--tenant", self.slug, "--name", "tests")
+        programs.told(up.home, "tenant", "create", self.slug, "--name", self.slug)
+        key = programs.told(up.home, "api-key", "create", "--tenant", self.slug, "--name", "tests")
         self._bearer = {"Authorization": f"Bearer {key}"}
-        token = programs.said(up.home, "join-token", "create", "--tenant", self.slug)
+        token = programs.told(up.home, "join-token", "create", "--tenant", self.slug)
         self._agent("join", up.url, "--token-stdin", "--source", f"engine:{self.source}", stdin=token)
 
     def once(self) -> int:
@@ -104,14 +104,14 @@ def total(rows: list[dict[str, Any]], name: str) -> tuple[int, int]:
     return sum(row[name]["input"] for row in rows), sum(row[name]["output"] for row in rows)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="home-") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder).resolve()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def up(place: Path) -> Iterator[programs.Up]:
     with programs.up(place / "home") as running:
         yield running

@@ -16,16 +16,14 @@ def signed_in(up):
         yield browser
 
 
-def test_the_printed_link_signs_in_once(home):
-    with programs.up(home) as up:
-        with signed_in(up) as browser:
-            assert browser.get("/console/").status_code == 200
-        again = httpx.post(
-            f"{up.url}/console/welcome", data={"token": up.report["sign_in"]}, headers={"Origin": up.url}
-        )
+def test_the_printed_link_signs_in_once(up):
+    """That of the one that all share: nobody else follows it."""
+    with signed_in(up) as browser:
+        assert browser.get("/console/").status_code == 200
+    again = httpx.post(f"{up.url}/console/welcome", data={"token": up.report["sign_in"]}, headers={"Origin": up.url})
 
-        assert again.status_code == 401
-        assert httpx.get(f"{up.url}/console/").status_code == 303
+    assert again.status_code == 401
+    assert httpx.get(f"{up.url}/console/").status_code == 303
 
 
 def test_an_open_page_does_not_hold_up_the_stop(home):

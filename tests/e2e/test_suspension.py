@@ -16,7 +16,7 @@ def test_what_happens_meanwhile_arrives_afterwards_and_nothing_twice(up, site, s
     site.once()
     agrees(site)
     changed = site.ended()
-    programs.said(up.home, "tenant", stop, site.slug)
+    programs.told(up.home, "tenant", stop, site.slug)
 
     site.change(changed, "cancelled")
     held = programs.agent(site.agent, "once", "--json", **site._environ)
@@ -26,7 +26,7 @@ def test_what_happens_meanwhile_arrives_afterwards_and_nothing_twice(up, site, s
     assert done["left"] > 0
     assert told in done["problem"]
 
-    programs.said(up.home, "tenant", resume, site.slug)
+    programs.told(up.home, "tenant", resume, site.slug)
     assert site.once() >= done["left"]
     site.truth.sessions[changed] = "cancelled"
     agrees(site)
