@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from conformance.test_oauth_client import CLIENTS, SECRET, connected, issuer, server
 from controlplane.domain.vault import apps
-from controlplane.domain.vault.standing import NeedsReauth
 from controlplane.domain.vault.sealed import Proof
+from controlplane.domain.vault.standing import NeedsReauth
 from controlplane.kit.guard import Guard
 from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.oauth.granting import refresh

@@ -8,8 +8,8 @@ import pytest
 
 from controlplane.chores.refreshes import forget_orphans, refresh_ahead
 from controlplane.domain.vault import restores
-from controlplane.domain.vault.standing import NeedsReauth, RefreshFailing
 from controlplane.domain.vault.pace import Pace
+from controlplane.domain.vault.standing import NeedsReauth, RefreshFailing
 from tests.make import SHELL
 from tests.refreshing.rig import QUICK, Rig
 
