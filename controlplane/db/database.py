@@ -311,14 +311,12 @@ class Database:
                 raise
         return _structs(into, rows)
 
-    async def at_once(self, tenant_id: TenantId, into: type[Row], statement: TextClause, **values: object) -> list[Row]:
-        """As :meth:`glance`, for a statement that writes too: it is committed by itself or not at all.
-
-        It begins with :data:`ENTERED`, takes from ``entered`` what it writes and reads, and writes down itself what the
-        audit log is to know. Who comes while every kept connection is busy waits: opening one takes longer.
-        """
+    async def at_once(self, tenant_id: TenantId, into: type[Row], statement: str, *values: object) -> list[Row]:
+        """As :meth:`glance`, for a statement that writes too: it begins with :data:`ENTERED`, takes from ``entered`` what
+        it writes and reads, and writes down itself what the audit log is to know. Who comes while every kept
+        connection is busy waits: opening one takes longer."""
         async with self._turns:
-            return await self.glance(tenant_id, into, statement, **values)
+            return await self.glance(tenant_id, into, statement, *values)
 
     @asynccontextmanager
     async def new_tenant(self) -> AsyncIterator[TenantTx]:

@@ -217,7 +217,8 @@ class Leasing:
         read = self._read(ask, caller, seen, text_id("pol", decision.policy.id), "success", lease_id)
         statement = RENEW if ask.renews else LEASE
         tenant_id = ask.runtime.tenant_id
-        [taken] = await self.db.at_once(tenant_id, Taken, statement, **asdict(read), **asdict(still))
+        values = statement.values(asdict(read) | asdict(still))
+        [taken] = await self.db.at_once(tenant_id, Taken, statement.sql, *values)
         if not taken.holds:
             return None
         if not taken.first:
@@ -272,7 +273,7 @@ class Leasing:
             NonceUsed: If the request was made before.
         """
         read = self._read(ask, caller, seen, rule, outcome, ask.renews)
-        [noted] = await self.db.at_once(ask.runtime.tenant_id, Taken, NOTE, **asdict(read))
+        [noted] = await self.db.at_once(ask.runtime.tenant_id, Taken, NOTE.sql, *NOTE.values(asdict(read)))
         if not noted.first:
             raise NonceUsed
         return rule

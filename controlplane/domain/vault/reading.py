@@ -1,12 +1,15 @@
 """The statements that hand credentials out: each reads, notes the read and keeps the lease, or does nothing at all."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
-from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Integer, LargeBinary, Text, TextClause, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Integer, LargeBinary, Text, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB, asyncpg
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from controlplane.db.database import ENTERED
 
@@ -83,10 +86,31 @@ _TYPES: Final[dict[str, Any]] = {
 }
 
 
-def _typed(statement: str) -> TextClause:
+class Statement(Struct, frozen=True):
+    """As :meth:`controlplane.db.database.Database.at_once` takes it."""
+
+    sql: str
+    names: tuple[str, ...]
+    """What ``$2``, ``$3``, … in it stand for."""
+
+    def values(self, given: Mapping[str, Any]) -> list[Any]:
+        """Of *given*, which may have more, in the order of the names."""
+        return [_as_json(given[name]) if _TYPES[name] is JSONB else given[name] for name in self.names]
+
+
+def _typed(statement: str) -> Statement:
     """With casts, because in a SELECT PostgreSQL does not know a parameter by the column it goes to."""
     made = text(statement)
-    return made.bindparams(*(bindparam(name, type_=_TYPES[name]) for name in made._bindparams if name in _TYPES))
+    typed = made.bindparams(*(bindparam(name, type_=_TYPES[name]) for name in made._bindparams if name in _TYPES))
+    compiled = typed.compile(dialect=asyncpg.PGDialect_asyncpg())  # type: ignore[no-untyped-call]
+    assert isinstance(compiled, SQLCompiler)
+    assert compiled.positiontup is not None
+    assert compiled.positiontup[0] == "tenant_id", "what enters comes first"
+    return Statement(str(compiled), tuple(compiled.positiontup[1:]))
+
+
+def _as_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 _NOTE_OF = _NOTED.format(source="c", prints="c.prints")
