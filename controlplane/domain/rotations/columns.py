@@ -8,6 +8,7 @@ from controlplane.domain import mails, recovery, totp
 from controlplane.domain.audit import writing
 from controlplane.domain.keys import SealedColumn
 from controlplane.domain.sso import connections, entries
+from controlplane.domain.vault import sealed
 from controlplane.domain.webhooks import endpoints
 
 COLUMNS: Final[Sequence[SealedColumn]] = (
@@ -17,6 +18,7 @@ COLUMNS: Final[Sequence[SealedColumn]] = (
     entries.SEALED,
     connections.SEALED,
     *endpoints.SEALED,
+    *sealed.SEALED,
     *writing.SEALED,
 )
 

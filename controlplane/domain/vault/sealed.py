@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct, field
+from sqlalchemy import Table
 
 from controlplane.db import schema as t
 from controlplane.db.database import ScopedTx, TenantTx
 from controlplane.domain import keys
-from controlplane.domain.keys import Context
+from controlplane.domain.keys import Context, SealedColumn
 from controlplane.kit.ids import text_id
 from controlplane.kit.sealing import Sealing
 from controlplane.kit.secret import Secret
@@ -84,7 +85,7 @@ async def open_refresh(tx: TenantTx, connection_id: UUID, cred_version: int, blo
 async def seal_proof(tx: ScopedTx, app_id: UUID, version: int, proof: Proof) -> bytes:
     """Of an app of the tenant of *tx*, or of the platform."""
     held = _HeldProof(secret=proof.secret.reveal() if proof.secret else "", key=proof.key.reveal() if proof.key else "")
-    return await keys.seal(tx, "client_secret", msgspec.json.encode(held), _of_app(tx, app_id, version))
+    return await keys.seal(tx, "client_secret", msgspec.json.encode(held), _of_app(_apps(tx), app_id, version))
 
 
 async def open_proof(tx: ScopedTx, app_id: UUID, version: int, blob: bytes) -> Proof:
@@ -92,7 +93,7 @@ async def open_proof(tx: ScopedTx, app_id: UUID, version: int, blob: bytes) -> P
     Raises:
         NotOpened: If it is not this version of this app's proof.
     """
-    plain = await keys.unseal(tx, "client_secret", blob, _of_app(tx, app_id, version))
+    plain = await keys.unseal(tx, "client_secret", blob, _of_app(_apps(tx), app_id, version))
     held = msgspec.json.decode(plain, type=_HeldProof)
     return Proof(secret=Secret(held.secret) if held.secret else None, key=Secret(held.key) if held.key else None)
 
@@ -138,10 +139,54 @@ def _of_connection(connection_id: UUID, cred_version: int) -> Context:
     return Context(t.connections.name, text_id(CONNECTION, connection_id), cred_version)
 
 
-def _of_app(tx: ScopedTx, app_id: UUID, version: int) -> Context:
-    table = t.oauth_apps if isinstance(tx, TenantTx) else t.platform_oauth_apps
+def _apps(tx: ScopedTx) -> Table:
+    return t.oauth_apps if isinstance(tx, TenantTx) else t.platform_oauth_apps
+
+
+def _of_app(table: Table, app_id: UUID, version: int) -> Context:
     return Context(table.name, text_id(APP, app_id), version)
 
 
 def _of_transaction(transaction_id: UUID) -> Context:
     return Context(t.login_transactions.name, str(transaction_id))
+
+
+def _version_of(row: Mapping[str, Any]) -> Context:
+    return _of_connection(row["id"], row["cred_version"])
+
+
+def _version_before(row: Mapping[str, Any]) -> Context:
+    return _of_connection(row["id"], row["cred_version"] - 1)
+
+
+def _version_after(row: Mapping[str, Any]) -> Context:
+    return _of_connection(row["connection_id"], row["from_version"] + 1)
+
+
+def _version_revoked(row: Mapping[str, Any]) -> Context:
+    return _of_connection(row["connection_id"], row["cred_version"])
+
+
+def _app_of(table: Table) -> SealedColumn:
+    def place(row: Mapping[str, Any]) -> Context:
+        return _of_app(table, row["id"], row["secret_version"])
+
+    return SealedColumn(table, "secret_blob", "client_secret", place, reads=("secret_version",))
+
+
+_OF: Final = ("connection_id", "from_version")
+_REVOKED: Final = ("connection_id", "cred_version")
+
+SEALED: Final = (
+    SealedColumn(t.connections, "access_blob", "access", _version_of, reads=("cred_version",)),
+    SealedColumn(t.connections, "refresh_blob", "refresh", _version_of, reads=("cred_version",)),
+    SealedColumn(t.connections, "prev_refresh_blob", "refresh", _version_before, reads=("cred_version",)),
+    SealedColumn(t.refresh_orphans, "access_blob", "access", _version_after, reads=_OF),
+    SealedColumn(t.refresh_orphans, "refresh_blob", "refresh", _version_after, reads=_OF),
+    SealedColumn(t.connection_revocations, "access_blob", "access", _version_revoked, reads=_REVOKED),
+    SealedColumn(t.connection_revocations, "refresh_blob", "refresh", _version_revoked, reads=_REVOKED),
+    _app_of(t.oauth_apps),
+    _app_of(t.platform_oauth_apps),
+    SealedColumn(t.login_transactions, "pkce_blob", "pkce", lambda row: _of_transaction(row["id"])),
+)
+"""What stands beside a connection is sealed for the connection's own row, to which it can move as it is."""
