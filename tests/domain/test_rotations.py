@@ -1,6 +1,7 @@
 import asyncio
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from controlplane.db import schema as t
@@ -10,11 +11,18 @@ from controlplane.domain.keys import Context, Keyring, Shredded, masters
 from controlplane.domain.letters import Letter
 from controlplane.domain.rotations import RotationOpen, resealing
 from controlplane.domain.sso import connections, entries
+from controlplane.domain.vault import apps, intents, keeping, sealed
+from controlplane.domain.vault.apps import NewApp
+from controlplane.domain.vault.keeping import Got, Rules
+from controlplane.domain.vault.pace import Pace
+from controlplane.domain.vault.sealed import Proof
 from controlplane.domain.webhooks import endpoints
 from controlplane.kit import envelope
 from controlplane.kit.envelope import NotOpened
+from controlplane.kit.oauth.dialect import Refreshing
 from controlplane.kit.secret import Secret
 from tests.conftest import KEYRING
+from tests.domain.vault import begun
 from tests.make import SHELL
 from tests.waiting import until_it_waits
 
@@ -280,6 +288,7 @@ class Everything:
                 (await endpoints.secrets_of(tx, [self.webhook_id]))[self.webhook_id],
                 (await connections.secret(tx, self.connection_id)).reveal(),
                 await opened(tx, mails.SEALED[0]),
+                *[await opened(tx, column) for column in sealed.SEALED if column.table.name not in t.PLATFORM],
             ]
         async with db.platform() as tx:
             return [
@@ -288,12 +297,25 @@ class Everything:
                 (await entries.way_of(tx, self.session)).id_token,
                 await opened(tx, mails.SEALED[1]),
                 await opened(tx, recovery.SEALED),
+                *[await opened(tx, column) for column in sealed.SEALED if column.table.name in t.PLATFORM],
             ]
 
 
 async def opened(tx, column):
-    [row] = await tx.rows(tx.select(column.table).limit(1))
-    return await keys.unseal(tx, column.purpose, row[column.column], column.place(row))
+    there = tx.select(column.table).where(column.table.c[column.column].is_not(None))
+    rows = await tx.rows(there.order_by(*column.table.primary_key))
+    assert rows, f"nothing in {column.table.name}.{column.column}"
+    return [await keys.unseal(tx, column.purpose, row[column.column], column.place(row)) for row in rows]
+
+
+async def refreshed(tx):
+    """A connection at its second version, and what somebody brought who lost the race to it."""
+    made = await begun.connected(tx)
+    intent = await intents.claim(tx, made.id, 1, intents.Wanted(me="me", deadline=timedelta(seconds=20)))
+    rules = Rules(refreshing=Refreshing(), pace=Pace(), roll=0.0)
+    new = Got(access=Secret("at-2"), refresh=Secret("rt-2"), access_exp=None, refresh_exp=None, scopes=[])
+    assert await keeping.keep(tx, intent, new, rules) == "kept"
+    assert await keeping.keep(tx, msgspec.structs.replace(intent, fence=0), new, rules) == "orphaned"
 
 
 @pytest.fixture
@@ -308,7 +330,11 @@ async def everything(db, make, clock):
         new = connections.NewConnection(name="x", issuer="https://x", client_id="x", client_secret=Secret("hush"))
         connection = await connections.create(tx, SHELL, new)
         await mails.write(tx, "greeting", Letter(to="ann@example.com"))
+        await begun.fill(tx, "acme")
+        await refreshed(tx)
     async with db.platform() as tx:
+        proof = Proof(secret=Secret("hush"))
+        await apps.create(tx, SHELL, NewApp(provider="generic-oauth2", name="All", client_id="x", proof=proof))
         [session] = await tx.rows(tx.select(t.browser_sessions))
         await totp.enroll(tx, SHELL, human.account.id)
         await recovery.ask(tx, SHELL, "ann@example.com")
