@@ -33,7 +33,7 @@ from controlplane.domain.letters import Letterhead
 from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
-from controlplane.domain.vault import catalogue, spool
+from controlplane.domain.vault import catalogue, leased, spool
 from controlplane.domain.vault.leasing import Leasing
 from controlplane.domain.vault.refreshing import Refresher, Shared
 from controlplane.http import (
@@ -152,7 +152,6 @@ class Parts:
         self.sign_on = _sign_on(given, Providers(self.guard, db.clock))
         self.catalogue = catalogue.read()
         self.oauth = Caller(self.guard, db.clock)
-        self.leasing = Leasing(db, keyring, self.catalogue, given.lease_durations())
         self.vault = Vault(catalogue=self.catalogue, caller=self.oauth, public_url=given.public_url)
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams()
@@ -167,6 +166,7 @@ class Parts:
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
         self.refresher = self._refresher()
+        self.leasing = Leasing(db, keyring, self.catalogue, self.refresher, given.lease_durations())
         db.on_told = self.tell
 
     def _refresher(self) -> Refresher:
@@ -175,6 +175,7 @@ class Parts:
             herd=herd.ThroughRedis(self.redis) if self.redis else herd.Open(),
             limiter=self.limiter,
             spool=Path(self.given.home) / spool.FOLDER if self.given.home else None,
+            superseded=[leased.superseded],
         )
         caller = Caller(self.guard, self.db.clock, within_s=pace.call_s)
         return Refresher(self.db, self.catalogue, caller, self.vault.redirect_uri, pace, shared)

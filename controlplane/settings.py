@@ -90,7 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lease_longest_s: Annotated[float, Meta(gt=0, le=86_400)] = 900
     """Seconds that a lease lasts at the most, before it is renewed. Policies can say less."""
     lease_margin_s: Annotated[float, Meta(ge=0, le=3_600)] = 5
-    """Seconds that a lease ends ahead of its token at the least; a tenth of the token's life where that is more."""
+    """Seconds that a lease ends ahead of its token at the least; a tenth of the token's life, up to a minute, where that is more."""
     plans: dict[PlanName, Plan] = msgspec.field(default_factory=lambda: {DEFAULT_PLAN: Plan()})
     """What tenants may use, by the name of the plan: tables ``[plans.NAME]`` in the file, in the environment JSON."""
     default_plan: str = DEFAULT_PLAN

@@ -103,15 +103,19 @@ class Credentials:
         return renewed
 
     def heed(self, notices: Sequence[Notice]) -> None:
-        """What the control plane says of leases: a revoked one is not used any more, a superseded one is renewed."""
-        said = {notice.lease: notice.state for notice in notices}
+        """What the control plane says of leases: a revoked one is not used any more, a superseded one is renewed, and not
+        used once its token is dead."""
+        said = {notice.lease: notice for notice in notices}
         for asked, held in list(self._held.items()):
-            state = said.get(held.lease.bound.lease)
-            if state == "revoked":
+            notice = said.get(held.lease.bound.lease)
+            if notice is None:
+                continue
+            if notice.state == "revoked":
                 self._held.pop(asked, None)
-            elif state == "superseded":
+            elif notice.state == "superseded":
                 due = msgspec.structs.replace(held.lease, renew_after=self._now())
-                self._held[asked] = msgspec.structs.replace(held, lease=due)
+                ends = min(held.expires_at, notice.dies_at or held.expires_at)
+                self._held[asked] = msgspec.structs.replace(held, lease=due, expires_at=ends)
 
     async def _new(self, asked: Asked) -> Held:
         named = asked.name.startswith("con_")

@@ -52,6 +52,7 @@ CREATE TABLE leases (
     issued_at timestamptz NOT NULL,
     renewed_at timestamptz,
     expires_at timestamptz NOT NULL,
+    dies_at timestamptz,
     revoked_at timestamptz,
     revoked_by text NOT NULL,
     CONSTRAINT pk_leases PRIMARY KEY (tenant_id, id)

@@ -150,6 +150,8 @@ class Notice(Struct, frozen=True, kw_only=True):
     lease: str
     state: str
     """``revoked``: stop using it. ``superseded``: renew it now."""
+    dies_at: Instant | None = None
+    """When the token of a superseded one dies at its provider; None: it lives on until it expires."""
 
 
 class Revoked(Struct, frozen=True, kw_only=True):

@@ -126,6 +126,20 @@ async def test_when_nobody_answers_what_is_held_serves_until_it_ends(credentials
         await credentials.get(HUSH)
 
 
+async def test_what_dies_at_its_provider_is_not_used_after_that_though_nobody_answers(
+    credentials, connection, wire, clock
+):
+    held = await credentials.get(HUSH)
+    wire.twist = lambda body: b"<html>"
+    dies_at = clock() + timedelta(minutes=1)
+    credentials.heed([Notice(lease=held.lease.bound.lease, state="superseded", dies_at=dies_at)])
+    assert (await credentials.get(HUSH)).contents == held.contents
+
+    clock.forward(timedelta(minutes=1))
+    with pytest.raises(Unreachable):
+        await credentials.get(HUSH)
+
+
 async def test_what_somebody_put_in_its_place_is_not_taken(credentials, connection, wire):
     wire.twist = lambda body: body.replace(b'"cred_version":1', b'"cred_version":2')
 

@@ -111,32 +111,6 @@ async def test_a_policy_makes_it_shorter_and_so_does_the_tokens_end(db, tenant, 
     assert held.contents.access_token == "at-3"
 
 
-async def test_an_expired_token_is_asked_for_again_later(db, tenant, lessee, connection, allowed, clock):
-    await expires(db, tenant, connection, clock() - timedelta(seconds=1))
-
-    reply = await lessee.ask(connection)
-
-    assert code(reply) == (503, "credential-expired")
-    assert reply.headers["retry-after"] == "5"
-
-
-async def test_an_expired_token_is_refreshed_first_where_somebody_does_that(app, db, tenant, lessee, connection, clock):
-    await policy(db, tenant)
-    await expires(db, tenant, connection, clock() + timedelta(seconds=8))
-    asked = []
-
-    async def live(db, tenant_id, connection_id, min_left):
-        asked.append(min_left)
-        await expires(db, tenant, connection, clock() + timedelta(hours=1), 2)
-        return 2
-
-    app.state.leasing._live = live
-
-    held = await lessee.lease(connection, min_ttl_s=30)
-
-    assert (held.contents.access_token, asked) == ("at-2", [timedelta(seconds=35)])
-
-
 async def test_a_dry_run_decides_and_hands_nothing_out(db, tenant, lessee, connection, allowed):
     reply = await lessee.ask(connection, dry_run=True)
 

@@ -41,9 +41,9 @@ class Rig:
         self.guard = guard or Guard(loopback=True)
         self.refreshers = []
 
-    async def connect(self, *, lasts_s=3600.0):
+    async def connect(self, *, lasts_s=3600.0, tenant=None):
         """Connect an account: its token is over after *lasts_s*."""
-        self.tenant = await self.make.tenant()
+        self.tenant = tenant or await self.make.tenant()
         self.tenant_id = self.tenant.tenant_id
         self.grant, access = self.server.grant()
         async with self.db.tenant(self.tenant_id) as tx:

@@ -77,6 +77,7 @@ leases = _written_often(
     Column("issued_at", Instant, nullable=False),
     Column("renewed_at", Instant),
     Column("expires_at", Instant, nullable=False),
+    Column("dies_at", Instant),
     Column("revoked_at", Instant),
     Column("revoked_by", Text, nullable=False),
     Index(None, "tenant_id", "runtime_id", "expires_at"),

@@ -1,18 +1,18 @@
 """What is out: leases that were handed out, what becomes of them, and taking them back."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import ColumnElement, func, text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.vault.turned_down import LeaseOver, LeaseRevoked
-from controlplane.kit.ids import LeaseId, RuntimeId, text_id
+from controlplane.kit.ids import ConnectionId, LeaseId, RuntimeId, text_id
 from controlplane.kit.problems import NotFound
 from runtime_agent.wire.leases import Notice
 
@@ -22,7 +22,7 @@ MOST_NOTICES: Final = 200
 """In one answer; the rest comes with the next."""
 
 NOTICES: Final = text("""
-    SELECT l.id, l.revoked_at IS NOT NULL OR c.state NOT IN ('active', 'refresh_failing') AS revoked
+    SELECT l.id, l.revoked_at IS NOT NULL OR c.state NOT IN ('active', 'refresh_failing') AS revoked, l.dies_at
     FROM leases l JOIN connections c ON c.tenant_id = l.tenant_id AND c.id = l.connection_id
     WHERE l.tenant_id = :tenant_id AND l.runtime_id = :runtime_id AND l.expires_at > :now
       AND (l.revoked_at IS NOT NULL OR c.cred_version > l.cred_version
@@ -44,6 +44,8 @@ class Leased(Struct, frozen=True, kw_only=True):
     issued_at: datetime
     renewed_at: datetime | None
     expires_at: datetime
+    dies_at: datetime | None
+    """When its token dies, because the next one is there and kills it; None: the provider lets it live."""
     revoked_at: datetime | None
     revoked_by: str
 
@@ -51,7 +53,8 @@ class Leased(Struct, frozen=True, kw_only=True):
         """A revoked one stays so; what it held lives on at the provider until it expires there."""
         if self.revoked_at is not None:
             return "revoked"
-        return "active" if self.expires_at > now else "ended"
+        ends_at = self.expires_at if self.dies_at is None else min(self.expires_at, self.dies_at)
+        return "active" if ends_at > now else "ended"
 
 
 class Which(Struct, frozen=True, kw_only=True):
@@ -95,7 +98,7 @@ async def listing(
     if state == "revoked":
         wanted = wanted.where(its.revoked_at.is_not(None))
     elif state is not None:
-        over = its.expires_at <= tx.now
+        over = func.least(its.expires_at, its.dies_at) <= tx.now
         wanted = wanted.where(its.revoked_at.is_(None), over if state == "ended" else ~over)
     if after is not None:
         wanted = wanted.where(its.id < after)
@@ -158,7 +161,15 @@ async def notices(tx: TenantTx, runtime_id: RuntimeId) -> list[Notice]:
     rows = await tx.query(
         _Noticed, NOTICES, tenant_id=tx.tenant_id, runtime_id=runtime_id, now=tx.now, most=MOST_NOTICES
     )
-    return [Notice(lease=text_id("lea", row.id), state="revoked" if row.revoked else "superseded") for row in rows]
+    return [_notice(row) for row in rows]
+
+
+async def superseded(tx: TenantTx, connection_id: ConnectionId, version: int, dies_in: timedelta) -> None:
+    """Write down that what is out of a version, or of one before, dies so long from now. Their runtimes are told."""
+    its = t.leases.c
+    out = tx.update(t.leases).where(its.connection_id == connection_id, its.cred_version <= version)
+    living = out.where(its.revoked_at.is_(None), func.least(its.expires_at, its.dies_at) > tx.now + dies_in)
+    await tx.run(living.values(dies_at=tx.now + dies_in))
 
 
 async def _revoke(tx: TenantTx, actor: Actor, *conditions: ColumnElement[bool]) -> int:
@@ -169,3 +180,9 @@ async def _revoke(tx: TenantTx, actor: Actor, *conditions: ColumnElement[bool]) 
 class _Noticed(Struct, frozen=True):
     id: LeaseId
     revoked: bool
+    dies_at: datetime | None
+
+
+def _notice(row: _Noticed) -> Notice:
+    state = "revoked" if row.revoked else "superseded"
+    return Notice(lease=text_id("lea", row.id), state=state, dies_at=row.dies_at)

@@ -4,9 +4,8 @@ The order is: who signed, what is asked for, may they, is it alive; then one sta
 still holds, reads the envelope, notes the read and keeps the lease. Only what it returned is opened and sealed.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -27,10 +26,11 @@ from controlplane.domain.vault.deciding import Decision, Mode
 from controlplane.domain.vault.durations import Durations
 from controlplane.domain.vault.looking import Caller, Seen, Sights, rule_of
 from controlplane.domain.vault.reading import LEASE, NOTE, RENEW, Read, Still, Taken
+from controlplane.domain.vault.refreshing import Refresher
 from controlplane.domain.vault.sealed import Access
+from controlplane.domain.vault.standing import NOT_SERVED
 from controlplane.domain.vault.turned_down import (
     ConnectionNotServed,
-    CredentialExpired,
     LeaseBusy,
     LeaseDenied,
     LeaseRevoked,
@@ -41,10 +41,6 @@ from controlplane.kit.clock import rfc3339
 from controlplane.kit.ids import LeaseId, TenantId, new_id, parse_id, text_id
 from controlplane.kit.problems import NotFound
 from runtime_agent.wire.leases import Bound, Decided, Lease, LeaseRequest
-
-Live: TypeAlias = Callable[[Database, TenantId, UUID, timedelta], Awaitable[int]]
-"""Makes sure that a connection's credential lasts that long from now, and returns its version. Raises a refusal that
-says when to ask again where it does not."""
 
 TRIES: Final = 3
 """What was decided on can change in between; whoever changes it three times in a millisecond is asked to wait."""
@@ -72,21 +68,18 @@ class Leasing:
 
     db: Database
     sights: Sights
+    _refresher: Refresher
 
     def __init__(
         self,
         db: Database,
         keyring: Keyring,
         catalogue: Catalogue,
+        refresher: Refresher,
         durations: Durations = DURATIONS,
-        live: Live | None = None,
     ) -> None:
-        """
-        Args:
-            live: What makes credentials last. None: nobody does, and what has expired is refused.
-        """
         self.db, self.sights = db, Sights(db)
-        self._keyring, self._catalogue, self._durations, self._live = keyring, catalogue, durations, live
+        self._keyring, self._catalogue, self._durations, self._refresher = keyring, catalogue, durations, refresher
         self._signs: Ed25519PrivateKey = keys.lease_keys(keyring)[keyring.current]
 
     async def lease(self, ask: Ask) -> Lease | Decided:
@@ -94,7 +87,7 @@ class Leasing:
         Raises:
             NotFound, ConnectionAmbiguous: If there is no such connection that the runtime may know of.
             LeaseDenied: If no policy lets it.
-            ConnectionNotServed, CredentialExpired, LeaseTooShort: If there is nothing to be had now.
+            ConnectionNotServed, AppBroken, RefreshFailing, LeaseTooShort: If there is nothing to be had now.
             LeaseRevoked: If what is to be renewed was revoked.
             NonceUsed: If the request was made before.
         """
@@ -183,18 +176,23 @@ class Leasing:
         return now + min(may, left) if left >= _least(ask) else None
 
     def _margin(self, seen: Seen, expires_at: datetime) -> timedelta:
-        return max(self._durations.margin, (expires_at - seen.since) / TENTH)
+        tenth = (expires_at - seen.since) / TENTH
+        return max(self._durations.margin, min(tenth, self._durations.margin_most))
 
     async def _refreshed(self, ask: Ask, seen: Seen) -> None:
-        """
+        """Have the next credential, which the caller looks at.
+
         Raises:
-            CredentialExpired: If nobody refreshes it.
-            LeaseTooShort: If even a new one does not last long enough.
+            AppBroken, RefreshFailing: If it cannot be had now.
+            LeaseTooShort: If there is none that lasts longer.
         """
-        if self._live is None or seen.access_exp is None:
-            raise CredentialExpired(self._durations.ask_again)
+        assert seen.access_exp is not None, "what does not end lasts long enough"
         wanted = self._margin(seen, seen.access_exp) + _least(ask)
-        if await self._live(self.db, ask.runtime.tenant_id, seen.id, wanted) == seen.cred_version:
+        try:
+            version = await self._refresher.ensure(ask.runtime.tenant_id, seen.id, wanted)
+        except NOT_SERVED:
+            return  # as who looks again will see
+        if version == seen.cred_version:
             raise LeaseTooShort
 
     async def _take(
@@ -225,6 +223,8 @@ class Leasing:
             raise NonceUsed
         if taken.access_blob is None:
             raise LeaseRevoked
+        if seen.access_exp is not None:
+            self._refresher.soon(tenant_id, seen.id, seen.since, seen.access_exp)
         access = await self._opened(tenant_id, seen, taken.access_blob)
         return self._sealed(ask, caller, seen, access, text_id("lea", lease_id), span)
 

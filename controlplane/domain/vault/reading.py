@@ -60,7 +60,7 @@ _LEASED: Final = """
 _RENEWED: Final = """
     , leased AS (
         UPDATE leases l SET cred_version = :cred_version, policy_id = :policy_id, renewed_at = :now,
-            expires_at = :expires_at
+            expires_at = :expires_at, dies_at = NULL
         FROM noted
         WHERE l.tenant_id = noted.tenant_id AND l.id = :lease_id AND l.runtime_id = :runtime_id
           AND l.revoked_at IS NULL AND l.expires_at > :now

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -36,6 +36,7 @@ from controlplane.kit.ids import TenantId, text_id
 from controlplane.kit.limiter import Limiter
 from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.oauth.dialect import Refreshing
+from controlplane.kit.problems import Refusal
 
 log = structlog.get_logger("controlplane.vault")
 
@@ -87,10 +88,15 @@ class Refresher:
         self._crew = Crew(gear)
         self._me = uuid4().hex
         self._flights: dict[tuple[TenantId, UUID], asyncio.Task[Ended]] = {}
+        self._looks: dict[tuple[TenantId, UUID], asyncio.Task[None]] = {}
+        """In the background, and no more than one in ``pace.poll_s`` for each connection."""
 
-    async def ensure(self, tenant_id: TenantId, connection_id: UUID) -> None:
-        """Return as soon as the connection has a token that can be handed out. Begins in the background to get the next
-        where the end is near.
+    async def ensure(self, tenant_id: TenantId, connection_id: UUID, least: timedelta = timedelta()) -> int:
+        """Return as soon as the connection has a token that can be handed out, with its version. Begins in the background
+        to get the next where the end is near.
+
+        Args:
+            least: Where it lasts shorter than this and the next would not, that one is waited for.
 
         Raises:
             NotFound: If this tenant has no such connection.
@@ -100,13 +106,24 @@ class Refresher:
         until = time.monotonic() + self._pace.block_s
         first = seen = await self._look(tenant_id, connection_id)
         told = LOOK
-        while not self._is_good(tenant_id, connection_id, seen, is_new=seen.cred_version != first.cred_version):
+        while not self._is_good(
+            (tenant_id, connection_id), seen, least, is_new=seen.cred_version != first.cred_version
+        ):
             if told.wait_s is None or time.monotonic() + told.wait_s >= until:
                 raise _refused(told, self._pace.poll_s)
             await asyncio.sleep(told.wait_s)
             flight = self._begin(tenant_id, connection_id, seen.cred_version)
             told = await self._wait(flight, until) or Ended(kind=told.kind, wait_s=self._pace.poll_s)
             seen = await self._look(tenant_id, connection_id)
+        return seen.cred_version
+
+    def soon(self, tenant_id: TenantId, connection_id: UUID, since: datetime, ends: datetime) -> None:
+        """Begin to get the next token where the end of one is near, and wait for nothing. May be asked with every use."""
+        left_s, life_s = (ends - self._db.clock()).total_seconds(), (ends - since).total_seconds()
+        key = (tenant_id, connection_id)
+        if left_s <= self._pace.margin_s(life_s, kills=False) and key not in self._flights and key not in self._looks:
+            self._looks[key] = task = asyncio.create_task(self._look_ahead(key))
+            task.add_done_callback(lambda _: self._looks.pop(key))
 
     async def access(self, tenant_id: TenantId, connection_id: UUID) -> tuple[Connection, Access]:
         """A connection with what opens its account, alive when it was read.
@@ -185,29 +202,34 @@ class Refresher:
 
     async def landed(self) -> None:
         """Until nothing is under way."""
-        while self._flights:
-            await asyncio.wait(list(self._flights.values()))
+        while under_way := [*self._looks.values(), *self._flights.values()]:
+            await asyncio.wait(under_way)
 
     async def close(self) -> None:
         """Let those come back who have called a provider, and give up the others."""
+        for look in self._looks.values():
+            look.cancel()
         if self._flights:
             await asyncio.wait(list(self._flights.values()), timeout=self._pace.call_s)
         tasks = list(self._flights.values())
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._looks.values(), return_exceptions=True)
 
-    def _is_good(self, tenant_id: TenantId, connection_id: UUID, seen: Look, *, is_new: bool) -> bool:
+    def _is_good(self, key: tuple[TenantId, UUID], seen: Look, least: timedelta, *, is_new: bool) -> bool:
         """Whether what is there can be handed out.
 
         Args:
+            least: How long it has to last.
             is_new: It came while it was waited for: any life that it has is all there is.
         """
         standing.check_served(seen)
         now, refreshing = self._db.clock(), self._refreshing(seen)
         age = seen.age(now, refreshing, self._pace)
-        if age == "ageing" and not seen.can_refresh(refreshing):
-            age = "live"
+        if age != "over" and not seen.can_refresh(refreshing):
+            return True
+        if seen.is_short(now, least, self._pace) and not is_new:
+            return False
         if age == "live" or (is_new and seen.access_exp is not None and seen.access_exp > now):
             return True
         if age == "over":
@@ -215,12 +237,21 @@ class Refresher:
         if refreshing.kills_access_after_s is not None and seen.wait_s(now) == 0.0:
             return False  # what is handed out now would die in the caller's hands
         if seen.wait_s(now) == 0.0:
-            self._begin(tenant_id, connection_id, seen.cred_version)
+            self._begin(*key, seen.cred_version)
         return True
 
     def _refreshing(self, seen: Look) -> Refreshing:
         provider = self._catalogue.find(seen.provider)
         return provider.dialect.refreshing if provider is not None else Refreshing()
+
+    async def _look_ahead(self, key: tuple[TenantId, UUID]) -> None:
+        try:
+            await self.ensure(*key)
+        except Refusal as refusal:
+            log.info("refresh.not-ahead", connection=text_id("con", key[1]), code=refusal.code)
+        except NOT_THERE as error:
+            log.warning("refresh.not-ahead", connection=text_id("con", key[1]), error=type(error).__name__)
+        await asyncio.sleep(self._pace.poll_s)
 
     async def _look(self, tenant_id: TenantId, connection_id: UUID) -> Look:
         async with self._db.tenant(tenant_id) as tx:

@@ -2,7 +2,7 @@
 
 import math
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -52,6 +52,16 @@ class Look(Struct, frozen=True, kw_only=True):
             return "over"
         kills = refreshing.kills_access_after_s is not None
         return "ageing" if left_s <= pace.margin_s(life_s, kills) else "live"
+
+    def is_short(self, now: datetime, least: timedelta, pace: Pace) -> bool:
+        """Whether the token does not last for *least* any more, and the next one would. It would not, if this one is
+        just as new.
+        """
+        if self.access_exp is None or self.auth == "static":
+            return False
+        since = self.refreshed_at or self.created_at
+        life = self.access_exp - since
+        return self.access_exp - now < least <= life and now - since >= min(timedelta(seconds=pace.again_s), life / 2)
 
     def wait_s(self, now: datetime) -> float | None:
         """How long nothing is tried because it has failed; None: for good, until somebody sees to it."""
@@ -150,6 +160,9 @@ async def app_wait(tx: TenantTx, seen: Look) -> tuple[str, timedelta | None]:
     if app.paused_until is not None and app.paused_until > tx.now:
         return "paused", app.paused_until - tx.now
     return "", None
+
+
+NOT_SERVED: Final = (ConnectionUnconfirmed, ConnectionDisabled, ConnectionGone, NeedsReauth)
 
 
 def check_served(seen: Look) -> None:

@@ -36,11 +36,9 @@ class ConnectionNotServed(Refusal):
         return {"state": self.state}
 
 
-class CredentialExpired(Refusal):
-    """And nobody refreshes it."""
-
-    code, status, title = "credential-expired", 503, "The credential has expired"
-    hint = "Ask again as Retry-After says; if it stays so, somebody has to connect the account again."
+class LeaseBusy(Refusal):
+    code, status, title = "lease-busy", 503, "What this lease depends on is being changed"
+    hint = "Ask again as Retry-After says."
 
     def __init__(self, wait: timedelta) -> None:
         super().__init__("")
@@ -48,11 +46,6 @@ class CredentialExpired(Refusal):
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(max(1, round(self._wait.total_seconds())))}
-
-
-class LeaseBusy(CredentialExpired):
-    code, title = "lease-busy", "What this lease depends on is being changed"
-    hint = "Ask again as Retry-After says."
 
 
 class LeaseTooShort(Refusal):

@@ -69,6 +69,8 @@ class LeaseView(Struct, frozen=True, kw_only=True):
     issued_at: Moment
     renewed_at: Moment | None
     expires_at: Moment
+    dies_at: Moment | None
+    """When its token dies, because it was refreshed at a provider that kills the one before."""
     revoked_at: Moment | None
     revoked_by: str
 
@@ -200,6 +202,7 @@ def _view(its: Leased, tx: TenantTx) -> LeaseView:
         issued_at=moment(its.issued_at),
         renewed_at=moment(its.renewed_at),
         expires_at=moment(its.expires_at),
+        dies_at=moment(its.dies_at),
         revoked_at=moment(its.revoked_at),
         revoked_by=its.revoked_by,
     )
