@@ -1,23 +1,21 @@
 """What connecting leaves to be done: what nobody confirmed is taken back, providers are told, what ended is forgotten."""
 
 import random
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from msgspec import Struct
 from sqlalchemy import TextClause, text
 
-from controlplane.db.database import Database, TenantTx
+from controlplane.db.database import Database
 from controlplane.domain.vault import apps, confirming, connecting, histories, revocations, servers
 from controlplane.domain.vault.catalogue import Catalogue
+from controlplane.domain.vault.contents import texts
 from controlplane.domain.vault.revocations import Parcel
 from controlplane.kit.ids import TenantId, text_id
 from controlplane.kit.oauth import revoking
 from controlplane.kit.oauth.calling import Caller
-from controlplane.kit.oauth.dialect import Client
 from controlplane.kit.oauth.failures import Failure
-from controlplane.kit.problems import NotFound
 
 log = structlog.get_logger("controlplane.vault")
 
@@ -77,12 +75,12 @@ async def _carry_out(db: Database, catalogue: Catalogue, caller: Caller, tenant_
     """In no transaction while the provider is asked. Whether it is over."""
     provider = catalogue.find(parcel.provider)
     async with db.tenant(tenant_id) as tx:
-        client = await _client(tx, parcel)
+        client = await apps.through(tx, parcel.app_id, parcel.platform_app_id)
         if provider is None or client is None:
             await revocations.ended(tx, parcel, "unsupported", "impossible")
             return True
     server = servers.read(parcel.endpoints, provider)
-    facts = _texts(parcel.facts)
+    facts = texts(parcel.facts)
     try:
         outcome = await revoking.revoke(
             caller, server, client, access=parcel.access, refresh=parcel.refresh, facts=facts
@@ -108,22 +106,6 @@ async def _failed(db: Database, tenant_id: TenantId, parcel: Parcel, failure: Fa
         kind=failure.kind,
     )
     return failure.kind in GIVEN_UP
-
-
-async def _client(tx: TenantTx, parcel: Parcel) -> Client | None:
-    """Who we are there; None: the app is not there any more."""
-    try:
-        if parcel.app_id is not None:
-            return await apps.client(tx, parcel.app_id)
-        if parcel.platform_app_id is not None:
-            return await apps.client(tx.on_platform(), parcel.platform_app_id)
-    except NotFound:
-        pass
-    return None
-
-
-def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
-    return {name: value for name, value in facts.items() if isinstance(value, str)}
 
 
 async def _tenants(db: Database, which: TextClause, **values: object) -> list[TenantId]:

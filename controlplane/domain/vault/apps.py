@@ -3,7 +3,7 @@
 Addresses other than the catalogue's stand only in a tenant's own app: no secret of the platform goes where a tenant says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
@@ -24,6 +24,9 @@ from controlplane.kit.problems import NotFound, Refusal
 
 State: TypeAlias = Literal["ok", "broken"]
 """``broken``: the provider does not take its credentials. Its connections stay as they are, and are not refreshed."""
+
+RedirectUri: TypeAlias = Callable[[UUID], str]
+"""Where browsers come back to from an app's provider: some have it repeated in refreshes."""
 
 ROUTE: Final = "oauth-app"
 """Kind of the route from a tenant's app to its tenant."""
@@ -210,6 +213,19 @@ async def client(tx: ScopedTx, app_id: UUID, redirect_uri: str = "") -> Client:
         redirect_uri=redirect_uri,
         auth=held.client_auth,
     )
+
+
+async def through(
+    tx: TenantTx, app_id: UUID | None, platform_app_id: UUID | None, redirect_uri: RedirectUri = lambda _: ""
+) -> Client | None:
+    """Who we are for what was connected through one of both; None: that app is not there (any more)."""
+    scope, its_id = (tx, app_id) if app_id is not None else (tx.on_platform(), platform_app_id)
+    if its_id is None:
+        return None
+    try:
+        return await client(scope, its_id, redirect_uri(its_id))
+    except NotFound:
+        return None
 
 
 async def broken(tx: ScopedTx, actor: Actor, app_id: UUID, reason: str) -> bool:

@@ -1,7 +1,5 @@
 """Asking a provider for the next token of a connection: what is sent, to whom, and by whom we are."""
 
-from collections.abc import Callable
-from typing import TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,6 +8,7 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import keys
 from controlplane.domain.keys import Context
 from controlplane.domain.vault import apps, sealed, servers
+from controlplane.domain.vault.apps import RedirectUri
 from controlplane.domain.vault.intents import Intent
 from controlplane.domain.vault.provider import Provider
 from controlplane.kit.ids import text_id
@@ -18,11 +17,7 @@ from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.oauth.dialect import Client, Refreshing, Server
 from controlplane.kit.oauth.failures import Failure
 from controlplane.kit.oauth.tokens import Tokens
-from controlplane.kit.problems import NotFound
 from controlplane.kit.secret import Secret
-
-RedirectUri: TypeAlias = Callable[[UUID], str]
-"""Where browsers come back to from an app's provider: some repeat it in refreshes."""
 
 REPLAYABLE = frozenset({"stable", "grace", "until_used"})
 """Where a used refresh token can be sent once more."""
@@ -93,14 +88,10 @@ def spooled(connection_id: UUID, version: int) -> Context:
 
 
 async def _client(tx: TenantTx, intent: Intent, redirect_uri: RedirectUri) -> Client:
-    app_id = intent.app_id or intent.platform_app_id
-    if app_id is None:
+    found = await apps.through(tx, intent.app_id, intent.platform_app_id, redirect_uri)
+    if found is None:
         raise Failure("app_fault", "no-app", sent=False)
-    scope = tx if intent.app_id is not None else tx.on_platform()
-    try:
-        return await apps.client(scope, app_id, redirect_uri(app_id))
-    except NotFound:
-        raise Failure("app_fault", "no-app", sent=False) from None
+    return found
 
 
 async def _held(tx: TenantTx, intent: Intent, refreshing: Refreshing) -> Secret | None:

@@ -21,7 +21,7 @@ def contents(provider: Provider | None, access: Access, scopes: list[str], facts
     fields = {name: secret.reveal() for name, secret in access.fields.items()}
     own: Mapping[str, str] = facts.get("headers") or {}
     templates = own or (provider.api.headers if provider else {})
-    values = {**_texts(facts), **fields, **({"access_token": token} if token else {})}
+    values = {**texts(facts), **fields, **({"access_token": token} if token else {})}
     inject = {name: filled for name, each in templates.items() if (filled := _filled(each, values)) is not None}
     return Contents(
         access_token=token,
@@ -53,5 +53,6 @@ def _hosts(provider: Provider | None) -> tuple[str, ...]:
     return provider.api.hosts if provider else ()
 
 
-def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
+def texts(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Of a connection's facts those that can be filled in somewhere."""
     return {name: value for name, value in facts.items() if isinstance(value, str)}

@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane.db.database import Database, TenantTx
 from controlplane.domain.vault import apps, asking, failing, intents, keeping, pauses, restores
-from controlplane.domain.vault.asking import Question, RedirectUri
+from controlplane.domain.vault.apps import RedirectUri
+from controlplane.domain.vault.asking import Question
 from controlplane.domain.vault.catalogue import Catalogue
 from controlplane.domain.vault.intents import Intent
 from controlplane.domain.vault.keeping import ACTOR, Got, Rules, Superseded

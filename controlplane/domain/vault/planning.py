@@ -12,7 +12,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import OperatorTx, TenantTx
 from controlplane.domain.vault import keeping, standing
 from controlplane.domain.vault.catalogue import Catalogue
-from controlplane.domain.vault.connections import Auth
+from controlplane.domain.vault.connections import SERVED, Auth
 from controlplane.domain.vault.keeping import Rules
 from controlplane.domain.vault.pace import Pace
 from controlplane.kit.ids import TenantId
@@ -74,7 +74,7 @@ async def plan(tx: TenantTx, catalogue: Catalogue, pace: Pace) -> int:
     with_refresh = tx.select(t.connections).add_columns(its.refresh_blob.is_not(None).label("has_refresh"))
     wanted = with_refresh.where(
         its.next_refresh_at.is_(None),
-        its.state.in_(("active", "refresh_failing")),
+        its.state.in_(SERVED),
         its.auth != "static",
         its.fail_class.is_(None),
     )

@@ -19,9 +19,9 @@ from msgspec import Struct, field
 
 from controlplane.db.database import Database
 from controlplane.domain.vault import connections, intents, planning, spool, standing
-from controlplane.domain.vault.asking import RedirectUri
+from controlplane.domain.vault.apps import RedirectUri
 from controlplane.domain.vault.catalogue import Catalogue
-from controlplane.domain.vault.connections import Connection
+from controlplane.domain.vault.connections import SERVED, Connection
 from controlplane.domain.vault.flights import LOOK, NOT_THERE, Crew, Ended, Gear
 from controlplane.domain.vault.intents import Intent, Wanted
 from controlplane.domain.vault.keeping import Superseded
@@ -293,7 +293,7 @@ class Refresher:
         async with self._db.tenant(tenant_id) as tx:
             seen = await standing.look(tx, connection_id)
             why, wait = await standing.app_wait(tx, seen)
-        if seen.cred_version != version or seen.state not in ("active", "refresh_failing"):
+        if seen.cred_version != version or seen.state not in SERVED:
             return LOOK
         if seen.rstate == "in_flight":
             return None
