@@ -91,7 +91,7 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
     await _worked_as(db, make, tenant, boss)
     secrets.append(await _listens(db, tenant, boss))
     async with db.tenant(tenant.tenant_id) as tx:
-        await begun.fill(tx, slug)
+        await begun.fill(tx, slug, runtime.id)
     await _keeps(db, tenant, boss)
     await _exports(db, tenant, boss)
     return Holdings(tenant, runtime, accounts, secrets)

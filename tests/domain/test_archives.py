@@ -323,6 +323,7 @@ HARMLESS = {
     ("audit_heads", "prev_hash"),
     ("runtimes", "public_key"),
     ("runtimes", "sealing_key"),
+    ("runtimes", "sealing_suite"),
     ("sync_batches", "body"),
     ("sync_batches", "head"),
     ("sync_batches", "prev_head"),

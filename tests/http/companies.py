@@ -28,9 +28,10 @@ from controlplane.domain.impersonation.requests import Wanted
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.sso import connections
 from controlplane.domain.sso.connections import NewConnection
-from controlplane.domain.vault import apps, leaving, statics
+from controlplane.domain.vault import apps, leaving, policies, statics
 from controlplane.domain.vault import connections as vault_connections
 from controlplane.domain.vault.apps import NewApp
+from controlplane.domain.vault.policies import NewPolicy
 from controlplane.domain.vault.statics import NewStatic
 from controlplane.domain.webhooks import deliveries, endpoints
 from controlplane.kit.ids import parse_id, text_id
@@ -97,6 +98,8 @@ class Company:
             "impersonation": self._impersonation,
             "invitation": self._invitation,
             "key": self._key,
+            "lease": self._lease,
+            "policy": self._policy,
             "project": self._project,
             "provider": self._provider,
             "run": self._run,
@@ -211,6 +214,17 @@ class Company:
             new = NewStatic(name=CANARY, fields={"api_key": Secret(CANARY)})
             made = await statics.create(tx, SHELL, begun.API_KEY, new)
         return text_id("con", made.id)
+
+    async def _lease(self):
+        """Of a connection of its own, and on record."""
+        connection_id = parse_id("con", await self._connection())
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            return text_id("lea", await begun.leased(tx, CANARY, self.runtime.id, connection_id))
+
+    async def _policy(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            made = await policies.create(tx, SHELL, NewPolicy(name=CANARY, effect="deny", modes=["proxy"]))
+        return text_id("pol", made.id)
 
     async def _disabled(self):
         identity = await self._connection()

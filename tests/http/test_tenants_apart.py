@@ -27,6 +27,10 @@ BODIES = {
     "Batch": {"ids": ["x"]},
     "Acknowledgement": {"through": 0},
     "NewApiKey": {"name": "x"},
+    "NewPolicyBody": {"name": "x", "effect": "allow", "modes": ["lease"]},
+    "PolicyChange": {"name": "y"},
+    "Revoking": {"all": True},
+    "Sought": {"fingerprint": "0" * 32},
     "NewOAuthApp": {"provider": "github-oauth", "name": "x", "client_id": "x"},
     "OAuthAppChange": {"name": "y"},
     "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
@@ -106,7 +110,10 @@ REFERENCES = {
 SHARED = {"provider"}
 """Parameters that name what is the same in every tenant."""
 
-FILTERS = {"runtime", "session", "run", "project", "actor", "target", "user", "group", "service_account", "app"}
+FILTERS = {
+    *("runtime", "session", "run", "project", "actor", "target", "user", "group", "service_account", "app"),
+    "connection",
+}
 """Query parameters that name an object. The others of the document do not."""
 
 HARMLESS = {

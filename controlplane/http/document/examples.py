@@ -21,6 +21,7 @@ IDS: Final = {
     "Invitation": "inv",
     "ItemResult": "key",
     "JoinToken": "jt",
+    "Lease": "lea",
     "Me": "acc",
     "Member": "usr",
     "Membership": "ten",
@@ -30,6 +31,7 @@ IDS: Final = {
     "OperatorKey": "key",
     "Passkey": "pk",
     "Payload": "evt",
+    "Policy": "pol",
     "Project": "prj",
     "Role": "role",
     "RoleAssignment": "asg",
@@ -99,7 +101,7 @@ HEX: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 PUBLIC_KEY: Final = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 """That of RFC 8037 appendix A.2."""
 
-PATTERNED: Final = (MOMENT, HEX, HEX[:32], PUBLIC_KEY)
+PATTERNED: Final = (MOMENT, HEX, HEX[:32], PUBLIC_KEY, "08:00")
 """What fits the patterns there are."""
 
 

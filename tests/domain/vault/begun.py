@@ -1,12 +1,15 @@
 """What the tests of connecting share: an app, a session, and what a provider gave for it."""
 
+from datetime import timedelta
+
 from msgspec.structs import replace
 
 from controlplane.db import schema as t
-from controlplane.domain.vault import apps, confirming, connecting, leaving, return_urls, sealed, statics
+from controlplane.domain.vault import apps, confirming, connecting, leaving, policies, return_urls, sealed, statics
 from controlplane.domain.vault.apps import NewApp
 from controlplane.domain.vault.confirming import Arrived
 from controlplane.domain.vault.connecting import Departure, NewSession
+from controlplane.domain.vault.policies import NewPolicy
 from controlplane.domain.vault.provider import Field, Provider, Verified
 from controlplane.domain.vault.sealed import Access, Proof
 from controlplane.kit.ids import new_id
@@ -82,8 +85,30 @@ async def typed(tx):
     return await statics.create(tx, SHELL, SECRET, new)
 
 
-async def fill(tx, mark):
-    """Something of everything that a tenant has here, called *mark*."""
+async def leased(tx, mark, runtime_id, connection_id):
+    """A lease that is out, with the record of it, of an agent called *mark*."""
+    lease_id, policy = (
+        new_id(tx.now),
+        await policies.create(tx, SHELL, NewPolicy(name=mark, effect="allow", modes=["lease"])),
+    )
+    who = {"runtime_id": runtime_id, "connection_id": connection_id, "agent": mark, "cred_version": 1}
+    words = dict.fromkeys(("run", "tool", "purpose"), mark)
+    its = {"id": lease_id, "policy_id": policy.id, "issued_at": tx.now, "expires_at": tx.now + timedelta(minutes=15)}
+    await tx.run(tx.insert(t.leases).values(**who, **words, **its, revoked_by=""))
+    read = {"occurred_us": 0, "act": "lease", "outcome": "success", "scopes": [mark], "rule": mark, "kid": mark}
+    more = {"policies_version": 1, "lease_id": lease_id, "nonce": lease_id.bytes, "address": mark, "prints": [b"p"]}
+    await tx.run(tx.insert(t.vault_reads).values(**who, **words, **read, **more))
+    known = {"connection_id": connection_id, "cred_version": 1, "prints": [b"p"]}
+    await tx.run(tx.insert(t.credential_prints).values(**known))
+    return lease_id
+
+
+async def fill(tx, mark, runtime_id=None):
+    """Something of everything that a tenant has here, called *mark*.
+
+    Args:
+        runtime_id: Who holds a lease; None: nobody does.
+    """
     await return_urls.decide(tx, SHELL, [f"https://{mark}.example/connected"])
     made = await connected(tx, account_name=mark, account_email=f"{mark}@example.org", facts={"api_base": mark})
     session, _ = await begin(tx, name=mark, labels={"of": mark}, owner_ref=mark)
@@ -91,5 +116,7 @@ async def fill(tx, mark):
     orphan = {"access_blob": await sealed.seal_access(tx, made.id, 2, Access(token=Secret(mark)))}
     lost = {"from_version": 1, "fence": 1, "taken": False, "granted_scopes": [mark], "created_at": tx.now}
     await tx.run(tx.insert(t.refresh_orphans).values(id=new_id(tx.now), connection_id=made.id, **orphan, **lost))
+    if runtime_id is not None:
+        await leased(tx, mark, runtime_id, made.id)
     gone = await connected(tx)
     await leaving.delete(tx, SHELL, gone.id, mark)
