@@ -183,7 +183,7 @@ async def test_killed_at_every_step_it_goes_on_and_certifies_the_same(db, holdin
     command = [sys.executable, "-m", "tests.purge_and_die", app_url, str(holdings.tenant.tenant_id)]
 
     ended = await asyncio.to_thread(
-        subprocess.run, [*command, clock().isoformat(), "60"], cwd=ROOT, capture_output=True, text=True
+        subprocess.run, [*command, clock().isoformat(), "90"], cwd=ROOT, capture_output=True, text=True
     )
 
     assert ended.returncode == 0, ended.stderr

@@ -174,7 +174,8 @@ def test_what_is_about_oneself_names_nobody_else(operations):
     named = {each for name in of(operations, Surface.ME) for each in re.findall(r"{(\w+)}", name)}
 
     assert named == {"passkey", "session"}, "one's own: whose else, is tested where they are"
-    assert [name for name in of(operations, Surface.RUNTIME) if "{" in name] == []
+    of_runtimes = {each for name in of(operations, Surface.RUNTIME) for each in re.findall(r"{(\w+)}", name)}
+    assert of_runtimes == {"lease"}, "one's own: another's is tested where leases are"
 
 
 async def test_nobody_gets_in(operations, call, digest):
