@@ -76,6 +76,8 @@ OPERATOR_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "operator:impersonation-read": "See every impersonation.",
         "operator:vault-read": "See which keys there are, and how their rotation goes; never a key.",
         "operator:vault-rotate": "Have master keys and data keys replaced.",
+        "operator:oauth-app-read": "See the apps through which every tenant can connect, never their secret.",
+        "operator:oauth-app-write": "Set up, change and delete apps through which every tenant can connect.",
         "operator:impersonate": "Ask to work as somebody of a tenant, and do so where the tenant lets one.",
     }
 )
@@ -120,6 +122,7 @@ DANGEROUS: Final = frozenset(
     | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write", "policy:write"}
     | {"operator:tenant-write", "operator:tenant-delete"}
     | {"operator:key-create", "operator:key-revoke", "operator:vault-rotate"}
+    | {"operator:oauth-app-write"}
 )
 """What a browser that was left open must not be enough for: it takes a fresh proof of who it is."""
 

@@ -12,6 +12,8 @@ from controlplane.db import schema as t
 from controlplane.domain import operator_keys, people, rotations
 from controlplane.domain.impersonation import requests
 from controlplane.domain.impersonation.requests import Wanted
+from controlplane.domain.vault import apps
+from controlplane.domain.vault.apps import NewApp
 from controlplane.http.authorize import Surface
 from controlplane.http.document.operations import OPENS
 from controlplane.kit.ids import text_id
@@ -43,6 +45,8 @@ BODIES = {
     "NewImpersonation": {"tenant": "nowhere", "user": "nobody", "reason": "x"},
     "NewOperatorKey": {"name": "x"},
     "NewRotation": {"kind": "data"},
+    "NewSharedApp": {"provider": "github-oauth", "name": "x", "client_id": "x"},
+    "SharedAppChange": {"name": "y"},
     "NewTenant": {"slug": "made", "name": "Made"},
     "Suspension": {},
 }
@@ -114,7 +118,12 @@ def factory(db, make):
         tenant, somebody = await user()
         return {"tenant": tenant.slug, "user": text_id("usr", somebody.id)}
 
-    made = {"key": key, "target": target, "impersonation": impersonation, "rotation": rotation}
+    async def app():
+        async with db.platform() as tx:
+            new = NewApp(provider="github-oauth", name="canary", client_id="canary")
+            return text_id("app", (await apps.create(tx, SHELL, new)).id)
+
+    made = {"key": key, "target": target, "impersonation": impersonation, "rotation": rotation, "app": app}
     return {**made, "NewImpersonation": asked}
 
 

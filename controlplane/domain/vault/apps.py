@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import asdict
 from sqlalchemy import Table
+from sqlalchemy.exc import IntegrityError
 
 from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx, ScopedTx, TenantTx
@@ -166,7 +167,11 @@ async def delete(tx: ScopedTx, actor: Actor, app_id: UUID) -> None:
         await tx.run(tx.delete(t.connect_sessions).where(t.connect_sessions.c.app_id == app_id))
         await tx.run(tx.delete(t.routes).where(t.routes.c.kind == ROUTE, t.routes.c.key == app_id.bytes))
     table = _table(tx)
-    await tx.run(tx.delete(table).where(table.c.id == app_id))
+    try:
+        async with tx.part():
+            await tx.run(tx.delete(table).where(table.c.id == app_id))
+    except IntegrityError:  # of the platform's: which tenant, nobody here may see
+        raise AppInUse from None
     audit.record(tx, actor, "oauth-app.deleted", target(OAuthAppId(app_id)))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from controlplane.domain.vault.provider import VariableRefused
+from controlplane.domain.vault.provider import Provider, VariableRefused
 from controlplane.domain.vault.servers import OVERRIDES
 from controlplane.http.connecting.desk import Vault
 from controlplane.kit.guard import Guard
@@ -29,15 +29,7 @@ def check(
         UnknownProvider, AppUnfit, VariableRefused: If it does not fit its provider.
         AddressRefused: If one of its addresses must not be called.
     """
-    provider = vault.provider(provider_name)
-    if provider.kind not in WITH_APPS:
-        raise AppUnfit(f"{provider.id} is of the kind {provider.kind}")
-    for name, value in variables.items():
-        its = provider.variables.get(name)
-        if its is None:
-            raise VariableRefused(name[:40], "this provider has no such variable")
-        if not its.fits(value):
-            raise VariableRefused(name, "not of its form")
+    provider = _provider(vault, provider_name, variables)
     if unknown := sorted(overrides.keys() - set(OVERRIDES)):
         raise AppUnfit(f"no address is called {unknown[0][:40]}; there are {', '.join(OVERRIDES)}")
     wanted = {"oidc": {"issuer"}, "oauth2": {"authorize", "token"}}.get(provider.kind, set())
@@ -45,3 +37,27 @@ def check(
         raise AppUnfit(f"{provider.id} takes its addresses from the app: {', '.join(missing)}")
     for url in overrides.values():
         guard.check(url)
+
+
+def check_shared(vault: Vault, provider_name: str, variables: Mapping[str, str]) -> None:
+    """For an app of the platform, whose secret goes to the catalogue's addresses and nowhere else.
+
+    Raises:
+        UnknownProvider, AppUnfit, VariableRefused: If it does not fit its provider.
+    """
+    provider = _provider(vault, provider_name, variables)
+    if provider.needs_own_app(variables):
+        raise AppUnfit(f"whose address it is at {provider.id} the tenant says")
+
+
+def _provider(vault: Vault, name: str, variables: Mapping[str, str]) -> Provider:
+    provider = vault.provider(name)
+    if provider.kind not in WITH_APPS:
+        raise AppUnfit(f"{provider.id} is of the kind {provider.kind}")
+    for variable, value in variables.items():
+        its = provider.variables.get(variable)
+        if its is None:
+            raise VariableRefused(variable[:40], "this provider has no such variable")
+        if not its.fits(value):
+            raise VariableRefused(variable, "not of its form")
+    return provider

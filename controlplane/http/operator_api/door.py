@@ -8,6 +8,7 @@ from litestar import Router
 from controlplane.http.operator_api.impersonations import ImpersonationsController
 from controlplane.http.operator_api.keys import KeysController
 from controlplane.http.operator_api.lifecycle import LifecycleController, plans
+from controlplane.http.operator_api.oauth_apps import SharedAppsController
 from controlplane.http.operator_api.operators import OperatorsController
 from controlplane.http.operator_api.tenants import TenantsController
 from controlplane.http.operator_api.vault import VaultController
@@ -23,6 +24,7 @@ router = Router(
         KeysController,
         ImpersonationsController,
         VaultController,
+        SharedAppsController,
     ],
     dependencies=PLATFORM_TX,
 )

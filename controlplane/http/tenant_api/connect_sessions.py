@@ -17,10 +17,10 @@ from controlplane.http.connecting import starting
 from controlplane.http.connecting.desk import Vault
 from controlplane.http.connecting.starting import Wanted
 from controlplane.http.instants import Moment, moment
+from controlplane.http.oauth_apps import ProviderName, Scopes, Variables
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
 from controlplane.http.tenant_api.connections import ConnectionName, Labels, OwnerRef, Reference
-from controlplane.http.tenant_api.oauth_apps import ProviderName, Scopes, Variables
 from controlplane.kit.ids import text_id
 
 Identity = Annotated[str, Meta(min_length=1, max_length=40)]

@@ -20,11 +20,11 @@ from controlplane.domain.vault.statics import NewStatic
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.connecting.desk import Vault
 from controlplane.http.instants import Moment, moment
+from controlplane.http.oauth_apps import Named, ProviderName
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
 from controlplane.http.tenant_api import filters as narrowing
-from controlplane.http.tenant_api.oauth_apps import Named, ProviderName
 from controlplane.http.words import word
 from controlplane.kit.guard import LONGEST_URL, Guard
 from controlplane.kit.ids import text_id
