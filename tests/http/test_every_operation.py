@@ -134,6 +134,8 @@ def call(client, factory):
         for parameter in re.findall(r"{(\w+)}", path):
             assert parameter in factory, f"{name}: no factory for {parameter}"
             path = path.replace(f"{{{parameter}}}", await factory[parameter]())
+        if any(each["name"] == "If-Match" for each in operation.get("parameters", ())):
+            headers = {"If-Match": "*", **headers}
         schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
         if not schema:
             return await client.request(method, path, headers=headers)
