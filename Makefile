@@ -40,7 +40,7 @@ bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs o
 conformance: browser ## what needs more than the bare machine: a real browser, axe-core, an identity provider, Spectral, schemathesis, pgrls
 	@command -v npm > /dev/null || echo "npm is missing: axe-core, Spectral and oidc-provider cannot be installed, and their tests will say so" >&2
 	-@npm install --silent --no-save --ignore-scripts --prefix .venv/node axe-core@4.14.1 @stoplight/spectral-cli@6.16.3 oidc-provider@9.13.3
-	@test -x .venv/opinions/bin/pip || $(PYTHON) -m venv .venv/opinions
+	@test -x .venv/opinions/bin/pip || $(PYTHON) -m venv --clear .venv/opinions
 	@.venv/opinions/bin/pip install -q --disable-pip-version-check --require-hashes -r opinions.lock
 	$(BIN)/pytest conformance $(ARGS)
 

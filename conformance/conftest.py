@@ -51,7 +51,8 @@ def up(place: Path) -> Iterator[programs.Up]:
 @pytest.fixture(scope="session")
 def second(up: programs.Up, place: Path) -> Site:
     """Another tenant, with a runtime of its own that has sent everything."""
-    site = Site(up, place, Shape(sessions=40, zone=UTC), datetime.now(UTC))
+    with ThreadPoolExecutor(1) as aside:  # in this thread the browser's loop is running already
+        site = aside.submit(Site, up, place, Shape(sessions=40, zone=UTC), datetime.now(UTC)).result()
     site.once()
     return site
 
