@@ -18,7 +18,6 @@ from runtime_agent.server import STALE
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire import signing
 from runtime_agent.wire.leases import (
-    Decided,
     Lease,
     LeaseKeys,
     LeaseRequest,
@@ -150,11 +149,6 @@ class Credentials:
         if lease.key not in self._identity().lease_keys:
             await self._learn_keys()
         return opened(self._identity(), lease, nonce, self._now())
-
-    async def decided(self, asked: Asked) -> Decided:
-        """Whether a lease would be had now, without having it."""
-        request = LeaseRequest(connection=asked.name, agent=asked.agent, purpose=asked.purpose, dry_run=True)
-        return await self._signed(LEASES, request, secrets.token_hex(signing.NONCE_BYTES), Decided)
 
     async def _signed(self, path: str, message: Struct, nonce: str, into: type[Answer]) -> Answer:
         """Once more where the first answer showed that our clock is wrong."""

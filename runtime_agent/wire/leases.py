@@ -122,7 +122,7 @@ class Decided(Struct, frozen=True, kw_only=True):
     """``pol_…``, or why none was asked."""
     connection: str
     expires_at: Instant | None = None
-    """When a lease of now would end."""
+    """When a lease of now would end; None: it would begin with another token, which is not got for a dry run."""
     cred_version: int = 0
 
 

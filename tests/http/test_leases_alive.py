@@ -116,6 +116,14 @@ async def test_what_lives_long_and_has_no_successor_is_leased_until_a_minute_bef
     assert (await lessee.lease(rig)).expires_at == clock() + timedelta(minutes=1)
 
 
+async def test_a_dry_run_asks_no_provider(rig, strict, lessee, later):
+    await later(hours=2)
+
+    decided = (await lessee.ask(rig, dry_run=True)).json()
+
+    assert (decided["allowed"], decided.get("expires_at"), strict.calls) == (True, None, 0)
+
+
 async def test_a_grant_that_is_dead_is_no_lease_and_says_what_helps(rig, lessee, later):
     await later(hours=2)
     rig.grant.die()

@@ -99,12 +99,12 @@ class Leasing:
             seen = await self._looked_for(ask, caller, id_)
             decision, now = await self._decided(ask, caller, seen), self.db.clock()
             ends = self._end(ask, seen, decision, now)
-            if ends is None:
-                await self._refreshed(ask, seen)
-            elif ask.request.dry_run:
+            if ask.request.dry_run:
                 rule = await self._note(ask, caller, seen, rule_of(decision.policy, decision.rule), "success")
                 version = seen.cred_version
                 return Decided(allowed=True, rule=rule, connection=seen.shown, expires_at=ends, cred_version=version)
+            if ends is None:
+                await self._refreshed(ask, seen)
             elif not seen.printed:
                 await prints.learn(self.db, self._keyring, ask.runtime.tenant_id, seen.id)
             elif (lease := await self._take(ask, caller, seen, decision, (now, ends))) is not None:
