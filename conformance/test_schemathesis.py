@@ -86,7 +86,7 @@ ANYTHING, NOTHING = "", "^$"
 """Names of operations."""
 
 ENDS_IT = {
-    "key": "^apiKeys(Revoke|RevokeMany|Rotate)$",
+    "key": "^(apiKeys(Revoke|RevokeMany|Rotate)|serviceAccounts(Change|Remove)|roleAssignmentsWithdraw)$",
     "operator": "^operatorKeysRevoke$",
     "session": "^(authSignOut|meSessionsEnd|meSessionsEndAll)$",
     "tenant": "^tenantRemove$",

@@ -1,6 +1,6 @@
 """What somebody holds: a role, where in the tenant it counts, and how they came by it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -38,3 +38,8 @@ class Grant(Struct, frozen=True, kw_only=True):
     assignment_id: UUID | None = None
     group_id: GroupId | None = None
     """The group that holds it, where they hold it as its member."""
+
+
+def owns(grants: Iterable[Grant]) -> bool:
+    """Whether whoever holds *grants* is an owner of the tenant."""
+    return any("tenant:own" in grant.permissions for grant in grants)

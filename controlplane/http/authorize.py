@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from controlplane.domain import masks, people, tenants
+from controlplane.domain.grants import owns
 from controlplane.domain.impersonation import acting
 from controlplane.domain.masks import ImpersonationForbids, ImpersonationReadOnly
 from controlplane.domain.people import Entrance
@@ -317,8 +318,7 @@ def _is_let_in(person: Person, found: Entrance) -> bool:
     if person.scope != "account":
         return False  # who vouched for them, did it for another tenant
     if found.tenant.sso_enforced:
-        owns = any("tenant:own" in grant.permissions for grant in found.grants)
-        raise SsoRequired(found.tenant.slug, may_break_glass=owns)
+        raise SsoRequired(found.tenant.slug, may_break_glass=owns(found.grants))
     if found.tenant.mfa_required:
         demanded_factors.check(person, found.tenant)
     return True

@@ -3,12 +3,12 @@
 from controlplane.db.database import Database
 from controlplane.domain import audit, people, tenants
 from controlplane.domain.audit import Actor
+from controlplane.domain.grants import owns
 from controlplane.domain.permissions import Person
 from controlplane.domain.sso import entries
+from controlplane.http.demanded_factors import FACTORS
 from controlplane.kit.ids import text_id
 from controlplane.kit.problems import NotFound, Refusal
-
-FACTORS = 2
 
 
 class GlassNotYours(Refusal):
@@ -34,8 +34,7 @@ async def break_in(db: Database, actor: Actor, person: Person, reference: str) -
     found = await people.enter(db, tenant_id, person.account_id)
     if found is None or found.user_id is None:
         raise NotFound
-    owns = any("tenant:own" in grant.permissions for grant in found.grants)
-    if not owns or person.auth_level < FACTORS:
+    if not owns(found.grants) or person.auth_level < FACTORS:
         raise GlassNotYours
     async with db.tenant(tenant_id) as tx:
         audit.record(tx, actor, "sso.glass-broken", ("user", text_id("usr", found.user_id)))

@@ -47,3 +47,11 @@ async def fillings(databases: Databases) -> AsyncIterator[Fillings]:
     fillings = Fillings(databases)
     yield fillings
     await fillings.close()
+
+
+@pytest.fixture
+async def copied(databases: Databases, filled: Filled) -> AsyncIterator[str]:
+    """The name of a database like *filled*, which is the module's own: for it to be what ``db`` works on."""
+    made = await databases.copy(filled.name)
+    yield made.name
+    await databases.give_back(made)

@@ -46,10 +46,8 @@ async def filled(fillings):
 
 
 @pytest.fixture
-async def database(databases, filled):
-    made = await databases.copy(filled.name)
-    yield made.name
-    await databases.give_back(made)
+def database(copied):
+    return copied
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ OF_STATUS: Final = {401: ("WWW-Authenticate",), 409: ("Retry-After",), 429: ("Re
 
 def complete(operation: Operation, its: Rule, manners: Manners, reached: Reached, examples: Examples) -> None:
     """Say in *operation* what Litestar does not know of it."""
-    operation["parameters"] = _parameters(operation, manners)
+    operation["parameters"] = _parameters(operation, its, manners)
     if not operation["parameters"]:
         del operation["parameters"]
     worn = ("Impersonated-By",) if its.surface is Surface.TENANT else ()
@@ -113,10 +113,10 @@ def problem_examples(refusals: Reached) -> dict[str, Any]:
     return {refusal.code: {"summary": refusal.title, "value": _problem(refusal)} for refusal in _sorted(refusals)}
 
 
-def _parameters(operation: Operation, manners: Manners) -> list[dict[str, Any]]:
+def _parameters(operation: Operation, its: Rule, manners: Manners) -> list[dict[str, Any]]:
     found = list(operation.get("parameters", ()))
     for parameter in found:
-        parameters.complete(parameter)
+        parameters.complete(parameter, its.surface)
     if manners.state is not None:
         found.append({**IF_MATCH, "required": manners.needs_match})
     if manners.shows_object:

@@ -5,6 +5,7 @@ from typing import Any, Final, TypeAlias
 from controlplane.domain import consumers
 from controlplane.domain.permission_names import PERMISSIONS
 from controlplane.domain.vault.provider import ID as PROVIDER_ID
+from controlplane.http.authorize import Surface
 from controlplane.http.pages import MOST_CURSOR
 from controlplane.http.sso import returning
 from controlplane.http.tenant_api.events import LONGEST_LIST
@@ -37,6 +38,7 @@ KINDS: Final = {
     "run": "run",
     "runtime": "rt",
     "scim_token": "scm",
+    "session": "ses",
     "service_account": "sa",
     "token": "jt",
     "user": "usr",
@@ -89,7 +91,6 @@ KNOWN: Final[dict[str, Schema]] = {
     "q": text(LONGEST, "invoice"),
     "replacement": text(LONGEST, "viewer"),
     "role": text(LONGEST, "viewer"),
-    "session": {**identity("(ses|bs)"), "examples": [f"ses_{SAMPLE}"]},
     "since": _instant(),
     "state": _brought("state", "af0ifjsldkj"),
     "target": text(LONGEST, "acme"),
@@ -106,8 +107,11 @@ KNOWN: Final[dict[str, Schema]] = {
 NAMES_OF_AGENTS: Final = text(LONGEST, "invoice_review")
 """In a query ``agent`` is a name, in a path it is an id."""
 
+SESSIONS_OF_BROWSERS: Final = identity("bs")
+"""What ``session`` is where somebody looks after their own account."""
 
-def complete(parameter: dict[str, Any]) -> None:
+
+def complete(parameter: dict[str, Any], surface: Surface | None) -> None:
     """Put into *parameter* what is known of it by its name, and take out what says nothing."""
     for name in ("allowEmptyValue", "allowReserved", "deprecated"):
         if not parameter.get(name, True):
@@ -116,6 +120,8 @@ def complete(parameter: dict[str, Any]) -> None:
     known = KNOWN.get(parameter["name"])
     if parameter["in"] == "query" and parameter["name"] == "agent":
         known = NAMES_OF_AGENTS
+    if parameter["name"] == "session" and surface is Surface.ME:
+        known = SESSIONS_OF_BROWSERS
     parameter["schema"] = (
         {**schema, **(known or {})} if schema.get("type") == "string" and "enum" not in schema else schema
     )

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from controlplane.db.database import TenantTx
 from controlplane.domain import handing_on
+from controlplane.domain.grants import owns
 from controlplane.domain.permissions import Person, Principal
 from controlplane.domain.sso.connections import NewConnection
 from controlplane.domain.sso.identities import TOO_MUCH
@@ -31,8 +32,8 @@ class WayBackMissing(Refusal):
 
     code, status, title = "sso-way-back-missing", 409, "You would lock yourself out"
     hint = (
-        "Add an authenticator app or a passkey under My account and prove who you are with it: an owner with two "
-        "factors enters even when the provider is out of order. Or come in by the provider first."
+        "Come in by the provider first. Or, as an owner, add an authenticator app or a passkey under My account and "
+        "prove who you are with it: an owner with two factors enters even when the provider is out of order."
     )
 
 
@@ -68,11 +69,12 @@ def check_way_back(principal: Principal, tenant_id: TenantId) -> None:
     """A machine does not sign in, and is not asked.
 
     Raises:
-        WayBackMissing: If single sign-on as the only way in would shut out who asks for it.
+        WayBackMissing: If single sign-on as the only way in would shut out who asks for it: neither has the provider
+            let them in, nor may they break the glass.
     """
-    if not isinstance(principal, Person):
+    if not isinstance(principal, Person) or tenant_id in principal.entries:
         return
-    if principal.auth_level < FACTORS and tenant_id not in principal.entries:
+    if not owns(principal.grants) or principal.auth_level < FACTORS:
         raise WayBackMissing
 
 
