@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
 
 import msgspec
-from asyncpg import InternalClientError
 from msgspec import Struct
 from sqlalchemy import Delete, Executable, Select, Table, TextClause, Update, delete, select, text, update
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.db import schema as t
+from controlplane.db.opening import begun, by_driver, engine_of
 from controlplane.db.sight import EVERYTHING, Sight
 from controlplane.db.unaudited import UNAUDITED
 from controlplane.kit.clock import Clock, wall_clock
@@ -28,9 +29,9 @@ ENTERING = "set_config('app.tenant_id', :tenant_id, true)"
 ENTERED = f"WITH entered AS MATERIALIZED (SELECT CAST({ENTERING} AS uuid) AS tenant_id)"
 """How a statement for :meth:`Database.at_once` begins."""
 
-ENTER_TENANT = text(f"SELECT {ENTERING}")
+ENTER_TENANT = f"SELECT {ENTERING}"
 
-BECOME_OPERATOR = text("SET LOCAL ROLE cp_operator")
+BE_OPERATOR = "BEGIN READ ONLY; SET LOCAL ROLE cp_operator"
 
 BE_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 TRY_TO_BE_ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
@@ -150,6 +151,11 @@ class WritingTx(Tx):
         result = await self._connection.execute(statement, rows)
         return int(result.rowcount)
 
+    async def quickly(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Execute by the driver, with each of *rows* for ``$1``, ``$2``, …: for a statement behind which others wait."""
+        async with by_driver(self._connection) as driver:
+            await driver.executemany(statement, rows)
+
     async def take(self, into: type[Row], statement: Insert | Update | Delete) -> list[Row]:
         """Execute and hand back the rows it touched: whoever gets them is the only one who does."""
         self._note(statement)
@@ -257,7 +263,7 @@ class Database:
         """Done after a commit with events of a tenant. Whoever must not miss any looks for itself as well."""
         self._routes: dict[tuple[str, bytes], TenantId] = {}
         self._turns = asyncio.Semaphore(pool_size)
-        self._engine: AsyncEngine = create_async_engine(
+        self._engine: AsyncEngine = engine_of(
             asyncpg_url(url),
             pool_size=pool_size,
             max_overflow=pool_size,
@@ -283,8 +289,7 @@ class Database:
 
     @asynccontextmanager
     async def tenant(self, tenant_id: TenantId) -> AsyncIterator[TenantTx]:
-        async with self._engine.begin() as connection:
-            await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
+        async with begun(self._engine, f"BEGIN; {_entering(tenant_id)}") as connection:
             tx = TenantTx(connection, self.clock(), self._sealing, tenant_id)
             yield tx
             await tx.finish()
@@ -298,17 +303,8 @@ class Database:
             statement: Made by :func:`inside`, which enters the tenant itself.
             values: What ``$2``, ``$3``, … in it stand for.
         """
-        async with self._engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None
-            try:  # by the driver itself: it begins no transaction, and what is around it would take as long as the way
-                rows = await driver.fetch(statement, str(tenant_id), *values)
-            except BaseException as error:
-                ended = isinstance(error, InternalClientError) or (isinstance(error, Exception) and driver.is_closed())
-                await connection.invalidate()  # nobody else would notice that it is dead
-                if ended:
-                    raise ConnectionError("the database ended the connection") from error
-                raise
+        async with self._engine.connect() as connection, by_driver(connection) as driver:
+            rows = await driver.fetch(statement, str(tenant_id), *values)
         return _structs(into, rows)
 
     async def at_once(self, tenant_id: TenantId, into: type[Row], statement: str, *values: object) -> list[Row]:
@@ -326,7 +322,7 @@ class Database:
 
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[PlatformTx]:
-        async with self._engine.begin() as connection:
+        async with begun(self._engine, "BEGIN") as connection:
             tx = PlatformTx(connection, self.clock(), self._sealing)
             yield tx
             await tx.finish()
@@ -347,16 +343,13 @@ class Database:
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             async with connection.begin():
-                await connection.execute(ENTER_TENANT, {"tenant_id": str(tenant_id)})
+                await connection.execute(text(ENTER_TENANT), {"tenant_id": str(tenant_id)})
                 yield SnapshotTx(connection, self.clock(), tenant_id)
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[OperatorTx]:
-        async with self._engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            async with connection.begin():
-                await connection.execute(BECOME_OPERATOR)
-                yield OperatorTx(connection, self.clock())
+        async with begun(self._engine, BE_OPERATOR) as connection:
+            yield OperatorTx(connection, self.clock())
 
     @property
     def sealing(self) -> Sealing | None:
@@ -383,6 +376,11 @@ def inside(columns: str, statement: str) -> str:
         f"SELECT {columns} FROM (SELECT CAST({entering} AS uuid) AS tenant_id OFFSET 0) entered "  # noqa: S608 constants
         f"CROSS JOIN LATERAL ({statement} OFFSET 0) found"
     )
+
+
+def _entering(tenant_id: TenantId) -> str:
+    """The words that enter, for who cannot send values beside them. A UUID is made of digits and nothing else."""
+    return ENTER_TENANT.replace(":tenant_id", f"'{UUID(bytes=tenant_id.bytes)}'")
 
 
 def asyncpg_url(url: str) -> str:

@@ -18,7 +18,7 @@ DEFINES_IT = "controlplane/db/database.py"
 
 SETTINGS = (
     "set_config('app.tenant_id', :tenant_id, true)",
-    '"SET LOCAL ROLE cp_operator"',
+    'BE_OPERATOR = "BEGIN READ ONLY; SET LOCAL ROLE cp_operator"',
     'text("SET LOCAL ROLE cp_audit_pruner"), text("SET LOCAL ROLE NONE")',
 )
 """Each on a line of its own; all of them end with the transaction."""

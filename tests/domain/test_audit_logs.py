@@ -309,8 +309,8 @@ async def test_nobody_but_the_pruner_deletes_and_the_pruner_in_its_tenant_only(d
     other = await make.tenant()
     delete = text("DELETE FROM audit_events")
 
-    async with db.tenant(tenant.tenant_id) as tx:
-        with pytest.raises(DBAPIError, match="by retention only"):
+    with pytest.raises(DBAPIError, match="by retention only"):
+        async with db.tenant(tenant.tenant_id) as tx:
             await tx.run(delete)
     connection = await asyncpg.connect(admin_url)
     with pytest.raises(asyncpg.RaiseError, match="by retention only"):

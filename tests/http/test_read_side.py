@@ -330,20 +330,16 @@ async def test_a_page_takes_as_many_statements_however_long_it_is(acme, rows, db
 
 
 async def test_parameters_are_refused_before_a_transaction_is_opened(acme, db):
-    entered = []
-
-    def note(connection, cursor, statement, *_):
-        if statement.startswith("SELECT set_config("):
-            entered.append(statement)
-
+    lent = []
     await acme.data("runs")
-    event.listen(db._engine.sync_engine, "before_cursor_execute", note)
+    event.listen(db._engine.sync_engine, "checkout", lambda *_: lent.append(1))
     await acme.data("runs")
-    assert len(entered) == 1
+    assert len(lent) == 2  # one for who calls
 
     for wrong in ({"status": "odd"}, {"since": "yesterday"}, {"cursor": "made-up"}, {"limit": "0"}):
+        lent.clear()
         assert (await acme.get("runs", **wrong)).status_code == 400
-    assert len(entered) == 1
+        assert len(lent) == 1
 
 
 async def test_a_revoked_runtime_says_who_did_it(acme, found_company):

@@ -6,13 +6,11 @@ Chains do not fork, and the lock is short: number, hash, event and head are one 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.db import schema as t
 from controlplane.db.database import PlatformTx, ScopedTx, TenantTx, WritingTx
@@ -32,38 +30,52 @@ SEALED: Final = tuple(
     for table in (t.audit_events, t.platform_audit_events)
 )
 
+GIVEN: Final = {
+    "id": "uuid",
+    "occurred_us": "bigint",
+    "action": "text",
+    "outcome": "text",
+    "actor_kind": "text",
+    "actor_id": "text",
+    "impersonator": "text",
+    "target_kind": "text",
+    "target_id": "text",
+    "facts": "jsonb",
+    "request_id": "text",
+    "sealed": "bytea",
+}
+"""Columns of an event that are known before it has its place, and their types."""
+
+_BEFORE, _AFTER, _START, _TENANT = (f"${len(GIVEN) + n}" for n in (1, 2, 3, 4))
+
 _LINK = (
     """sha256('cp.audit.v1'::bytea || int8send(32) || {prev} || int8send(octet_length({content})::int8) || {content})"""
 )
 
-_CONTENT = "(CAST(:before AS bytea) || convert_to(({seq})::text, 'UTF8') || CAST(:after AS bytea))"
+_CONTENT = f"(CAST({_BEFORE} AS bytea) || convert_to(({{seq}})::text, 'UTF8') || CAST({_AFTER} AS bytea))"
 
 
-def _append_to(events: str, heads: str, key: str, value: str) -> Any:
+def _append_to(events: str, heads: str, key: str, value: str) -> str:
     """One statement: lock the head, number and hash the event, write it, move the head."""
-    first = _LINK.format(prev="CAST(:start AS bytea)", content=_CONTENT.format(seq="1"))
+    first = _LINK.format(prev=f"CAST({_START} AS bytea)", content=_CONTENT.format(seq="1"))
     later = _LINK.format(prev="h.hash", content=_CONTENT.format(seq="h.seq + 1"))
     scope = f"{key}, " if key == "tenant_id" else ""
     scoped = f"{value}, " if key == "tenant_id" else ""
-    statement = f"""
+    given = ", ".join(f"CAST(${n} AS {kind})" for n, kind in enumerate(GIVEN.values(), 1))
+    return f"""
         WITH head AS (
             INSERT INTO {heads} AS h ({key}, seq, hash, prev_hash)
-            VALUES ({value}, 1, {first}, CAST(:start AS bytea))
+            VALUES ({value}, 1, {first}, CAST({_START} AS bytea))
             ON CONFLICT ({key}) DO UPDATE SET seq = h.seq + 1, prev_hash = h.hash, hash = {later}
             RETURNING seq, hash, prev_hash
         )
-        INSERT INTO {events} ({scope}seq, id, occurred_us, action, outcome, actor_kind, actor_id, impersonator,
-            target_kind, target_id, facts, request_id, sealed, prev_hash, hash)
-        SELECT {scoped}head.seq, CAST(:id AS uuid), CAST(:occurred_us AS bigint), CAST(:action AS text),
-            CAST(:outcome AS text), CAST(:actor_kind AS text), CAST(:actor_id AS text), CAST(:impersonator AS text),
-            CAST(:target_kind AS text), CAST(:target_id AS text), CAST(:facts AS jsonb), CAST(:request_id AS text), CAST(:sealed AS bytea),
-            head.prev_hash, head.hash
+        INSERT INTO {events} ({scope}seq, prev_hash, hash, {", ".join(GIVEN)})
+        SELECT {scoped}head.seq, head.prev_hash, head.hash, {given}
         FROM head
     """  # noqa: S608 names of ours
-    return text(statement).bindparams(bindparam("facts", type_=JSONB))
 
 
-IN_TENANT = _append_to("audit_events", "audit_heads", "tenant_id", "CAST(:tenant_id AS uuid)")
+IN_TENANT = _append_to("audit_events", "audit_heads", "tenant_id", f"CAST({_TENANT} AS uuid)")
 ON_PLATFORM = _append_to("platform_audit_events", "platform_audit_heads", "single", "true")
 
 
@@ -146,22 +158,19 @@ def _concerns_operators(event: Event) -> bool:
     return event.actor_kind in OPERATORS or event.impersonator is not None
 
 
-async def _write(tx: ScopedTx, statement: Any, noted: Sequence[_Noted]) -> None:
-    rows = [await _row(tx, each) for each in noted]
-    await tx.run(statement, rows)
+async def _write(tx: ScopedTx, statement: str, noted: Sequence[_Noted]) -> None:
+    await tx.quickly(statement, [await _row(tx, each) for each in noted])
 
 
-async def _row(tx: ScopedTx, noted: _Noted) -> dict[str, Any]:
+async def _row(tx: ScopedTx, noted: _Noted) -> list[object]:
+    """What *noted* gives the statement, in its order."""
     sealed, chain = None, tx.tenant_id if isinstance(tx, TenantTx) else None
     if noted.personal is not None:
         sealed = await _sealed(tx, noted.event, noted.personal)
     event = msgspec.structs.replace(noted.event, sealed=sealed)
-    before, after = around_seq(chain, event)
-    row = msgspec.structs.asdict(event)
-    for given_by_the_database in ("seq", "prev_hash", "hash"):
-        del row[given_by_the_database]
-    own = {"before": before, "after": after, "start": START}
-    return {**row, **own, **({} if chain is None else {"tenant_id": chain})}
+    facts = msgspec.json.encode(event.facts).decode()
+    given = [facts if name == "facts" else getattr(event, name) for name in GIVEN]
+    return [*given, *around_seq(chain, event), START, *([] if chain is None else [chain])]
 
 
 async def _sealed(tx: ScopedTx, event: Event, personal: Personal) -> bytes:

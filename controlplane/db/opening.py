@@ -1,0 +1,86 @@
+"""How connections are lent and transactions begin and end: with one word to the database each, whatever it has to say."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from asyncpg import InternalClientError
+from sqlalchemy import event
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+
+class RolledBack(RuntimeError):
+    """The database undid what was to be committed: a statement had failed, and somebody went on nevertheless."""
+
+
+class LeftOpen(AssertionError):
+    """A connection came back in the middle of a transaction: a bug. It is thrown away."""
+
+
+def engine_of(url: str, **options: Any) -> AsyncEngine:
+    """An engine that begins nothing by itself: transactions are :func:`begun`.
+
+    A connection that ended while it lay idle is noticed when it is lent out, and another one lent instead. One that
+    comes back in a transaction is not lent out again: the next tenant would be inside it.
+    """
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", **options)
+    event.listen(engine.sync_engine, "checkout", _is_alive)
+    event.listen(engine.sync_engine, "checkin", _is_free)
+    return engine
+
+
+def _is_alive(connection: Any, *_: object) -> None:
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
+
+
+def _is_free(connection: Any, record: Any) -> None:
+    if connection is not None and connection.driver_connection.is_in_transaction():
+        record.invalidate(LeftOpen())
+
+
+@asynccontextmanager
+async def begun(engine: AsyncEngine, words: str) -> AsyncIterator[AsyncConnection]:
+    """A transaction, committed at the end, and undone if anything is raised.
+
+    Args:
+        words: What it begins with, ``BEGIN`` first; several statements, with nothing in them that came from outside.
+
+    Raises:
+        ConnectionError: If the database ended the connection.
+        RolledBack: If there was nothing to commit any more.
+    """
+    async with engine.connect() as connection:
+        async with by_driver(connection) as driver:
+            await driver.execute(words)
+        try:
+            yield connection
+        except BaseException:
+            with suppress(Exception):  # what ended it is what matters; and one in a transaction is not lent out again
+                await driver.execute("ROLLBACK")
+            raise
+        async with by_driver(connection) as driver:
+            if await driver.execute("COMMIT") != "COMMIT":
+                raise RolledBack
+
+
+@asynccontextmanager
+async def by_driver(connection: AsyncConnection) -> AsyncIterator[Any]:
+    """The driver's own connection: what SQLAlchemy does around a statement takes as long as the way to the database.
+
+    One on which it fails is thrown away, because nobody else would notice that it is dead.
+
+    Raises:
+        ConnectionError: If the database ended the connection.
+    """
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    try:
+        yield driver
+    except BaseException as error:
+        ended = isinstance(error, InternalClientError) or (isinstance(error, Exception) and driver.is_closed())
+        await connection.invalidate()
+        if ended:
+            raise ConnectionError("the database ended the connection") from error
+        raise

@@ -1,0 +1,76 @@
+"""Beginning and ending: whatever happens in a transaction, the next one has a connection that is nobody's."""
+
+import asyncio
+import contextlib
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from controlplane.db import schema as t
+from controlplane.db.opening import RolledBack
+
+PID = text("SELECT pg_backend_pid()")
+
+
+async def test_what_is_left_in_a_transaction_is_not_lent_out_again(db):
+    async with db._engine.connect() as connection:
+        left = await connection.scalar(PID)
+        driver = (await connection.get_raw_connection()).driver_connection
+        await driver.execute("BEGIN")
+
+    async with db._engine.connect() as connection:
+        assert await connection.scalar(PID) != left
+    assert driver.is_closed()
+
+
+async def test_a_connection_that_ended_while_it_lay_idle_is_replaced_before_anybody_sees_it(db, make, admin_url):
+    tenant = await make.tenant()
+    async with db._engine.connect() as connection:
+        pid = await connection.scalar(PID)
+        driver = (await connection.get_raw_connection()).driver_connection
+    admin = await asyncpg.connect(admin_url)
+    await admin.execute("SELECT pg_terminate_backend($1)", pid)
+    await admin.close()
+    async with asyncio.timeout(10):
+        while not driver.is_closed():
+            await asyncio.sleep(0)
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        assert await tx.scalar(tx.select(t.tenants).with_only_columns(t.tenants.c.slug)) == tenant.slug
+
+
+async def test_a_transaction_in_which_something_failed_is_not_taken_for_committed(db, make):
+    tenant = await make.tenant()
+
+    with pytest.raises(RolledBack):
+        async with db.tenant(tenant.tenant_id) as tx:
+            tx.audited = True
+            await tx.run(tx.update(t.tenants).values(name="lost"))
+            with contextlib.suppress(DBAPIError):
+                await tx.run(text("SELECT 1 / 0"))
+
+    async with db.tenant(tenant.tenant_id) as tx:
+        assert await tx.scalar(tx.select(t.tenants).with_only_columns(t.tenants.c.name)) == tenant.name
+
+
+async def test_a_task_that_is_cancelled_undoes_what_it_did(db, make):
+    tenant = await make.tenant()
+    inside = asyncio.Event()
+
+    async def change():
+        async with db.tenant(tenant.tenant_id) as tx:
+            await tx.run(tx.update(t.tenants).values(name="half done"))
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(change())
+    await inside.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+    assert task.cancelled()
+    async with db.tenant(tenant.tenant_id) as tx:
+        assert await tx.scalar(tx.select(t.tenants).with_only_columns(t.tenants.c.name)) == tenant.name
