@@ -1,12 +1,14 @@
 """Who this runtime is: its two key pairs and what the server calls it, in ``identity.json``, mode 0600."""
 
+import asyncio
 import fcntl
 import os
+import random
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -86,6 +88,7 @@ def decoded(text: str) -> bytes:
 
 
 LOCK = "identity.lock"
+AGAIN_S: Final = (0.01, 0.05)
 
 _HEADER = encoded(b'{"alg":"Ed25519","typ":"JWT"}')
 
@@ -99,12 +102,27 @@ def fresh(server: str) -> Identity:
     )
 
 
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """One process at a time asks for tokens: each answer counts only on top of the one before."""
-    with open(os.open(home / LOCK, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+@asynccontextmanager
+async def alone(home: Path) -> AsyncIterator[None]:
+    """One process at a time asks for tokens: each answer counts only on top of the one before.
+
+    Asked for again and again: a thread that waits for a lock cannot be told that nobody wants it any more.
+    """
+    lock = os.open(home / LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        while not _locked(lock):  # noqa: ASYNC110 another process tells nobody
+            await asyncio.sleep(random.uniform(*AGAIN_S))  # noqa: S311 spreads, hides nothing
         yield
+    finally:
+        os.close(lock)
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def find(home: Path) -> Identity | None:

@@ -62,13 +62,9 @@ class Tokens:
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """With the identity as it is on disk: a command beside the daemon may have asked for a token since."""
-        lock = identities.alone(self._home)
-        await asyncio.to_thread(lock.__enter__)
-        try:
+        async with identities.alone(self._home):
             self.identity = identities.find(self._home) or self.identity
             yield
-        finally:
-            lock.__exit__(None, None, None)
 
     async def _renew(self) -> None:
         """Ask with the join state and a nonce that is on disk before the call: a lost answer comes again."""
