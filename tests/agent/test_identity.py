@@ -1,7 +1,5 @@
 """Keys on disk, what they sign, and tokens that survive lost answers."""
 
-import asyncio
-import contextlib
 import json
 from base64 import urlsafe_b64decode
 
@@ -152,21 +150,3 @@ class TestTokens:
 
         assert await tokens(rig, Strict(rig.server)).current() == "token-1"
         assert issued[1] == pytest.approx(START.timestamp(), abs=2)
-
-
-def test_whoever_gave_up_waiting_for_another_process_leaves_nothing_locked(rig):
-    async def wait_and_give_up() -> None:
-        waiting = asyncio.create_task(tokens(rig, rig.network).current())
-        for _ in range(3):
-            await asyncio.sleep(0)
-        waiting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await waiting
-
-    async def play() -> str:
-        async with identity.alone(rig.folder):
-            await wait_and_give_up()
-        async with asyncio.timeout(10):
-            return await tokens(rig, rig.network).current()
-
-    assert rig.runner.run(play())
