@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.db import schema as t
-from controlplane.db.opening import begun, by_driver, engine_of
+from controlplane.db.opening import asked, begun, engine_of
 from controlplane.db.sight import EVERYTHING, Sight
 from controlplane.db.unaudited import UNAUDITED
 from controlplane.kit.clock import Clock, wall_clock
@@ -153,8 +153,7 @@ class WritingTx(Tx):
 
     async def quickly(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
         """Execute by the driver, with each of *rows* for ``$1``, ``$2``, …: for a statement behind which others wait."""
-        async with by_driver(self._connection) as driver:
-            await driver.executemany(statement, rows)
+        await asked(self._connection, lambda driver: driver.executemany(statement, rows))
 
     async def take(self, into: type[Row], statement: Insert | Update | Delete) -> list[Row]:
         """Execute and hand back the rows it touched: whoever gets them is the only one who does."""
@@ -303,8 +302,8 @@ class Database:
             statement: Made by :func:`inside`, which enters the tenant itself.
             values: What ``$2``, ``$3``, … in it stand for.
         """
-        async with self._engine.connect() as connection, by_driver(connection) as driver:
-            rows = await driver.fetch(statement, str(tenant_id), *values)
+        async with self._engine.connect() as connection:
+            rows = await asked(connection, lambda driver: driver.fetch(statement, str(tenant_id), *values))
         return _structs(into, rows)
 
     async def at_once(self, tenant_id: TenantId, into: type[Row], statement: str, *values: object) -> list[Row]:

@@ -1,13 +1,15 @@
 """How connections are lent and transactions begin and end: with one word to the database each, whatever it has to say."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncpg import InternalClientError
 from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+Answer = TypeVar("Answer")
 
 
 class RolledBack(RuntimeError):
@@ -52,35 +54,37 @@ async def begun(engine: AsyncEngine, words: str) -> AsyncIterator[AsyncConnectio
         RolledBack: If there was nothing to commit any more.
     """
     async with engine.connect() as connection:
-        async with by_driver(connection) as driver:
-            await driver.execute(words)
+        await asked(connection, lambda driver: driver.execute(words))
         try:
             yield connection
         except BaseException:
             with suppress(Exception):  # what ended it is what matters; and one in a transaction is not lent out again
-                await driver.execute("ROLLBACK")
+                await _driver(connection).execute("ROLLBACK")
             raise
-        async with by_driver(connection) as driver:
-            if await driver.execute("COMMIT") != "COMMIT":
-                raise RolledBack
+        if await asked(connection, lambda driver: driver.execute("COMMIT")) != "COMMIT":
+            raise RolledBack
 
 
-@asynccontextmanager
-async def by_driver(connection: AsyncConnection) -> AsyncIterator[Any]:
-    """The driver's own connection: what SQLAlchemy does around a statement takes as long as the way to the database.
+async def asked(connection: AsyncConnection, call: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    """What *call* gets from the driver itself: what SQLAlchemy does around a statement takes as long as the way there.
 
-    One on which it fails is thrown away, because nobody else would notice that it is dead.
+    A connection on which it fails is thrown away, because nobody else would notice that it is dead.
 
     Raises:
         ConnectionError: If the database ended the connection.
     """
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert driver is not None
+    driver = _driver(connection)
     try:
-        yield driver
+        return await call(driver)
     except BaseException as error:
         ended = isinstance(error, InternalClientError) or (isinstance(error, Exception) and driver.is_closed())
         await connection.invalidate()
         if ended:
             raise ConnectionError("the database ended the connection") from error
         raise
+
+
+def _driver(connection: AsyncConnection) -> Any:
+    """At hand while the connection is: asking SQLAlchemy for it in its own way starts a greenlet."""
+    assert connection.sync_connection is not None
+    return connection.sync_connection.connection.driver_connection
