@@ -8,10 +8,11 @@ import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from controlplane.chores.webhooks import Courier
-from controlplane.domain import audit, events, keys, mails
+from controlplane.domain import audit, events, mails
 from controlplane.domain.events import TypeUnknown
 from controlplane.domain.webhooks import endpoints, sending
 from controlplane.domain.webhooks.endpoints import Changes, TooManyWebhooks
+from controlplane.kit.envelope import NotOpened
 from controlplane.kit.guard import Guard
 from controlplane.kit.ids import text_id
 from controlplane.kit.problems import NotFound
@@ -290,7 +291,7 @@ async def test_a_secret_is_of_no_use_in_another_row(w, admin_url):
     await connection.close()
 
     async with w.inside() as tx:
-        with pytest.raises(keys.data.NotOpened):
+        with pytest.raises(NotOpened):
             await endpoints.secrets_of(tx, [two.id])
 
 

@@ -15,6 +15,12 @@ from tests.conftest import KEYRING
 from tests.http.agents import Agent
 from tests.http.lessees import Lessee, policy, typed
 
+RUNNING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname <> current_database() AND backend_xid IS NOT NULL AND backend_xid::text::bigint <= (
+        SELECT max(writer) & 4294967295 FROM vault_reads)
+"""
+
 TAMPERING = (
     "UPDATE vault_reads SET agent = 'other' WHERE seq = (SELECT min(seq) FROM vault_reads)",
     "DELETE FROM vault_reads WHERE seq = (SELECT max(seq) FROM vault_reads)",
@@ -48,18 +54,39 @@ async def superuser_here(admin_url):
     await connection.close()
 
 
+@pytest.fixture
+def seal(db, superuser_here):
+    """Seals reads when nothing that other databases of this server do holds one of them back, and says how many."""
+
+    async def seal() -> int:
+        async with asyncio.timeout(20):
+            while await superuser_here.fetchval(RUNNING):
+                await superuser_here.execute("SELECT pg_sleep(0.01)")
+        return await seal_reads(db)
+
+    return seal
+
+
+@pytest.fixture
+async def two_sealed(lessee, connection, seal):
+    """Reads of one connection."""
+    await lessee.lease(connection, agent="y")
+    await lessee.lease(connection, agent="y")
+    await seal()
+
+
 async def tampered(superuser, statement):
     """By somebody who has the whole database."""
     await superuser.execute("ALTER TABLE vault_reads DISABLE TRIGGER ALL")
     await superuser.execute(statement)
 
 
-async def test_reads_are_sealed_in_their_tenants_chain(db, tenant, lessee, connection):
+async def test_reads_are_sealed_in_their_tenants_chain(db, tenant, lessee, connection, seal):
     await lessee.lease(connection)
     await lessee.lease(connection)
 
-    assert await seal_reads(db) == 2
-    assert await seal_reads(db) == 0
+    assert await seal() == 2
+    assert await seal() == 0
 
     async with db.tenant(tenant.tenant_id) as tx:
         rows = await reads.listing(tx, limit=9)
@@ -72,7 +99,7 @@ async def test_reads_are_sealed_in_their_tenants_chain(db, tenant, lessee, conne
 
 
 async def test_what_is_written_but_not_committed_waits_and_is_not_left_out(
-    db, tenant, lessee, connection, superuser_here
+    db, tenant, lessee, connection, superuser_here, seal
 ):
     await lessee.lease(connection)
     slow = superuser_here.transaction()
@@ -84,18 +111,15 @@ async def test_what_is_written_but_not_committed_waits_and_is_not_left_out(
     )
     await lessee.lease(connection)
 
-    assert await seal_reads(db) == 1
+    assert await seal() == 1
     await slow.commit()
-    assert await seal_reads(db) == 2
+    assert await seal() == 2
 
     assert (await stored.verify(db, KEYRING, tenant.tenant_id)).unbroken
 
 
 @pytest.mark.parametrize("statement", TAMPERING)
-async def test_whoever_changes_one_is_found_out(db, tenant, lessee, connection, superuser_here, statement):
-    await lessee.lease(connection)
-    await lessee.lease(connection)
-    await seal_reads(db)
+async def test_whoever_changes_one_is_found_out(db, tenant, two_sealed, superuser_here, statement):
     await tampered(superuser_here, statement)
 
     verdict = await stored.verify(db, KEYRING, tenant.tenant_id)
@@ -103,9 +127,9 @@ async def test_whoever_changes_one_is_found_out(db, tenant, lessee, connection, 
     assert {damage.kind for damage in verdict.damages} == {"reads"}
 
 
-async def test_the_application_itself_can_neither_change_nor_delete_one(app_url, db, tenant, lessee, connection):
+async def test_the_application_itself_can_neither_change_nor_delete_one(app_url, tenant, lessee, connection, seal):
     await lessee.lease(connection)
-    await seal_reads(db)
+    await seal()
     as_app = await asyncpg.connect(app_url)
     await as_app.execute("SELECT set_config('app.tenant_id', $1, false)", str(tenant.tenant_id))
 
@@ -120,10 +144,7 @@ async def test_the_application_itself_can_neither_change_nor_delete_one(app_url,
 
 
 @pytest.mark.parametrize("tamper", [None, b'"agent":"x"', b"drop"])
-async def test_an_export_is_verified_far_from_here(db, tenant, lessee, connection, tmp_path, tamper):
-    await lessee.lease(connection, agent="y")
-    await lessee.lease(connection, agent="y")
-    await seal_reads(db)
+async def test_an_export_is_verified_far_from_here(db, tenant, two_sealed, tmp_path, tamper):
     files = {name: tmp_path / name for name in ("events", "checkpoint", "key", "reads")}
     with files["events"].open("wb") as out, files["reads"].open("wb") as lines:
         exported = await to_stream(db, KEYRING, tenant.slug, out, lambda *_: None)
