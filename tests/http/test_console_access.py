@@ -6,10 +6,12 @@ from urllib.parse import urlencode
 import pytest
 
 from controlplane.domain import people
+from controlplane.domain.projects import ProjectArchived
 from controlplane.http.console.pages.groups import NobodyCalledSo
 from controlplane.http.console.pages.keys import NameMissing
 from controlplane.http.console.pages.person import NotTyped
 from controlplane.kit.ids import text_id
+from tests.http.agents import Agent
 from tests.http.test_roles import Caller
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -229,3 +231,25 @@ async def test_what_belongs_to_another_tenant_is_absent(owner, make, client, db)
     assert [(await owner.post(path)).status_code for path in posts] == [404, 404, 404]
     given = await owner.post("/assignments", kind="group", holder=group, role="viewer")
     assert given.status_code == 404
+
+
+async def test_a_join_token_is_shown_once_lets_a_runtime_in_and_is_taken_back(owner, api, client, clock):
+    made = await owner.post("/join-tokens", project="default", uses="2", hours="3")
+    assert (made.status_code, made.headers["cache-control"]) == (200, "no-store"), made.text
+    secret = re.search(r"ec_jt_\w{36}", made.text)[0]
+    assert (await Agent(client, clock).enroll(secret)).status_code == 201
+    page = await owner.text("/join-tokens")
+    assert (secret in page, "1 of 2" in page) == (False, True)
+
+    [token] = (await api("GET", "/join-tokens")).json()["data"]
+    assert went_to(await owner.post(f"/join-tokens/{token['id']}/revoke")).endswith("/join-tokens")
+    assert (await Agent(client, clock).enroll(secret)).status_code == 401
+
+
+async def test_no_token_is_made_for_a_project_that_takes_nothing_new(owner):
+    await owner.post("/projects", slug="labs", name="Labs", environment="dev")
+    await owner.post("/projects/labs/turn", archived="true")
+
+    answer = await owner.post("/join-tokens", project="labs", uses="1", hours="1")
+
+    assert (answer.status_code, ProjectArchived.title in answer.text) == (409, True)

@@ -8,7 +8,18 @@ from litestar.handlers import HTTPRouteHandler
 
 from controlplane.domain.permission_names import DANGEROUS
 from controlplane.http.authorize import Rule, Surface, rule
-from controlplane.http.console.pages import groups, held, keys, people, person, projects, roles, scim, service_accounts
+from controlplane.http.console.pages import (
+    groups,
+    held,
+    join_tokens,
+    keys,
+    people,
+    person,
+    projects,
+    roles,
+    scim,
+    service_accounts,
+)
 
 Handler = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -22,6 +33,7 @@ READ: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/service-accounts", "service-account:read", service_accounts.page),
     ("/service-accounts/{account:str}", "service-account:read", service_accounts.one),
     ("/keys", "api-key:read", keys.page),
+    ("/join-tokens", "join-token:read", join_tokens.page),
     ("/scim", "scim-token:read", scim.page),
     ("/projects", "project:read", projects.page),
 )
@@ -48,6 +60,8 @@ WRITE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/keys", "api-key:create", keys.make),
     ("/keys/{key:str}/rotate", "api-key:create", keys.rotate),
     ("/keys/{key:str}/revoke", "api-key:revoke", keys.revoke),
+    ("/join-tokens", "join-token:create", join_tokens.make),
+    ("/join-tokens/{token:str}/revoke", "join-token:revoke", join_tokens.revoke),
     ("/scim", "scim-token:create", scim.connect),
     ("/scim/{scim_token:str}/rotate", "scim-token:create", scim.rotate),
     ("/scim/{scim_token:str}/revoke", "scim-token:revoke", scim.revoke),
@@ -65,6 +79,7 @@ SHOWN: Final = {
     "groups": frozenset({"group:read", "role:read", "project:read"}),
     "service-accounts": frozenset({"service-account:read", "role:read", "api-key:read", "project:read"}),
     "keys": frozenset({"api-key:read"}),
+    "join-tokens": frozenset({"join-token:read", "project:read"}),
     "scim": frozenset({"scim-token:read"}),
     "projects": frozenset({"project:read"}),
 }

@@ -43,6 +43,7 @@ ACCESS_TABS: Final = (
     ("groups", "/groups", "Groups", "group:read"),
     ("service-accounts", "/service-accounts", "Service accounts", "service-account:read"),
     ("keys", "/keys", "Keys", "api-key:read"),
+    ("join-tokens", "/join-tokens", "Join tokens", "join-token:read"),
     ("single-sign-on", "/single-sign-on", "Single sign-on", "sso:read"),
     ("scim", "/scim", "Directory (SCIM)", "scim-token:read"),
     ("projects", "/projects", "Projects", "project:read"),
