@@ -85,6 +85,7 @@ def _programs(here: Furnisher) -> dict[str, str]:
     here.make("role-assignments", role="viewer", service_account=program["id"])
     here.make("api-keys", name="Nightly", service_account=program["id"], networks=["192.0.2.0/24"])
     here.make("api-keys", name="Dashboard", role="viewer")
+    here.make("join-tokens", project="claims", uses=3)
     here.make("domains", name="larkfield.example")
     here.make(
         "sso-connections",

@@ -23,6 +23,7 @@ TALLEST = {"wide": 1400, "narrow": NARROW["height"] * 2}
 LISTS = (
     "audit",
     "groups",
+    "join-tokens",
     "keys",
     "people",
     "projects",

@@ -264,15 +264,17 @@ async def test_a_bar_of_the_chart_leads_to_its_sessions(client, db, make, acme):
 
 async def test_an_empty_tenant_is_told_what_would_be_here_and_how_to_get_it(client, make):
     tenant = await make.tenant("fresh")
-    person = await make.person(tenant)
+    viewer, owner = await make.person(tenant), await make.person(tenant, "owner")
 
-    pages = [
-        (await client.get(f"/console/t/fresh/{page}", headers=person.headers)).text
-        for page in ("", "sessions", "runtimes")
-    ]
+    async def pages(person):
+        paths = ("", "sessions", "runtimes")
+        return [(await client.get(f"/console/t/fresh/{path}", headers=person.headers)).text for path in paths]
 
-    assert all("controlplane join-token create --tenant fresh" in page for page in pages)
-    assert all("runtime-agent join http://test --token-stdin --source engine:~/.engine" in page for page in pages)
+    assert all("controlplane join-token create --tenant fresh" in page for page in await pages(viewer))
+    assert all('href="/console/t/fresh/join-tokens"' in page for page in await pages(owner))
+    assert all(
+        "runtime-agent join http://test --token-stdin --source engine:~/.engine" in page for page in await pages(viewer)
+    )
 
 
 async def test_what_runtimes_send_is_text_and_never_markup(client, db, make, acme):
