@@ -264,7 +264,7 @@ async def test_a_bar_of_the_chart_leads_to_its_sessions(client, db, make, acme):
 
 async def test_an_empty_tenant_is_told_what_would_be_here_and_how_to_get_it(client, make):
     tenant = await make.tenant("fresh")
-    viewer, owner = await make.person(tenant), await make.person(tenant, "owner")
+    viewer, owner = await make.person(tenant, "viewer"), await make.person(tenant, "owner")
 
     async def pages(person):
         paths = ("", "sessions", "runtimes")
