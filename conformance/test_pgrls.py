@@ -19,7 +19,7 @@ PARTITIONS = "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = in
 TRIGGERS = """
     SELECT format('public.%s.%s', relname, tgname)
     FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid
-    WHERE NOT tgisinternal AND proname IN ('refuse_change', 'refuse_unless_purging') AND NOT prosecdef
+    WHERE NOT tgisinternal AND proname IN ('refuse_change', 'refuse_unless_purging', 'refuse_second_seal') AND NOT prosecdef
 """
 
 NOT_ASKED = {
@@ -32,7 +32,7 @@ NOT_ASKED = {
 REASONS = {
     "SEC001": "tables that belong to no tenant: a PlatformTx names them and nothing else",
     "SEC009": "partitions are reached through their table, which has the policy: nobody has a grant on them",
-    "SEC013": "both refuse and nothing else: refuse_unless_purging asks whether the tenant it is in is being purged",
+    "SEC013": "they refuse and nothing else: refuse_unless_purging asks whether the tenant it is in is being purged",
     "SEC014": "make_partition shows nothing, and makes nothing but partitions of tables on its list",
     "SEC016": "cp_operator can only read, and nobody logs in as it; cp_owner is for migrations",
     "SEC029": "replicas step into cp_operator for one read-only transaction: tests/architecture/test_operator_tx.py",
