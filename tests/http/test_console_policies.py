@@ -7,6 +7,7 @@ import pytest
 from controlplane.domain.vault import leased, policies
 from controlplane.domain.vault.deciding import Conditions, Connections, Hours, Subject
 from controlplane.domain.vault.policies import Change
+from controlplane.http.console.pages.policies import PolicyMoved
 from controlplane.kit.ids import text_id
 from tests.http.connecting import Browser
 from tests.http.lessees import Lessee, policy, typed
@@ -135,7 +136,7 @@ async def test_what_somebody_else_has_changed_meanwhile_is_not_overwritten(db, t
     answer = await ada.client.post(f"/console/t/{tenant.slug}{place_of(its)}", data=form)
 
     assert answer.status_code == 409
-    assert "Somebody else has changed this policy meanwhile" in answer.text
+    assert PolicyMoved.title in answer.text
     assert [each.effect for each in await stored()] == ["deny"]
 
 

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from controlplane.db.database import TenantTx
 from controlplane.domain.newest import Reading
@@ -109,13 +110,14 @@ def _line(each: Access) -> Line:
 
 
 def _verdicts(modes: dict[Mode, Decision]) -> dict[Mode, Verdict]:
-    return {mode: _verdict(modes[mode]) for mode in MODES}
+    return {mode: _verdict(modes[mode], mode) for mode in MODES}
 
 
-def _verdict(its: Decision) -> Verdict:
+def _verdict(its: Decision, mode: Mode) -> Verdict:
     if its.policy is None:
         return Verdict(allowed=its.allowed, policy=None, name=policy_words.because(its), only=[])
-    only = policy_words.only(its.policy.conditions) if its.allowed else []
+    when = its.policy.conditions
+    only = policy_words.only(when if mode == "lease" else replace(when, max_ttl_s=None)) if its.allowed else []
     return Verdict(allowed=its.allowed, policy=its.policy.id, name=its.policy.name, only=only)
 
 
