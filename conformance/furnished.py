@@ -16,6 +16,10 @@ PEOPLE = {
     "fatima.haddad@larkfield.example": ("Fatima", "Haddad"),
 }
 
+LEASED = "Ledger, read and write"
+
+LONG = "A name of the length that people give to things once they have hundreds of them and sort by hand"
+
 SCIM_USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 
 
@@ -50,13 +54,17 @@ def furnish(up: programs.Up, slug: str) -> dict[str, str]:
     key = said(up.home, "api-key", "create", "--tenant", slug, "--name", "Terraform", "--role", "owner")
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=up.url, headers=headers, timeout=60) as client:
-        return _furnish(Furnisher(client, slug))
+        made = _furnish(Furnisher(client, slug))
+    for words in (("--agent", "invoice_review", "--purpose", "pay"), ("--agent", "support_triage")):
+        leased = programs.agent(up.home / "demo" / "agent", "credentials", "get", LEASED, "--json", *words)
+        assert leased.returncode == 0, leased.stderr
+    return made
 
 
 def _furnish(here: Furnisher) -> dict[str, str]:
     here.make("projects", slug="claims", name="Claims", environment="prod")
     here.make("projects", slug="claims-staging", name="Claims, staging", environment="staging")
-    return {**_people(here), **_programs(here)}
+    return {**_people(here), **_programs(here), **_vault(here)}
 
 
 def _people(here: Furnisher) -> dict[str, str]:
@@ -100,3 +108,37 @@ def _programs(here: Furnisher) -> dict[str, str]:
     here.make("webhooks", url="https://siem.larkfield.example/in", types=["api-key.created", "role.assigned"])
     here.make("exports")
     return {"service-account": f"service-accounts/{program['id']}", "webhook": f"webhooks/{hook['id']}"}
+
+
+def _vault(here: Furnisher) -> dict[str, str]:
+    ledger = here.make("connections", provider="openai", name=LEASED, fields={"api_key": "only for a picture"})
+    here.make("connections", provider="anthropic", name=LONG, fields={"api_key": "only for a picture"})
+    allows = here.make(
+        "policies",
+        name="Invoices are paid from the ledger",
+        effect="allow",
+        modes=["lease"],
+        connections={"ids": [ledger["id"]]},
+        conditions={"max_ttl_s": 600},
+    )
+    here.make(
+        "policies",
+        name="Nobody at night",
+        effect="deny",
+        modes=["lease", "proxy"],
+        subject={"agents": ["contract_*"], "labels": {"zone": "eu"}},
+        conditions={"hours": {"since": "22:00", "until": "06:00", "days": ["sat", "sun"]}},
+    )
+    here.make(
+        "policies", name=LONG, effect="allow", modes=["proxy"], connections={"providers": ["google"]}, enabled=False
+    )
+    return {
+        "connections": "connections",
+        "connect": "connections/new",
+        "oauth-apps": "oauth-apps",
+        "connection": f"connections/{ledger['id']}",
+        "connection-access": f"connections/{ledger['id']}/access",
+        "policies": "policies",
+        "policy": f"policies/{allows['id']}",
+        "policy-new": "policies/new",
+    }

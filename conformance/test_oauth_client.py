@@ -1,17 +1,14 @@
 """We as a client of an authorization server that is not ours, and as strict as there is one."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 
+from conformance.authorization import authorization
 from controlplane.kit.guard import Guard
 from controlplane.kit.oauth import devices, discovery, resources
 from controlplane.kit.oauth.authorizing import Asked, authorize_url, new_verifier, push
@@ -26,8 +23,6 @@ from controlplane.kit.oauth.tokens import Tokens
 from controlplane.kit.secret import Secret
 from tests.programs import free_port
 
-MODULES = Path(__file__).parents[1] / ".venv/node/node_modules"
-SERVER = Path(__file__).parent / "provider/authorization.mjs"
 BACK: Final = "http://127.0.0.1:8700/oauth/callback/app_1"
 SECRET: Final = "a secret: with/odd+chars%".ljust(40, "y")
 CLIENTS = {
@@ -39,19 +34,8 @@ CLIENTS = {
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    node = shutil.which("node")
-    if node is None or not (MODULES / "oidc-provider").exists():
-        pytest.fail("node or npm's oidc-provider is missing: make conformance installs the latter with npm")
-    port = free_port()
-    given = {"MODULES": str(MODULES), "PORT": str(port), "CLIENT_SECRET": SECRET, "REDIRECT_URI": BACK}
-    process = subprocess.Popen([node, str(SERVER)], env={**os.environ, **given}, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("ready")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
+    with authorization(free_port(), SECRET, BACK) as issuer:
+        yield issuer
 
 
 @pytest.fixture

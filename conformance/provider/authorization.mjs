@@ -1,13 +1,14 @@
 // An authorization server that is not ours (npm oidc-provider, OpenID-certified), for being a client of.
-// Loopback only. Consent is given as the account of login_hint, and refused to "nobody".
+// Loopback only. Consent is given as the account of login_hint, or as ACCOUNT, and refused to "nobody".
 // Refresh tokens rotate, and one that is used again ends its grant. POST /lose: the next answer to /token is lost.
+// GET /seen: every code, verifier and token that went through /token, and what it was. PUSHED=only: requests are pushed beforehand.
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
 const require = createRequire(process.env.MODULES + '/');
 const { default: Provider } = await import(pathToFileURL(require.resolve('oidc-provider')).href);
 
-const { PORT, CLIENT_SECRET, REDIRECT_URI } = process.env;
+const { PORT, CLIENT_SECRET, REDIRECT_URI, ACCOUNT, PUSHED, LIFE_S = '60' } = process.env;
 const ISSUER = `http://127.0.0.1:${PORT}`;
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 const SHARED = {
@@ -30,11 +31,11 @@ const provider = new Provider(ISSUER, {
   pkce: { required: () => true },
   rotateRefreshToken: () => true,
   issueRefreshToken: async (_ctx, client, code) => client.grantTypeAllowed('refresh_token') && code.scopes.has('offline_access'),
-  ttl: { AccessToken: () => 60, ClientCredentials: () => 60, RefreshToken: () => 3600, DeviceCode: 600, Grant: 86400, Session: 86400, Interaction: 600, IdToken: 600 },
+  ttl: { AccessToken: () => Number(LIFE_S), ClientCredentials: () => 60, RefreshToken: () => 3600, DeviceCode: 600, Grant: 86400, Session: 86400, Interaction: 600, IdToken: 600 },
   features: {
     devInteractions: { enabled: false },
     revocation: { enabled: true },
-    pushedAuthorizationRequests: { enabled: true },
+    pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: PUSHED === 'only' },
     deviceFlow: { enabled: true },
     registration: { enabled: true, initialAccessToken: false },
     clientCredentials: { enabled: true },
@@ -50,6 +51,10 @@ const provider = new Provider(ISSUER, {
   cookies: { keys: ['not-a-secret-loopback-only'] },
 });
 
+const SECRETS = ['code', 'code_verifier', 'refresh_token', 'access_token', 'id_token'];
+const seen = {};
+const note = (fields) => SECRETS.forEach((name) => fields?.[name] && (seen[fields[name]] = name));
+
 let losing = 0;
 provider.use(async (ctx, next) => {
   if (ctx.path === '/lose') {
@@ -57,7 +62,15 @@ provider.use(async (ctx, next) => {
     ctx.body = '';
     return undefined;
   }
+  if (ctx.path === '/seen') {
+    ctx.body = seen;
+    return undefined;
+  }
   await next();
+  if (ctx.path === '/token') {
+    note(ctx.oidc?.params);
+    note(ctx.body);
+  }
   if (ctx.path === '/token' && losing > 0) {
     losing -= 1;
     ctx.respond = false;
@@ -76,7 +89,7 @@ async function consent(details) {
 provider.use(async (ctx, next) => {
   if (!/\/interaction\/[\w-]+$/.test(ctx.path)) return next();
   const details = await provider.interactionDetails(ctx.req, ctx.res);
-  const who = details.params.login_hint;
+  const who = details.params.login_hint ?? ACCOUNT;
   const login = who === 'nobody' ? { error: 'access_denied' } : { login: { accountId: who } };
   const result = details.prompt.name === 'login' ? login : await consent(details);
   await provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: true });

@@ -13,6 +13,7 @@ from controlplane.domain.vault import connections, deciding, policies
 from controlplane.domain.vault.connections import Connection
 from controlplane.domain.vault.deciding import MODES, Asking, Decision, Mode, Rule, Wanted
 from controlplane.kit.ids import ProjectId, RuntimeId, text_id
+from controlplane.kit.problems import NotFound
 
 
 class Runtime(Struct, frozen=True):
@@ -49,6 +50,24 @@ async def access(
     return found, [each for runtime in found for each in _of(runtime, rules, wanted_of(connection))]
 
 
+async def tried(
+    tx: TenantTx, connection_id: UUID, runtime_id: UUID, *, agent: str = "", purpose: str = ""
+) -> dict[Mode, Decision]:
+    """What a runtime would be answered now: nothing is asked of anybody, and nothing is handed out or written down.
+
+    Raises:
+        NotFound: If this tenant has no such connection, or no such runtime that is let in.
+    """
+    connection = await connections.get(tx, connection_id)
+    mine = tx.select(t.runtimes).where(t.runtimes.c.id == runtime_id, t.runtimes.c.revoked_at.is_(None))
+    runtime = await tx.first(Runtime, mine)
+    if runtime is None:
+        raise NotFound
+    rules = (await policies.rules(tx)).rules
+    asking = _asking(runtime, agent, purpose)
+    return {mode: deciding.decide(rules, asking, wanted_of(connection), mode, tx.now) for mode in MODES}
+
+
 def wanted_of(connection: Connection) -> Wanted:
     return Wanted(
         connection=text_id("con", connection.id),
@@ -65,14 +84,18 @@ def _of(runtime: Runtime, rules: Sequence[Rule], wanted: Wanted) -> list[Access]
     agents: list[str | None] = [None, *sorted({name for rule in rules for name in rule.subject.agents})]
     found: list[Access] = []
     for agent in agents:
-        asking = Asking(
-            runtime=text_id("rt", runtime.id),
-            project=text_id("prj", runtime.project_id),
-            labels=runtime.labels,
-            agent=agent or "",
-            purpose=None,
-        )
+        asking = _asking(runtime, agent or "", None)
         modes: dict[Mode, Decision] = {mode: deciding.decide(rules, asking, wanted, mode, None) for mode in MODES}
         if not found or modes != found[0].modes:
             found.append(Access(runtime=runtime, agent=agent, modes=modes))
     return found
+
+
+def _asking(runtime: Runtime, agent: str, purpose: str | None) -> Asking:
+    return Asking(
+        runtime=text_id("rt", runtime.id),
+        project=text_id("prj", runtime.project_id),
+        labels=runtime.labels,
+        agent=agent,
+        purpose=purpose,
+    )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Literal
+from uuid import UUID
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
@@ -11,14 +12,17 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
+from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import projects
-from controlplane.domain.audit import Actor
+from controlplane.domain.audit import Actor, reads
+from controlplane.domain.audit.reads import Read
 from controlplane.domain.newest import Reading
 from controlplane.domain.projects import Project
 from controlplane.domain.vault import confirming, connections, histories, leaving, revocations, statics
 from controlplane.domain.vault.connections import Connection
 from controlplane.domain.vault.histories import Entry
+from controlplane.domain.vault.leased import State, Which
 from controlplane.domain.vault.provider import Provider
 from controlplane.domain.vault.revocations import Revocation
 from controlplane.http.authorize import Surface, rule
@@ -26,6 +30,7 @@ from controlplane.http.connecting import starting
 from controlplane.http.connecting.desk import Vault
 from controlplane.http.console import forms
 from controlplane.http.console.pages.connections import OF_A_FIELD, brought
+from controlplane.http.console.pages.leases import Out, named, out
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen, within
 from controlplane.http.paths import identity
@@ -34,6 +39,7 @@ from controlplane.kit.problems import NotFound, Refusal
 from controlplane.kit.secret import Secret
 
 ROWS: Final = 50
+READS: Final = 10
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -50,6 +56,11 @@ class ConnectionPage(Struct, frozen=True, kw_only=True):
     history: list[Entry]
     older: str | None
     revocation: Revocation | None
+    leases: Out
+    reads: list[Read]
+    """The newest, refused ones too."""
+    readers: dict[UUID, str]
+    """Names of the runtimes that asked."""
 
 
 async def page(
@@ -57,8 +68,9 @@ async def page(
     vault: NamedDependency[Vault],
     connection: FromPath[str],
     before: FromQuery[str | None] = None,
+    leases: FromQuery[Literal["active", "ended", "revoked"]] = "active",
 ) -> Response[str]:
-    return await screen.show(_one(vault, connection, before))
+    return await screen.show(_one(vault, connection, before, leases))
 
 
 async def confirm(
@@ -126,10 +138,11 @@ async def delete(
     return await screen.act(work, f"/connections/{connection}")
 
 
-async def _gather(tx: Reading, vault: Vault, connection: str, before: str | None) -> ConnectionPage:
+async def _gather(tx: Reading, vault: Vault, connection: str, before: str | None, leases: State) -> ConnectionPage:
     own = within(tx)
     its = await connections.get(own, identity("con", connection))
     rows = await histories.listing(own, its.id, after=identity("evt", before) if before else None, limit=ROWS + 1)
+    asked = await reads.listing(own, None, its.id, limit=READS)
     return ConnectionPage(
         now=tx.now,
         connection=its,
@@ -139,6 +152,9 @@ async def _gather(tx: Reading, vault: Vault, connection: str, before: str | None
         history=rows[:ROWS],
         older=text_id("evt", rows[ROWS - 1].id) if len(rows) > ROWS else None,
         revocation=await revocations.of_connection(own, its.id),
+        leases=await out(own, Which(connection_id=its.id), leases),
+        reads=asked,
+        readers=await named(own, t.runtimes, [read.runtime_id for read in asked]),
     )
 
 
@@ -153,9 +169,10 @@ async def _app(tx: TenantTx, its: Connection) -> str | None:
         return None
 
 
-def _one(vault: Vault, connection: str, before: str | None = None) -> Page:
-    gather = partial(_gather, vault=vault, connection=connection, before=before)
-    return Page(template="connections/one.html", parts=(), gather=gather, context={"before": before})
+def _one(vault: Vault, connection: str, before: str | None = None, leases: State = "active") -> Page:
+    gather = partial(_gather, vault=vault, connection=connection, before=before, leases=leases)
+    context = {"before": before, "which": leases}
+    return Page(template="connections/one.html", parts=(), gather=gather, context=context)
 
 
 SHOWS: Final = frozenset({"connection:read"})

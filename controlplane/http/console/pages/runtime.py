@@ -20,8 +20,10 @@ from controlplane.domain.fleet import Ledger, Member
 from controlplane.domain.newest import Reading
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.sessions import Session
+from controlplane.domain.vault.leased import Which
+from controlplane.http.console.pages.leases import Out, out
 from controlplane.http.console.render import Page
-from controlplane.http.console.screen import Screen
+from controlplane.http.console.screen import Screen, within
 from controlplane.http.console.view import View
 from controlplane.http.paths import identity
 
@@ -72,6 +74,7 @@ class RuntimePage(Struct, frozen=True, kw_only=True):
     agents: list[Agent]
     deliveries: list[Delivery]
     sessions: list[Session]
+    leases: Out
 
     @property
     def waiting(self) -> int:
@@ -133,6 +136,7 @@ async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
             Delivery, NEWEST_DELIVERIES, tenant_id=runtime.tenant_id, runtime_id=runtime.id, most=DELIVERIES
         ),
         sessions=await sessions.listing(tx, Filters(runtime_id=runtime.id), limit=SESSIONS),
+        leases=await out(within(tx), Which(runtime_id=runtime.id)),
     )
 
 
@@ -145,7 +149,7 @@ async def live(screen: NamedDependency[Screen], runtime: FromPath[str], seen: Fr
 
 
 def _page(view: View, runtime: str) -> Page:
-    parts = ("head", "ledger", "sessions", "words", "facts")
+    parts = ("head", "ledger", "sessions", "leases", "words", "facts")
     return Page(
         template="runtime/page.html",
         parts=tuple(f"runtime/{part}" for part in parts),
