@@ -35,6 +35,7 @@ from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
 from controlplane.domain.vault import catalogue, leased, spool
 from controlplane.domain.vault.leasing import Leasing
+from controlplane.domain.vault.proxying import Proxying
 from controlplane.domain.vault.refreshing import Refresher, Shared
 from controlplane.http import (
     authentication,
@@ -104,7 +105,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "refresher"),
+    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "proxying", "refresher"),
 )
 """What handlers can ask for by these names."""
 
@@ -167,6 +168,7 @@ class Parts:
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
         self.refresher = self._refresher()
         self.leasing = Leasing(db, keyring, self.catalogue, self.refresher, given.lease_durations())
+        self.proxying = Proxying(self.leasing, self.catalogue, self.refresher, self.guard)
         db.on_told = self.tell
 
     def _refresher(self) -> Refresher:
@@ -226,6 +228,7 @@ class Parts:
             "catalogue": self.catalogue,
             "oauth": self.oauth,
             "leasing": self.leasing,
+            "proxying": self.proxying,
             "refresher": self.refresher,
         }
 

@@ -8,7 +8,9 @@ import asyncio
 import functools
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Final, Literal, TypeAlias
 
@@ -63,6 +65,66 @@ class Answer(Struct, frozen=True, kw_only=True):
     """As it came, encoded if the other side insisted; no more of it than was asked for."""
     cut: bool
     """There was more."""
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """Of an answer that is passed on while it comes."""
+
+    most_bytes: int
+    """Of its body."""
+    head_s: float
+    """Until it begins."""
+    whole_s: float
+    """Until it has ended."""
+
+
+class _OnItsWay:
+    """Knows whether the first byte of a request has left: until then whoever is called knows of nothing."""
+
+    def __init__(self) -> None:
+        self.sent = False
+
+    async def notice(self, event: str, facts: Mapping[str, object]) -> None:
+        """What httpcore tells of its steps."""
+        if event.endswith("send_request_headers.started"):
+            self.sent = True
+
+
+class Coming:
+    """An answer whose body is still on its way. Whoever has it closes it."""
+
+    def __init__(self, response: httpx.Response, bounds: Bounds, until: float) -> None:
+        """
+        Args:
+            until: When it has to have ended, by :func:`time.monotonic`.
+        """
+        self._response, self._bounds, self._until = response, bounds, until
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = dict(response.headers)
+        """By name in lower case."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, as it comes.
+
+        Raises:
+            CallFailed: If it breaks off, takes too long, or is longer than it may be.
+        """
+        sent = _OnItsWay()
+        sent.sent = True
+        body, count = self._response.aiter_raw(), 0
+        while True:
+            with _failing(sent, f"it did not end within {self._bounds.whole_s:g} s"):
+                async with asyncio.timeout(self._until - time.monotonic()):
+                    chunk = await anext(body, None)
+            if chunk is None:
+                return
+            count += len(chunk)
+            if count > self._bounds.most_bytes:
+                raise CallFailed("broken", f"it is longer than {self._bounds.most_bytes} bytes", sent=True)
+            yield chunk
+
+    async def close(self) -> None:
+        await self._response.aclose()
 
 
 async def asked_of_the_system(host: str, port: int) -> list[str]:
@@ -133,24 +195,43 @@ class Guard:
             AddressRefused: If *url* or what its name means must not be called.
             CallFailed: If there was no answer.
         """
+        request, sent = self._request(method, url, headers, content, within_s)
+        with _failing(sent, f"no answer within {within_s:g} s"):
+            async with asyncio.timeout(within_s):
+                return await self._answer(request, most_bytes)
+
+    async def begin(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes = b"", bounds: Bounds
+    ) -> Coming:
+        """Send one request and read the head of its answer; the body comes as it comes. As :meth:`call` otherwise.
+
+        Raises:
+            AddressRefused: If *url* or what its name means must not be called.
+            CallFailed: If there was no answer.
+        """
+        request, sent = self._request(method, url, headers, content, bounds.whole_s)
+        until = time.monotonic() + bounds.whole_s
+        with _failing(sent, f"no answer within {bounds.head_s:g} s"):
+            async with asyncio.timeout(bounds.head_s):
+                return Coming(await self.transport.handle_async_request(request), bounds, until)
+
+    async def close(self) -> None:
+        await self._inner.aclose()
+
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str] | None, content: bytes, within_s: float
+    ) -> tuple[httpx.Request, _OnItsWay]:
+        """
+        Raises:
+            AddressRefused: If *url* will never be called.
+        """
         asked = {"Accept-Encoding": "identity", "Connection": "close", "User-Agent": "engine-cloud", **(headers or {})}
         on_its_way = _OnItsWay()
         # a handshake that times out by itself is closed; one that is cancelled from outside is left to the collector
         timeout = httpx.Timeout(within_s, connect=within_s / TRIED)
         extensions = {"timeout": timeout.as_dict(), "trace": on_its_way.notice}
-        request = httpx.Request(method, self.check(url), headers=asked, content=content, extensions=extensions)
-        try:
-            async with asyncio.timeout(within_s):
-                return await self._answer(request, most_bytes)
-        except (TimeoutError, httpx.TimeoutException) as error:
-            raise CallFailed("timeout", f"no answer within {within_s:g} s", sent=on_its_way.sent) from error
-        except httpx.ConnectError as error:
-            raise CallFailed("unreachable", _said(error), sent=on_its_way.sent) from error
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise CallFailed("broken", _said(error), sent=on_its_way.sent) from error
-
-    async def close(self) -> None:
-        await self._inner.aclose()
+        checked = self.check(url)
+        return httpx.Request(method, checked, headers=asked, content=content, extensions=extensions), on_its_way
 
     async def _answer(self, request: httpx.Request, most_bytes: int) -> Answer:
         response = await self.transport.handle_async_request(request)
@@ -235,24 +316,31 @@ def _of_this_machine() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-class _OnItsWay:
-    """Knows whether the first byte of a request has left: until then whoever is called knows of nothing."""
-
-    def __init__(self) -> None:
-        self.sent = False
-
-    async def notice(self, event: str, facts: Mapping[str, object]) -> None:
-        """What httpcore tells of its steps."""
-        if event.endswith("send_request_headers.started"):
-            self.sent = True
-
-
 class _Checked(httpx.AsyncBaseTransport):
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self._guard.send(request)
+
+
+@contextmanager
+def _failing(on_its_way: _OnItsWay, late: str) -> Iterator[None]:
+    """
+    Args:
+        late: What is said when it takes too long.
+
+    Raises:
+        CallFailed: Where httpx raises something else.
+    """
+    try:
+        yield
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise CallFailed("timeout", late, sent=on_its_way.sent) from error
+    except httpx.ConnectError as error:
+        raise CallFailed("unreachable", _said(error), sent=on_its_way.sent) from error
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise CallFailed("broken", _said(error), sent=on_its_way.sent) from error
 
 
 def _to(address: Address, request: httpx.Request) -> httpx.Request:

@@ -107,6 +107,7 @@ vault_reads = _written_often(
     Column("nonce", LargeBinary, nullable=False),
     Column("address", Text, nullable=False),
     Column("prints", ARRAY(LargeBinary), nullable=False),
+    Column("call", Text),
     Column("sealed_by", BigInteger),
     CheckConstraint("outcome IN ('success', 'denied')", name="outcome"),
     Index(None, "tenant_id", "runtime_id", "nonce", unique=True),

@@ -85,6 +85,7 @@ class Read(Struct, frozen=True, kw_only=True):
     nonce: bytes
     address: str
     prints: list[bytes]
+    call: str | None
     sealed_by: int | None
 
     @property
@@ -208,7 +209,9 @@ async def sealed_behind(tx: TenantTx, seq: int, limit: int) -> list[Read]:
 
 
 def _content(chain: UUID, read: Read) -> dict[str, Any]:
+    called = {"call": read.call} if read.call is not None else {}
     return {
+        **called,
         "schema": 1,
         "chain": chain_name(chain),
         "seq": read.seq,

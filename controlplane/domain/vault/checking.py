@@ -27,6 +27,7 @@ def mistakes(provider: Provider) -> Iterator[str]:
     yield from _refreshing(provider)
     yield from _static(provider)
     yield from _headers(provider)
+    yield from _taken(provider)
 
 
 def _variables(provider: Provider) -> Iterator[str]:
@@ -132,6 +133,13 @@ def _headers(provider: Provider) -> Iterator[str]:
     for host in provider.api.hosts:
         if any(name not in provider.variables for name in VARIABLE.findall(host)):
             yield f"api.hosts: {host} comes from nowhere"
+
+
+def _taken(provider: Provider) -> Iterator[str]:
+    reserved = {each.lower() for each in ("Authorization", "Cookie", "Host", *provider.api.headers)}
+    for name in provider.api.takes:
+        if name.lower() in reserved:
+            yield f"api.takes.{name}: is for the credential, or for nobody"
 
 
 def _facts(provider: Provider) -> set[str]:

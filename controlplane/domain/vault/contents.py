@@ -4,11 +4,30 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec import Struct
+
 from controlplane.domain.vault.provider import VARIABLE, Provider
 from controlplane.domain.vault.sealed import Access
 from runtime_agent.wire.leases import Contents
 
 BASIC: Final = "Basic "
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a connection's credential may be sent."""
+
+    api_base: str
+    """Its own address, where it has one."""
+    hosts: tuple[str, ...]
+    """Names, or ``*.`` and a name; empty: the catalogue does not say."""
+
+
+def place(provider: Provider | None, facts: Mapping[str, Any]) -> Place:
+    values = texts(facts)
+    return Place(
+        api_base=str(facts.get("api_base") or facts.get("instance_url") or ""),
+        hosts=tuple(VARIABLE.sub(lambda found: values.get(found[1], found[0]), host) for host in _hosts(provider)),
+    )
 
 
 def contents(provider: Provider | None, access: Access, scopes: list[str], facts: Mapping[str, Any]) -> Contents:
@@ -19,8 +38,7 @@ def contents(provider: Provider | None, access: Access, scopes: list[str], facts
     """
     token = access.token.reveal() if access.token else ""
     fields = {name: secret.reveal() for name, secret in access.fields.items()}
-    own: Mapping[str, str] = facts.get("headers") or {}
-    templates = own or (provider.api.headers if provider else {})
+    where, templates = place(provider, facts), carriers(provider, facts)
     values = {**texts(facts), **fields, **({"access_token": token} if token else {})}
     inject = {name: filled for name, each in templates.items() if (filled := _filled(each, values)) is not None}
     return Contents(
@@ -28,10 +46,16 @@ def contents(provider: Provider | None, access: Access, scopes: list[str], facts
         token_type=access.scheme,
         fields=fields,
         scopes=scopes,
-        api_base=str(facts.get("api_base") or facts.get("instance_url") or ""),
-        hosts=[VARIABLE.sub(lambda found: values.get(found[1], found[0]), host) for host in _hosts(provider)],
+        api_base=where.api_base,
+        hosts=list(where.hosts),
         inject={**(provider.api.extra if provider and inject else {}), **inject},
     )
+
+
+def carriers(provider: Provider | None, facts: Mapping[str, Any]) -> Mapping[str, str]:
+    """The headers that carry a connection's credential, with fields between braces."""
+    own: Mapping[str, str] = facts.get("headers") or {}
+    return own or (provider.api.headers if provider else {})
 
 
 def secrets_in(access: Access) -> list[str]:

@@ -11,6 +11,9 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from controlplane.domain.vault import paths
+from controlplane.domain.vault.paths import Call, Methods, Patterns
+
 Mode: TypeAlias = Literal["metadata", "proxy", "lease"]
 """``metadata``: may know that it is there. ``proxy``: may have calls made with it. ``lease``: may have it."""
 
@@ -80,6 +83,10 @@ class Conditions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """Of a lease. None: as long as the installation lets it last."""
     purposes: Terms = []
     """One of these has to be given; empty: none is asked for."""
+    methods: Methods = []
+    """Of calls that are made for a runtime; empty: all."""
+    paths: Patterns = []
+    """Of such calls; empty: all."""
     not_before: datetime | None = None
     not_after: datetime | None = None
     hours: Hours | None = None
@@ -106,6 +113,8 @@ class Asking(Struct, frozen=True, kw_only=True):
     agent: str = ""
     purpose: str | None = ""
     """None: whichever it takes, to see what could be."""
+    call: Call | None = None
+    """What is to be called; None: no call in particular."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -141,12 +150,19 @@ def decide(rules: Iterable[Rule], asking: Asking, wanted: Wanted, mode: Mode, no
         return Decision(allowed=False, rule=ANOTHER_PROJECT)
     fitting = [rule for rule in rules if _speaks(rule, mode) and _fits(rule, asking, wanted)]
     for rule in fitting:
-        if rule.effect == "deny" and _holds(rule.conditions, asking, wanted, now, possibly=False):
+        its, denies = rule.conditions, rule.effect == "deny"
+        if (
+            denies
+            and _reaches(its, asking.call, mode, denies=True)
+            and _holds(its, asking, wanted, now, possibly=False)
+        ):
             return Decision(allowed=False, rule="policy", policy=rule)
     allowing = [
         rule
         for rule in fitting
-        if rule.effect == "allow" and _holds(rule.conditions, asking, wanted, now, possibly=True)
+        if rule.effect == "allow"
+        and _reaches(rule.conditions, asking.call, mode, denies=False)
+        and _holds(rule.conditions, asking, wanted, now, possibly=True)
     ]
     if not allowing:
         return Decision(allowed=False, rule=NO_POLICY)
@@ -173,6 +189,19 @@ def _fits(rule: Rule, asking: Asking, wanted: Wanted) -> bool:
         and (not what.owners or wanted.owner in what.owners)
         and _has(wanted.labels, what.labels)
     )
+
+
+def _reaches(its: Conditions, call: Call | None, mode: Mode, *, denies: bool) -> bool:
+    """Whether this call is one of those that are meant. Who has the credential can make every call: what is meant for
+    some calls only allows no lease, and denies each.
+    """
+    if not its.methods and not its.paths:
+        return True
+    if mode != "proxy" or call is None:
+        return denies == (mode == "lease")
+    if its.methods and call.method not in its.methods:
+        return False
+    return not its.paths or (paths.may_be if denies else paths.surely_is)(call, its.paths)
 
 
 def _holds(its: Conditions, asking: Asking, wanted: Wanted, now: datetime | None, *, possibly: bool) -> bool:

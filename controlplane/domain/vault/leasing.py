@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.structs import asdict
 
 from controlplane.db.database import Database
@@ -25,11 +25,13 @@ from controlplane.domain.vault.contents import contents
 from controlplane.domain.vault.deciding import Decision, Mode
 from controlplane.domain.vault.durations import Durations
 from controlplane.domain.vault.looking import Caller, Seen, Sights, rule_of
+from controlplane.domain.vault.paths import Call
 from controlplane.domain.vault.reading import LEASE, NOTE, RENEW, Read, Still, Taken
 from controlplane.domain.vault.refreshing import Refresher
 from controlplane.domain.vault.sealed import Access
 from controlplane.domain.vault.standing import NOT_SERVED
 from controlplane.domain.vault.turned_down import (
+    CallDenied,
     ConnectionNotServed,
     LeaseBusy,
     LeaseDenied,
@@ -61,6 +63,11 @@ class Ask(Struct, frozen=True, kw_only=True):
     address: str
     request: LeaseRequest
     renews: UUID | None = None
+    mode: Mode = "lease"
+    call: Call | None = None
+    """What is called, in mode ``proxy``."""
+    under: UUID | None = None
+    """The lease that it is called under."""
 
 
 class Leasing:
@@ -68,6 +75,7 @@ class Leasing:
 
     db: Database
     sights: Sights
+    keyring: Keyring
     _refresher: Refresher
 
     def __init__(
@@ -79,7 +87,7 @@ class Leasing:
         durations: Durations = DURATIONS,
     ) -> None:
         self.db, self.sights = db, Sights(db)
-        self._keyring, self._catalogue, self._durations, self._refresher = keyring, catalogue, durations, refresher
+        self.keyring, self._catalogue, self._durations, self._refresher = keyring, catalogue, durations, refresher
         self._signs: Ed25519PrivateKey = keys.lease_keys(keyring)[keyring.current]
 
     async def lease(self, ask: Ask) -> Lease | Decided:
@@ -96,17 +104,17 @@ class Leasing:
             return lease
         for _ in range(TRIES):
             caller = await self.sights.caller(ask.runtime)
-            seen = await self._looked_for(ask, caller, id_)
-            decision, now = await self._decided(ask, caller, seen), self.db.clock()
+            seen = await self.looked_for(ask, caller, id_)
+            decision, now = await self.decided(ask, caller, seen), self.db.clock()
             ends = self._end(ask, seen, decision, now)
             if ask.request.dry_run:
-                rule = await self._note(ask, caller, seen, rule_of(decision.policy, decision.rule), "success")
+                rule = await self.note(ask, caller, seen, rule_of(decision.policy, decision.rule), "success")
                 version = seen.cred_version
                 return Decided(allowed=True, rule=rule, connection=seen.shown, expires_at=ends, cred_version=version)
             if ends is None:
-                await self._refreshed(ask, seen)
+                await self.refreshed(ask, seen)
             elif not seen.printed:
-                await prints.learn(self.db, self._keyring, ask.runtime.tenant_id, seen.id)
+                await prints.learn(self.db, self.keyring, ask.runtime.tenant_id, seen.id)
             elif (lease := await self._take(ask, caller, seen, decision, (now, ends))) is not None:
                 return lease
         raise LeaseBusy(timedelta(seconds=1))
@@ -126,7 +134,7 @@ class Leasing:
             return None
         return None if ends is None else await self._take(ask, caller, seen, decision, (now, ends))
 
-    async def _looked_for(self, ask: Ask, caller: Caller, id_: UUID | None) -> Seen:
+    async def looked_for(self, ask: Ask, caller: Caller, id_: UUID | None) -> Seen:
         """
         Raises:
             NotFound, ConnectionAmbiguous: If none fits, or several.
@@ -136,26 +144,35 @@ class Leasing:
                 raise NotFound
             return await self.sights.connection(ask.runtime.tenant_id, caller, ask.request, id_)
         except NotFound:
-            await self._note(ask, caller, None, "not-found", "denied")
+            await self.note(ask, caller, None, "not-found", "denied")
             raise
 
     def _decide(self, ask: Ask, caller: Caller, seen: Seen, mode: Mode) -> Decision:
-        asking = caller.asking(ask.request.agent, ask.request.purpose)
+        asking = structs.replace(caller.asking(ask.request.agent, ask.request.purpose), call=ask.call)
         return deciding.decide(caller.rules.rules, asking, seen.wanted(), mode, self.db.clock())
 
-    async def _decided(self, ask: Ask, caller: Caller, seen: Seen) -> Decision:
+    async def decided(self, ask: Ask, caller: Caller, seen: Seen) -> Decision:
         """
         Raises:
             NotFound: If it may not even know of it.
-            LeaseDenied: If it may not have it.
+            LeaseDenied, CallDenied: If it may not have it, or use it like that.
         """
-        decision = self._decide(ask, caller, seen, "lease")
+        decision = self._decide(ask, caller, seen, ask.mode)
         if decision.allowed:
             return decision
-        rule = await self._note(ask, caller, seen, rule_of(decision.policy, decision.rule), "denied")
+        rule = rule_of(decision.policy, decision.rule)
+        await self.denied(ask, caller, seen, rule)
+        raise LeaseDenied(rule) if ask.mode == "lease" else CallDenied(rule)
+
+    async def denied(self, ask: Ask, caller: Caller, seen: Seen, rule: str) -> None:
+        """Write a refusal down. What it may not know of is not refused to a runtime: it is not there.
+
+        Raises:
+            NotFound: If it may not even know of it.
+        """
+        await self.note(ask, caller, seen, rule, "denied")
         if not self._decide(ask, caller, seen, "metadata").allowed:
             raise NotFound
-        raise LeaseDenied(rule)
 
     def _end(self, ask: Ask, seen: Seen, decision: Decision, now: datetime) -> datetime | None:
         """When a lease of now ends; None: the credential does not last long enough.
@@ -179,7 +196,7 @@ class Leasing:
         tenth = (expires_at - seen.since) / TENTH
         return max(self._durations.margin, min(tenth, self._durations.margin_most))
 
-    async def _refreshed(self, ask: Ask, seen: Seen) -> None:
+    async def refreshed(self, ask: Ask, seen: Seen) -> None:
         """Have the next credential, which the caller looks at.
 
         Raises:
@@ -212,7 +229,7 @@ class Leasing:
             now=now,
             expires_at=ends,
         )
-        read = self._read(ask, caller, seen, text_id("pol", decision.policy.id), "success", lease_id)
+        read = self.read(ask, caller, seen, text_id("pol", decision.policy.id), "success", lease_id)
         statement = RENEW if ask.renews else LEASE
         tenant_id = ask.runtime.tenant_id
         values = statement.values(asdict(read) | asdict(still))
@@ -225,10 +242,10 @@ class Leasing:
             raise LeaseRevoked
         if seen.access_exp is not None:
             self._refresher.soon(tenant_id, seen.id, seen.since, seen.access_exp)
-        access = await self._opened(tenant_id, seen, taken.access_blob)
+        access = await self.opened(tenant_id, seen, taken.access_blob)
         return self._sealed(ask, caller, seen, access, text_id("lea", lease_id), span)
 
-    async def _opened(self, tenant_id: TenantId, seen: Seen, blob: bytes) -> Access:
+    async def opened(self, tenant_id: TenantId, seen: Seen, blob: bytes) -> Access:
         now, sealing = self.db.clock(), self.db.sealing
         assert sealing is not None, "the server has master keys"
         found = sealed.access_at_hand(sealing, tenant_id, (seen.id, seen.cred_version), blob, now)
@@ -261,30 +278,28 @@ class Leasing:
             name=seen.name,
             provider=seen.provider,
             renew_after=begins + (ends - begins) * 2 / 3,
-            key=self._keyring.current,
+            key=self.keyring.current,
             sealed=prints.base64url(closed),
             signature=prints.base64url(self._signs.sign(bound.signed(closed))),
         )
 
-    async def _note(self, ask: Ask, caller: Caller, seen: Seen | None, rule: str, outcome: str) -> str:
+    async def note(self, ask: Ask, caller: Caller, seen: Seen | None, rule: str, outcome: str) -> str:
         """Write down that nothing was handed out, and why; returns *rule*.
 
         Raises:
             NonceUsed: If the request was made before.
         """
-        read = self._read(ask, caller, seen, rule, outcome, ask.renews)
+        read = self.read(ask, caller, seen, rule, outcome, ask.renews or ask.under)
         [noted] = await self.db.at_once(ask.runtime.tenant_id, Taken, NOTE.sql, *NOTE.values(asdict(read)))
         if not noted.first:
             raise NonceUsed
         return rule
 
-    def _read(
-        self, ask: Ask, caller: Caller, seen: Seen | None, rule: str, outcome: str, lease_id: UUID | None
-    ) -> Read:
+    def read(self, ask: Ask, caller: Caller, seen: Seen | None, rule: str, outcome: str, lease_id: UUID | None) -> Read:
         asked: dict[str, Any] = {name: getattr(ask.request, name) for name in ("agent", "run", "tool", "purpose")}
         return Read(
             occurred_us=(self.db.clock() - EPOCH) // timedelta(microseconds=1),
-            act="dry-run" if ask.request.dry_run else "renew" if ask.renews else "lease",
+            act=_act(ask),
             outcome=outcome,
             runtime_id=caller.row.id,
             connection_id=seen.id if seen else None,
@@ -296,8 +311,17 @@ class Leasing:
             kid=caller.kid,
             nonce=ask.nonce,
             address=ask.address,
+            call=ask.call.shown() if ask.call else None,
             **asked,
         )
+
+
+def _act(ask: Ask) -> str:
+    if ask.request.dry_run:
+        return "dry-run"
+    if ask.mode == "proxy":
+        return "call"
+    return "renew" if ask.renews else "lease"
 
 
 def _least(ask: Ask) -> timedelta:

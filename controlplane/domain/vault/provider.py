@@ -129,6 +129,8 @@ class Api(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {access_token}"})
     extra: Mapping[str, str] = {}
     """Headers that every request has, without anything secret."""
+    takes: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,60}$")], ...] = ()
+    """Headers of its own that callers may send beside the usual ones."""
 
 
 class Test(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -38,14 +38,27 @@ _STILL: Final = """
 _NOTED: Final = """
     , noted AS (
         INSERT INTO vault_reads (tenant_id, occurred_us, act, outcome, runtime_id, agent, run, tool, purpose,
-            connection_id, cred_version, scopes, rule, policies_version, lease_id, kid, nonce, address, prints)
+            connection_id, cred_version, scopes, rule, policies_version, lease_id, kid, nonce, address, prints,
+            call)
         SELECT {source}.tenant_id, :occurred_us, :act, :outcome, :runtime_id, :agent, :run, :tool, :purpose,
-            :connection_id, :cred_version, :scopes, :rule, :policies_version, :lease_id, :kid, :nonce, :address, {prints}
+            :connection_id, :cred_version, :scopes, :rule, :policies_version, :lease_id, :kid, :nonce, :address, {prints},
+            :call
         FROM {source}
         ON CONFLICT (tenant_id, runtime_id, nonce) DO NOTHING
         RETURNING tenant_id, seq
     )
 """
+
+_UNDER: Final = """
+    , u AS (
+        SELECT c.* FROM c
+        WHERE CAST(:lease_id AS uuid) IS NULL OR EXISTS (
+            SELECT FROM leases l
+            WHERE l.tenant_id = c.tenant_id AND l.id = :lease_id AND l.runtime_id = :runtime_id
+              AND l.connection_id = :connection_id AND l.revoked_at IS NULL AND l.expires_at > :now)
+    )
+"""
+"""The connection, unless it is used under a lease that has ended."""
 
 _LEASED: Final = """
     , leased AS (
@@ -74,10 +87,16 @@ _WHAT: Final = """
     FROM (VALUES (1)) one LEFT JOIN c ON true LEFT JOIN noted ON true LEFT JOIN leased ON true
 """
 
+_USED: Final = """
+    SELECT c.tenant_id IS NOT NULL AS holds, noted.seq IS NOT NULL OR u.tenant_id IS NULL AS first,
+        CASE WHEN noted.seq IS NOT NULL THEN u.access_blob END AS access_blob
+    FROM (VALUES (1)) one LEFT JOIN c ON true LEFT JOIN u ON true LEFT JOIN noted ON true
+"""
+
 _TYPES: Final[dict[str, Any]] = {
     **dict.fromkeys(("runtime_id", "connection_id", "lease_id", "policy_id", "project_id"), Uuid),
     **dict.fromkeys(("now", "changed_at", "expires_at"), TIMESTAMP(timezone=True)),
-    **dict.fromkeys(("agent", "run", "tool", "purpose", "act", "outcome", "rule", "kid", "address"), Text),
+    **dict.fromkeys(("agent", "run", "tool", "purpose", "act", "outcome", "rule", "kid", "address", "call"), Text),
     **dict.fromkeys(("policies_version", "occurred_us"), BigInteger),
     **dict.fromkeys(("cred_version", "generation"), Integer),
     **dict.fromkeys(("nonce", "sealing_key"), LargeBinary),
@@ -117,6 +136,8 @@ _NOTE_OF = _NOTED.format(source="c", prints="c.prints")
 
 LEASE: Final = _typed(ENTERED + _STILL + _NOTE_OF + _LEASED + _WHAT)
 RENEW: Final = _typed(ENTERED + _STILL + _NOTE_OF + _RENEWED + _WHAT)
+USE: Final = _typed(ENTERED + _STILL + _UNDER + _NOTED.format(source="u", prints="u.prints") + _USED)
+"""For a call that is made for a runtime: nothing is kept but the read."""
 
 _NOTHING: Final = "SELECT true AS holds, count(*) > 0 AS first, CAST(NULL AS bytea) AS access_blob FROM noted"
 
@@ -153,6 +174,8 @@ class Read(Struct, frozen=True, kw_only=True):
     kid: str
     nonce: bytes
     address: str
+    call: str | None = None
+    """What was called with it."""
 
 
 class Still(Struct, frozen=True, kw_only=True):

@@ -37,6 +37,8 @@ class NewStatic(Struct, frozen=True, kw_only=True):
     owner_ref: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     account_name: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Which of the provider's places it is for, where there are several."""
     api_base: str = ""
     """Where it is used, for what is no provider in particular."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -62,10 +64,11 @@ async def create(tx: TenantTx, actor: Actor, provider: Provider, new: NewStatic)
     Raises:
         NotStatic: If *provider* gives credentials itself.
         FieldsUnfit: If its fields or headers are not those of such a credential.
+        VariableRefused: If it is not said which of the provider's places it is for.
         QuotaExceeded: If the tenant has as many connections as it may have.
     """
     _check(provider, new.fields)
-    facts = _facts(provider, new)
+    facts = provider.chosen(new.variables) | _facts(provider, new)
     await quotas.take(tx, "connections")
     connection_id = ConnectionId(new_id(tx.now))
     blob = await sealed.seal_access(tx, connection_id, 1, Access(fields=new.fields))

@@ -17,6 +17,18 @@ class LeaseDenied(Refusal):
         return {"rule": self.rule}
 
 
+class CallDenied(Refusal):
+    code, status, title = "call-denied", 403, "No policy lets this runtime make this call"
+    hint = "Policies say who may call, with which methods and at which paths, in mode proxy."
+
+    def __init__(self, rule: str) -> None:
+        super().__init__("")
+        self.rule = rule
+
+    def facts(self) -> dict[str, object]:
+        return {"rule": self.rule}
+
+
 class NonceUsed(Refusal):
     """Somebody sends a request again that was answered."""
 
@@ -61,3 +73,43 @@ class LeaseOver(Refusal):
 class LeaseRevoked(Refusal):
     code, status, title = "lease-revoked", 409, "This lease was revoked"
     hint = "Stop using what it held. Whether another is to be had, the policies say."
+
+
+class CallUnauthorized(Refusal):
+    """The provider said 401: the credential is not what it was, or never was enough."""
+
+    code, status, title = "call-unauthorized", 502, "The provider does not take this credential"
+    hint = (
+        "renewed: there is another one, call again. Otherwise the connection's page says whether somebody has to act."
+    )
+
+    def __init__(self, *, renewed: bool) -> None:
+        super().__init__("")
+        self.renewed = renewed
+
+    def facts(self) -> dict[str, object]:
+        return {"renewed": self.renewed}
+
+
+class CallUnanswered(Refusal):
+    code, status, title = "call-unanswered", 502, "The provider gave no answer that could be passed on"
+    hint = "sent: the provider may have done what it was asked; look before you ask again."
+
+    def __init__(self, detail: str, *, sent: bool) -> None:
+        super().__init__(detail)
+        self.sent = sent
+
+    def facts(self) -> dict[str, object]:
+        return {"sent": self.sent}
+
+
+class CallTimedOut(CallUnanswered):
+    code, status, title = "call-timed-out", 504, "The provider did not answer in time"
+
+
+class CallsBusy(Refusal):
+    code, status, title = "calls-busy", 429, "This runtime has as many calls under way as it may have"
+    hint = "Ask again as Retry-After says."
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "1"}

@@ -103,6 +103,8 @@ class _Met(Struct, frozen=True, kw_only=True):
     client: Client
     server: Server
     verifier: Secret | None
+    variables: dict[str, str]
+    """Which of the provider's places it is."""
     slug: str
 
 
@@ -167,13 +169,21 @@ async def _met(desk: Desk, tenant_id: TenantId, transaction: Transaction, sessio
             tenant = await tenants.get(tx)
             if tenant.status != "active":
                 raise NoLongerServed
-            client = await desk.client(tx, await desk.app(tx, session))
+            app = await desk.app(tx, session)
+            client = await desk.client(tx, app)
             blob = transaction.pkce_blob
             verifier = await sealed.open_verifier(tx, transaction.id, blob) if blob is not None else None
     except NotFound:
         raise AnotherApp from None
-    server = servers.read(transaction.endpoints, desk.vault.provider(session.provider))
-    return _Met(session=session, client=client, server=server, verifier=verifier, slug=tenant.slug)
+    provider = desk.vault.provider(session.provider)
+    return _Met(
+        session=session,
+        client=client,
+        server=servers.read(transaction.endpoints, provider),
+        verifier=verifier,
+        variables=provider.chosen({**session.variables, **app.variables}),
+        slug=tenant.slug,
+    )
 
 
 async def _arrived(desk: Desk, tenant_id: TenantId, met: _Met, query: Sequence[tuple[str, str]]) -> Connection:
@@ -222,7 +232,7 @@ def _as_arrived(met: _Met, given: Tokens, facts: dict[str, str], desk: Desk) -> 
         account_key=known.pop("account", None),
         account_name=known.pop("name", ""),
         account_email=known.pop("email", ""),
-        facts=known,
+        facts={**known, **met.variables},
         endpoints=servers.written(met.server, provider),
     )
 

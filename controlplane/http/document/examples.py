@@ -74,6 +74,7 @@ WORDS: Final[dict[str, Any]] = {
     "outcome": "success",
     "owner": "ada@example.com",
     "password": "a sentence that nobody guesses",
+    "paths": ["/repos/acme/*/issues/**"],
     "path": ["intake", "risk_review", "report"],
     "permissions": ["run:read", "session:read"],
     "project": "default",

@@ -20,7 +20,7 @@ from controlplane.domain.vault.statics import NewStatic
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.connecting.desk import Vault
 from controlplane.http.instants import Moment, moment
-from controlplane.http.oauth_apps import Named, ProviderName
+from controlplane.http.oauth_apps import Named, ProviderName, Variables
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
@@ -58,6 +58,8 @@ class NewStaticConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Whose it is, in your own words: the id of an end user."""
     labels: Labels = {}
     account_name: Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000]*$")] = ""
+    variables: Variables = {}
+    """Which of the provider's places it is for, where the catalogue has several: Datadog's ``site``."""
     api_base: Annotated[str, Meta(max_length=LONGEST_URL)] = ""
     """Where it is used, for what is no provider in particular."""
     headers: Annotated[dict[Header, Template], Meta(max_length=20)] = {}

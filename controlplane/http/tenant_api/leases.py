@@ -81,7 +81,7 @@ class ReadView(Struct, frozen=True, kw_only=True):
     seq: int
     at: Moment
     act: str
-    """``lease``, ``renew``, ``dry-run``."""
+    """``lease``, ``renew``, ``call``, ``dry-run``."""
     outcome: str
     runtime: str
     agent: str
@@ -94,6 +94,8 @@ class ReadView(Struct, frozen=True, kw_only=True):
     rule: str
     """The policy that decided, or why none was asked."""
     lease: str | None
+    call: str | None
+    """Method, host and path of a call that was made for the runtime; null where the credential went to it."""
     address: str
     fingerprints: list[str]
     sealed_by: int | None
@@ -224,6 +226,7 @@ def _read(its: Read) -> ReadView:
         scopes=its.scopes,
         rule=its.rule,
         lease=text_id("lea", its.lease_id) if its.lease_id else None,
+        call=its.call,
         address=its.address,
         fingerprints=[each.hex() for each in its.prints],
         sealed_by=its.sealed_by,

@@ -26,6 +26,7 @@ from controlplane.domain.vault.deciding import (
     Weekday,
 )
 from controlplane.domain.vault.looking import rule_of
+from controlplane.domain.vault.paths import Method, Methods, Patterns
 from controlplane.domain.vault.policies import Change, NewPolicy, Policy
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
@@ -77,6 +78,12 @@ class PolicyConditions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Of a lease; null: as long as the installation lets it last."""
     purposes: Terms = []
     """One of these has to be given as the purpose; empty: none is asked for."""
+    methods: Methods = []
+    """Of calls in mode ``proxy``; empty: all."""
+    paths: Patterns = []
+    """Of such calls: ``/repos/*/issues/**``, or with the host before it. ``*`` is anything within a segment, ``**``
+    any number of segments. Empty: all. Who leases can call anything: a policy with methods or paths allows no lease,
+    and one that denies, denies each."""
     not_before: Instant | None = None
     not_after: Instant | None = None
     hours: PolicyHours | None = None
@@ -113,6 +120,8 @@ class ConditionsView(Struct, frozen=True, kw_only=True):
     scopes: list[str] | None
     max_ttl_s: int | None
     purposes: list[str]
+    methods: list[Method]
+    paths: list[str]
     not_before: Moment | None
     not_after: Moment | None
     hours: PolicyHours | None
@@ -248,6 +257,8 @@ def _conditions(its: PolicyConditions) -> Conditions:
         scopes=its.scopes,
         max_ttl_s=its.max_ttl_s,
         purposes=its.purposes,
+        methods=its.methods,
+        paths=its.paths,
         not_before=its.not_before,
         not_after=its.not_after,
         hours=Hours(since=hours.since, until=hours.until, days=hours.days) if hours else None,
@@ -278,6 +289,8 @@ def _shown(its: Conditions) -> ConditionsView:
         scopes=its.scopes,
         max_ttl_s=its.max_ttl_s,
         purposes=its.purposes,
+        methods=its.methods,
+        paths=its.paths,
         not_before=moment(its.not_before),
         not_after=moment(its.not_after),
         hours=PolicyHours(since=hours.since, until=hours.until, days=hours.days) if hours else None,
