@@ -13,6 +13,7 @@ import httpx
 
 from runtime_agent import heartbeat, home
 from runtime_agent.clock import Clock, utc_now
+from runtime_agent.credential_files import CredentialFiles
 from runtime_agent.credentials import Credentials
 from runtime_agent.heartbeat import DEFAULT_S
 from runtime_agent.http import Busy, Http, Refused, Unreachable
@@ -22,7 +23,7 @@ from runtime_agent.pace import Pace
 from runtime_agent.problems import Refusal
 from runtime_agent.scan import Outcome, Scanner
 from runtime_agent.server import Server
-from runtime_agent.settings import Settings
+from runtime_agent.settings import Settings, key_given
 from runtime_agent.sync import Sync
 from runtime_agent.tokens import Tokens
 from runtime_agent.touched import Touched
@@ -55,6 +56,7 @@ class Agent:
         self.server = Server(http, self.tokens)
         self.http = http
         self.credentials = Credentials(http, self.tokens, clock)
+        self.files = CredentialFiles(post.home, post.settings.files(), self.credentials, key_given())
         self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
         self.scanners = [Scanner(outbox, source, clock, Touched()) for source in post.settings.opened()]
         self.troubles = Troubles()
@@ -75,6 +77,10 @@ class Agent:
         if self.sync.credit.min_interval_ms:
             self.pace.rest(self.sync.credit.min_interval_ms / 1000)
         return more
+
+    async def keep_files(self) -> float:
+        """Look at the credentials that are kept as files; seconds until the next look."""
+        return await self.files.keep(self.post.identity.runtime, self.troubles)
 
     async def beat(self, interval_s: float = DEFAULT_S) -> Pulse | None:
         """Send one heartbeat and compare cursors; None when it did not arrive."""
@@ -121,6 +127,7 @@ class Agent:
             self.pace.busy(error.retry_after_s)
         elif isinstance(error, Refused) and error.problem.status in TURNED_AWAY:
             self.pace.refused()
+            self.credentials.drop()
         else:
             self.pace.failed()
         if isinstance(error, DiskFull | OSError):

@@ -190,17 +190,20 @@ def _credentials(options: argparse.Namespace) -> int:
 
 
 def _leave(options: argparse.Namespace) -> int:
-    from runtime_agent import home, joining, leaving
+    from runtime_agent import credential_files, home, joining, leaving, settings
 
     post = _post(options)
     who = f"{post.identity.runtime} of {post.identity.tenant}"
     _confirm(options, f"Leave as {who}? Its keys are deleted; the runtime's own files stay. [y/N] ")
     with home.only_process(post.home):
         left = asyncio.run(leaving.leave(post, even_unheard=options.now))
+        stay = credential_files.take_all_away(post.home, post.identity.runtime, settings.key_given())
         joining.forget(post.home)
     _answer(
         options, {"id": post.identity.runtime, "left": left}, f"left {post.identity.tenant}; {left:,} records unsent"
     )
+    if stay:
+        _say(options, f"warning: {stay} credential files could not be removed; what they hold ends by itself")
     return DONE
 
 
@@ -218,7 +221,7 @@ def _post(options: argparse.Namespace) -> "Post":
     home.check_modes(folder)
     joined = identity.load(folder)
     given = settings.read(folder, os.environ)
-    given.opened()
+    given.files()
     return Post(folder, given, joined)
 
 

@@ -76,7 +76,7 @@ class Credentials:
             Unreachable, Busy, Refused: As of any call; what is held and still good is handed out all the same.
         """
         async with self._locks.setdefault(asked, asyncio.Lock()):
-            held, now = self._held.get(asked), self._now()
+            held, now = self._held.get(asked), self.now()
             if held is not None and now < held.lease.renew_after:
                 return held
             try:
@@ -91,13 +91,22 @@ class Credentials:
                 raise
             return self._held[asked]
 
+    def holds(self, asked: Asked) -> bool:
+        """Whether there is one that may still be used: it has not ended, and nobody took it back."""
+        held = self._held.get(asked)
+        return held is not None and self.now() < held.expires_at
+
+    def drop(self) -> None:
+        """Forget everything: the control plane wants nothing of this runtime any more."""
+        self._held.clear()
+
     async def renew_due(self) -> int:
         """Renew what is two thirds over, forget what has ended, and return how many were renewed."""
         renewed = 0
         for asked, held in list(self._held.items()):
-            if self._now() >= held.expires_at:
+            if self.now() >= held.expires_at:
                 self._held.pop(asked, None)
-            elif self._now() >= held.lease.renew_after and await self.get(asked) is not held:
+            elif self.now() >= held.lease.renew_after and await self.get(asked) is not held:
                 renewed += 1
         return renewed
 
@@ -112,7 +121,7 @@ class Credentials:
             if notice.state == "revoked":
                 self._held.pop(asked, None)
             elif notice.state == "superseded":
-                due = msgspec.structs.replace(held.lease, renew_after=self._now())
+                due = msgspec.structs.replace(held.lease, renew_after=self.now())
                 ends = min(held.expires_at, notice.dies_at or held.expires_at)
                 self._held[asked] = msgspec.structs.replace(held, lease=due, expires_at=ends)
 
@@ -148,7 +157,7 @@ class Credentials:
         lease = await self._signed(path, message, nonce, Lease)
         if lease.key not in self._identity().lease_keys:
             await self._learn_keys()
-        return opened(self._identity(), lease, nonce, self._now())
+        return opened(self._identity(), lease, nonce, self.now())
 
     async def _signed(self, path: str, message: Struct, nonce: str, into: type[Answer]) -> Answer:
         """Once more where the first answer showed that our clock is wrong."""
@@ -191,7 +200,7 @@ class Credentials:
     def _identity(self) -> Identity:
         return self._tokens.identity
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
         """By the server's clock, as far as it is known."""
         return self._clock() + timedelta(seconds=self._http.skew_s)
 

@@ -99,6 +99,7 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._unsent = asyncio.Event()
         self._news = asyncio.Event()
+        self._heard = asyncio.Event()
         self._told: list[Trouble] = []
         self._look: dict[str, asyncio.Event] = {}
         self._watchers: dict[str, Watcher] = {}
@@ -108,7 +109,9 @@ class Daemon:
         self._reporter = status.Reporter(agent.post.home, agent.clock)
 
     def loops(self) -> list[Callable[[], Awaitable[None]]]:
-        return [self._send, self._beat, self._tidy, *(self._looker(scanner) for scanner in self._agent.scanners)]
+        lookers = [self._looker(scanner) for scanner in self._agent.scanners]
+        files = [self._keep_files] if self._agent.files.any() else []
+        return [self._send, self._beat, self._tidy, *files, *lookers]
 
     def close(self) -> None:
         for watcher in self._watchers.values():
@@ -140,12 +143,22 @@ class Daemon:
             self._told = self._agent.troubles.all()
             pulse = await self._agent.beat(interval_s)
             self._unsent.set()  # a doubt, or a credit that was raised
+            self._heard.set()
             self._report()
             if pulse is not None:
                 interval_s = max(pulse.next_ms, 100) / 1000
                 await asyncio.sleep(min(interval_s, SOONEST_BEAT_S))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), interval_s - SOONEST_BEAT_S)
+
+    async def _keep_files(self) -> None:
+        """After every heartbeat, too: it tells of leases that were revoked."""
+        while True:
+            self._heard.clear()
+            wait_s = await self._agent.keep_files()
+            self._report()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._heard.wait(), wait_s)
 
     async def _tidy(self) -> None:
         while True:

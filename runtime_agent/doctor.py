@@ -1,17 +1,19 @@
 """``doctor``: whether everything is as it should be, and exactly what would leave the network for one session."""
 
+import os
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
-from runtime_agent import heartbeat, home, joining
+from runtime_agent import engine_files, heartbeat, home, joining
 from runtime_agent.clock import Clock
 from runtime_agent.http import Http, Unreachable
 from runtime_agent.identity import Identity
 from runtime_agent.outbox.lines import encode, new_record_id
-from runtime_agent.settings import Settings
+from runtime_agent.settings import Settings, key_given
 from runtime_agent.sources import Source
 from runtime_agent.status import Status, gather
 
@@ -61,6 +63,7 @@ async def examine(
         *_watching(status),
         _disk(folder),
         *_outbox(status),
+        *_files(status, settings, clock()),
     ]
     if identity is not None:
         checks += await _server(identity, clock)
@@ -142,6 +145,27 @@ def _outbox(status: Status) -> list[Check]:
     found = [Check("outbox", "ok", f"{line}; {ledger.bytes_on_disk >> 20:,} MiB on disk")]
     if ledger.quarantined:
         found.append(Check("quarantine", "warning", f"{ledger.quarantined:,} records were refused and are kept here"))
+    return found
+
+
+def _files(status: Status, settings: Settings, now: datetime) -> list[Check]:
+    """Credentials that are kept as files."""
+    found = []
+    for folder, path in {path.parent: path for path in settings.files()}.items():
+        try:
+            engine_files.key_of(path, key_given())
+        except engine_files.KeyUnfit as error:
+            hint = f"Run as the runtime's account, with its {engine_files.KEY_VARIABLES[0]} if it has one."
+            found.append(Check("credential key", "problem", str(error), hint))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            hint = "Start the runtime once, and run the agent as its account."
+            found.append(Check("credential files", "problem", f"{folder} cannot be written", hint))
+    for each in status.credential_files:
+        if each.expires_at is not None and each.expires_at > now:
+            found.append(Check("credential file", "ok", f"{each.file}: {each.connection} until {each.expires_at}"))
+        else:
+            line = f"{each.file}: {each.connection} is not there, or has ended"
+            found.append(Check("credential file", "warning", line, "See the troubles in: runtime-agent status"))
     return found
 
 

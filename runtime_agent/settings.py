@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from runtime_agent import sources
+from runtime_agent import engine_files, sources
 from runtime_agent.problems import BadSetting
 from runtime_agent.sources import Source
 
@@ -19,6 +19,9 @@ PREFIX = "RUNTIME_AGENT_"
 FILE = "agent.toml"
 NOT_SETTINGS = {"home", "join_token"}
 """Variables with our prefix that are read elsewhere: the home says where the file is, the token is no setting."""
+
+LISTS = {"sources", "credential_files"}
+"""In the environment separated by commas."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +35,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long acknowledged records stay where no backup is ever announced, at most."""
     keep_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 256
     """How much of them stays, at most; the oldest go first."""
+    credential_files: list[str] = []
+    """``CONNECTION=FILE`` each: credentials that are kept as files for a runtime that reads nothing else, by the
+    connection's name or id, as ``credentials/credentials/FILE.enc`` in the home of the source ``engine``."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of what ``run`` writes to stderr: debug, info, warning or error."""
 
@@ -65,6 +71,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             opened[kind] = sources.open_source(kind, path, self.zone())
         return list(opened.values())
 
+    def files(self) -> dict[Path, str]:
+        """Which connection is kept in which file.
+
+        Raises:
+            BadSetting: One that cannot be.
+        """
+        return engine_files.wanted(self.credential_files, next((each.path for each in self.opened()), None))
+
 
 def default_home(environ: Mapping[str, str]) -> Path:
     """Where the agent keeps its own things unless ``--home`` says otherwise."""
@@ -74,6 +88,11 @@ def default_home(environ: Mapping[str, str]) -> Path:
         return Path("/var/lib/runtime-agent")
     data = environ.get("XDG_DATA_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".local/share"
     return Path(data) / "runtime-agent"
+
+
+def key_given() -> str:
+    """The runtime's own key for its credential files, where its environment is ours too; it is no setting of ours."""
+    return next((os.environ[name] for name in engine_files.KEY_VARIABLES if os.environ.get(name)), "")
 
 
 def read(home: Path, environ: Mapping[str, str]) -> Settings:
@@ -93,7 +112,7 @@ def read(home: Path, environ: Mapping[str, str]) -> Settings:
         if not variable.startswith(PREFIX) or name in NOT_SETTINGS:
             continue
         _check_known(name, variable)
-        from_environment[name] = [part for part in value.split(",") if part] if name == "sources" else value
+        from_environment[name] = [part for part in value.split(",") if part] if name in LISTS else value
     overruled = _converted(from_environment, strict=False)
     return msgspec.structs.replace(read_file, **{name: getattr(overruled, name) for name in from_environment})
 

@@ -1,7 +1,7 @@
 """Status and findings as lines for people."""
 
 from runtime_agent.doctor import Examination
-from runtime_agent.status import Running, Status
+from runtime_agent.status import FileStatus, Running, Status
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "problem": "PROBLEM"}
 
@@ -19,6 +19,7 @@ def status_lines(status: Status) -> list[str]:
         f"tenant    {status.tenant}, project {status.project}",
         f"server    {status.server}: {_connection(status.running)}",
         *(f"source    {s.kind} {s.path}: {s.agents:,} agents, {s.sessions:,} sessions" for s in status.sources),
+        *(f"file      {f.file} ({f.connection}): {_until(f)}" for f in status.credential_files),
         f"log       epoch {ledger.epoch}, {ledger.acked:,} of {ledger.last_seq:,} records acknowledged",
         f"backlog   {ledger.backlog.records:,} records, {ledger.backlog.bytes:,} bytes"
         + (f", the oldest {ledger.backlog.oldest_age_s:,} s old" if ledger.backlog.records else ""),
@@ -27,6 +28,10 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"refused   {ledger.quarantined:,} records, kept here")
     lines += [f"trouble   {trouble.code}: {trouble.line}" for trouble in status.troubles]
     return lines
+
+
+def _until(file: FileStatus) -> str:
+    return f"until {file.expires_at:%Y-%m-%d %H:%M:%S} UTC" if file.expires_at else "not there"
 
 
 def _connection(running: Running | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from runtime_agent import heartbeat, home
+from runtime_agent import credential_files, heartbeat, home
 from runtime_agent.clock import Clock
 from runtime_agent.identity import Identity
 from runtime_agent.outbox import DiskFull, Outbox, OutboxDamaged, cursor, quarantine
@@ -72,6 +72,15 @@ class SourceStatus(Struct, frozen=True, kw_only=True):
     troubles: list[Trouble]
 
 
+class FileStatus(Struct, frozen=True, kw_only=True):
+    """A credential that is kept as a file."""
+
+    file: str
+    connection: str
+    expires_at: datetime | None
+    """None: it is not there."""
+
+
 class Ledger(Struct, frozen=True, kw_only=True):
     """Where the log stands."""
 
@@ -95,6 +104,7 @@ class Status(Struct, frozen=True, kw_only=True):
     server: str = ""
     running: Running | None = None
     sources: list[SourceStatus] = []
+    credential_files: list[FileStatus] = []
     ledger: Ledger = Ledger()
     troubles: list[Trouble] = []
 
@@ -122,6 +132,7 @@ def gather(folder: Path, settings: Settings, identity: Identity | None, clock: C
         server=identity.server if identity else "",
         running=running,
         sources=sources,
+        credential_files=_files(folder, settings),
         ledger=ledger,
         troubles=list({(trouble.code, trouble.line): trouble for trouble in troubles}.values()),
     )
@@ -131,6 +142,20 @@ def _source(kind: str, path: str, health: Health) -> SourceStatus:
     return SourceStatus(
         kind=kind, path=path, agents=health.agents, sessions=health.sessions, troubles=list(health.troubles)
     )
+
+
+def _files(folder: Path, settings: Settings) -> list[FileStatus]:
+    """What is to be kept, and what is still there from before."""
+    found = {Path(each.path): each for each in credential_files.kept(folder)}
+    names = settings.files() | {path: each.name for path, each in found.items()}
+    return [
+        FileStatus(
+            file=path.stem,
+            connection=name,
+            expires_at=found[path].expires_at if path in found and path.exists() else None,
+        )
+        for path, name in names.items()
+    ]
 
 
 def _running(folder: Path, now: datetime) -> Running | None:

@@ -3,8 +3,6 @@
 import asyncio
 from datetime import timedelta
 
-import httpx
-import msgspec
 import pytest
 
 from controlplane.domain import audit
@@ -17,31 +15,12 @@ from runtime_agent.http import Http, Unreachable
 from runtime_agent.leases import LeaseForged
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire.leases import Notice
+from tests.agent.wires import Wire, joined
 from tests.domain.vault.begun import SECRET
-from tests.http.agents import Agent
-from tests.http.lessees import Lessee, policy, typed
+from tests.http.lessees import policy, typed
 from tests.make import SHELL
 
 HUSH = Asked(name="hush")
-
-
-class Wire(httpx.ASGITransport):
-    """The way to the app, on which somebody counts what succeeds, and may sit."""
-
-    def __init__(self, app):
-        super().__init__(app)
-        self.paths, self.twist = [], None
-
-    async def handle_async_request(self, request):
-        answer = await super().handle_async_request(request)
-        if answer.status_code == httpx.codes.OK:
-            self.paths.append(request.url.path)
-        if self.twist is None or "/leases" not in request.url.path:
-            return answer
-        return httpx.Response(answer.status_code, content=self.twist(await answer.aread()), headers=answer.headers)
-
-    def leased(self):
-        return [path.rpartition("/")[2] for path in self.paths if "/runtime/leases" in path]
 
 
 @pytest.fixture
@@ -56,11 +35,7 @@ async def wire(app):
 
 @pytest.fixture
 async def credentials(client, clock, make, tenant, tmp_path, wire):
-    agent = Agent(client, clock)
-    assert (await agent.enroll(await make.join_token(tenant))).status_code == 201
-    known = msgspec.structs.replace(Lessee(agent).identity, join_state=agent.answer.join_state)
-    tmp_path.chmod(0o700)
-    identities.save(tmp_path, known)
+    known = await joined(client, clock, await make.join_token(tenant), tmp_path)
     async with Http("http://test", clock, wire) as http:
         yield Credentials(http, Tokens(http, tmp_path, known, clock), clock)
 
