@@ -7,10 +7,13 @@ import pytest
 
 from controlplane.domain.vault import apps, connections
 from controlplane.domain.vault.apps import NewApp
+from controlplane.domain.vault.sealed import Proof
 from controlplane.kit.ids import parse_id
+from controlplane.kit.secret import Secret
 from tests.http.connecting import Browser, app_at, shown
 from tests.make import SHELL
 from tests.services.authority import Authority
+from tests.services.dialects import GitHubApp
 from tests.services.fake import ID, SECRET, running
 
 
@@ -222,3 +225,25 @@ async def test_who_may_only_look_sees_no_buttons(app, make, db, tenant, see, sen
     assert "/connections" not in (await viewer.client.get(f"{at}/")).text
     for each in (auditor, viewer):
         await each.close()
+
+
+async def test_an_app_gets_tokens_by_itself_without_a_browser(see, send, db, tenant, authority):
+    key = GitHubApp.KEY.as_pem(private=True).decode()
+    given = {"provider": "github-app", "overrides": {}, "scopes": [], "variables": {"app_slug": "ours"}}
+    app = await app_at(db, tenant, authority, proof=Proof(key=Secret(key)), **given)
+    form = {"provider": "github-app", "app": shown(app), "way": "installation"}
+
+    offered = await see("/connections/new?provider=github-app")
+    refused = await send("/connections/minted", **form)
+    made = await send("/connections/minted", **form, variable_installation_id="42", permissions="contents=read")
+    place = made.headers["location"].partition(tenant.slug)[2]
+    again = await send(f"{place}/minting")
+
+    assert "https://github.com/apps/ours/installations/new" in offered
+    assert refused.status_code == 400
+    assert "This provider is not found like that" in refused.text
+    assert "There is no token right now" in await see(place)
+    assert again.status_code == 303
+    async with db.tenant(tenant.tenant_id) as tx:
+        kept = await connections.get(tx, parse_id("con", place.rpartition("/")[2]))
+    assert (kept.auth, kept.minting, kept.account_key) == ("installation", {"permissions": {"contents": "read"}}, "42")

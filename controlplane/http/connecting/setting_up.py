@@ -32,7 +32,7 @@ def check(
     provider = _provider(vault, provider_name, variables)
     if unknown := sorted(overrides.keys() - set(OVERRIDES)):
         raise AppUnfit(f"no address is called {unknown[0][:40]}; there are {', '.join(OVERRIDES)}")
-    wanted = {"oidc": {"issuer"}, "oauth2": {"authorize", "token"}}.get(provider.kind, set())
+    wanted = {"oidc": {"issuer"}, "oauth2": {"token"}}.get(provider.kind, set())
     if provider.own_urls and (missing := sorted(wanted - overrides.keys())):
         raise AppUnfit(f"{provider.id} takes its addresses from the app: {', '.join(missing)}")
     for url in overrides.values():

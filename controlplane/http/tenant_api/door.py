@@ -21,6 +21,7 @@ from controlplane.http.tenant_api.impersonations import ImpersonationsController
 from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.leases import LeasesController, VaultReadsController
+from controlplane.http.tenant_api.minted_connections import MintedConnectionsController
 from controlplane.http.tenant_api.oauth_apps import OAuthAppsController
 from controlplane.http.tenant_api.permissions import PermissionsController
 from controlplane.http.tenant_api.policies import AccessController, PoliciesController
@@ -73,6 +74,7 @@ router = Router(
         OAuthAppsController,
         ConnectSessionsController,
         ConnectionsController,
+        MintedConnectionsController,
     ],
     dependencies=TENANT_TX,
 )

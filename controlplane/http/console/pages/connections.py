@@ -21,6 +21,7 @@ from controlplane.domain.vault import apps, connecting, connections, statics
 from controlplane.domain.vault.apps import App
 from controlplane.domain.vault.connections import Connection
 from controlplane.domain.vault.provider import Provider
+from controlplane.domain.vault.provider import filled as filled_in
 from controlplane.domain.vault.statics import NewStatic
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.connecting import going, starting
@@ -61,6 +62,12 @@ class Filled(Struct, frozen=True, kw_only=True):
     connection: Annotated[str, Meta(max_length=40)] = ""
     """What is to be connected anew."""
     other_account: Annotated[str, Meta(max_length=4)] = ""
+    way: Annotated[str, Meta(max_length=30)] = ""
+    """Of an app that gets tokens by itself; with what it says of them:"""
+    subject: Annotated[str, Meta(max_length=500)] = ""
+    audience: Annotated[str, Meta(max_length=500)] = ""
+    repositories: Annotated[str, Meta(max_length=4_000)] = ""
+    permissions: Annotated[str, Meta(max_length=2_000)] = ""
 
 
 EMPTY: Final = Filled()
@@ -81,7 +88,7 @@ class Offer(Struct, frozen=True, kw_only=True):
 
     provider: Provider
     way: str
-    """``connect``, ``put-in``, ``needs-app`` or ``by-program``."""
+    """``connect``, ``put-in``, ``needs-app``, ``mint`` or ``by-program``."""
 
 
 class GalleryPage(Struct, frozen=True, kw_only=True):
@@ -89,6 +96,8 @@ class GalleryPage(Struct, frozen=True, kw_only=True):
     chosen: Provider | None
     apps: list[App]
     """Of the chosen one."""
+    installs: dict[str, str]
+    """Where an app is installed, by app, where that is what has to be done first."""
     projects: list[Project]
 
 
@@ -105,7 +114,7 @@ async def page(
 async def gallery(
     screen: NamedDependency[Screen], vault: NamedDependency[Vault], provider: FromQuery[str] = ""
 ) -> Response[str]:
-    return await screen.show(_gallery(vault, Filled(provider=provider)))
+    return await screen.show(gallery_page(vault, Filled(provider=provider)))
 
 
 async def put_in(
@@ -129,7 +138,7 @@ async def put_in(
     except NotFound:
         raise
     except Refusal as problem:
-        return await screen.show(_gallery(vault, filled), problem)
+        return await screen.show(gallery_page(vault, filled), problem)
     return Redirect(f"{screen.view.base}/connections/{text_id('con', made.id)}", status_code=303)
 
 
@@ -162,7 +171,7 @@ async def connect(
     except NotFound:
         raise
     except Refusal as problem:
-        return await screen.show(_gallery(vault, filled), problem)
+        return await screen.show(gallery_page(vault, filled), problem)
     answer = render.html("away.html", {"url": away.url, "host": away.host})
     answer.cookies = [away.cookie]
     return answer
@@ -206,8 +215,16 @@ async def _gather_gallery(tx: Reading, vault: Vault, filled: Filled) -> GalleryP
         groups=sorted(groups.items()),
         chosen=chosen,
         apps=[app for app in known if chosen is not None and app.provider == chosen.id],
+        installs=_installs(chosen, known) if chosen is not None else {},
         projects=await projects.listing(own, after=None, limit=MOST_PROJECTS),
     )
+
+
+def _installs(chosen: Provider, known: Sequence[App]) -> dict[str, str]:
+    """An address that a person opens; whatever it leaves open, the app has not said."""
+    template = chosen.urls.install or ""
+    places = {str(app.id): filled_in(template, app.variables) for app in known if app.provider == chosen.id}
+    return {id_: url for id_, url in places.items() if url and "{" not in url}
 
 
 def _way(provider: Provider, with_app: set[str]) -> str:
@@ -215,7 +232,9 @@ def _way(provider: Provider, with_app: set[str]) -> str:
         return "put-in"
     if provider.kind in WITH_APPS and provider.id not in with_app:
         return "needs-app"
-    return "connect" if provider.kind in CONNECTABLE else "by-program"
+    if provider.kind in CONNECTABLE:
+        return "connect"
+    return "mint" if provider.mints else "by-program"
 
 
 def _all(vault: Vault, before: str | None = None, said: type[Refusal] | None = None) -> Page:
@@ -223,7 +242,7 @@ def _all(vault: Vault, before: str | None = None, said: type[Refusal] | None = N
     return Page(template="connections/page.html", parts=(), gather=gather, context={"before": before, "said": said})
 
 
-def _gallery(vault: Vault, filled: Filled = EMPTY) -> Page:
+def gallery_page(vault: Vault, filled: Filled = EMPTY) -> Page:
     gather = partial(_gather_gallery, vault=vault, filled=filled)
     return Page(template="connections/new.html", parts=(), gather=gather, context={"filled": filled})
 

@@ -43,6 +43,7 @@ class Filled(Struct, frozen=True, kw_only=True):
     client_id: Annotated[str, Meta(max_length=500)] = ""
     client_secret: Annotated[str, Meta(max_length=4_000)] = ""
     private_key: Annotated[str, Meta(max_length=20_000)] = ""
+    key_id: Annotated[str, Meta(max_length=200)] = ""
     scopes: Annotated[str, Meta(max_length=4_000)] = ""
 
 
@@ -82,6 +83,7 @@ async def make(
         name=filled.name.strip() or filled.provider,
         client_id=filled.client_id.strip(),
         proof=Proof(secret=_secret(filled.client_secret), key=_secret(filled.private_key)),
+        key_id=filled.key_id.strip(),
         variables=variables,
         overrides=overrides,
         scopes=filled.scopes.split(),
