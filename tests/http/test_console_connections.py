@@ -1,7 +1,7 @@
 """Connections in the console: the gallery, one's own browser to a provider and back, one connection, apps."""
 
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -15,6 +15,7 @@ from tests.make import SHELL
 from tests.services.authority import Authority
 from tests.services.dialects import GitHubApp
 from tests.services.fake import ID, SECRET, running
+from tests.services.mcp import Mcp
 
 
 @pytest.fixture
@@ -225,6 +226,25 @@ async def test_who_may_only_look_sees_no_buttons(app, make, db, tenant, see, sen
     assert "/connections" not in (await viewer.client.get(f"{at}/")).text
     for each in (auditor, viewer):
         await each.close()
+
+
+async def test_a_browser_goes_from_the_address_of_an_mcp_server_to_whoever_lets_people_in(see, send, ada):
+    async with running(Mcp()) as mcp:
+        asked = await see("/connections/new?provider=mcp-remote")
+        urls = []
+        for _ in range(2):
+            gone = await send("/connections/mcp", url=mcp.server, name="Tools")
+            assert gone.status_code == 200, gone.text
+            urls.append(gone.text.split('id="on"')[0].rpartition('href="')[2].split('"')[0].replace("&amp;", "&"))
+        address = parse_qs(urlsplit(urls[0]).query)["client_id"][0]
+        mcp.documents[address] = (await ada.client.get(urlsplit(address).path)).json()
+        place = await ada.come_back(mcp.allow(urls[0]))
+    shown_page = await see(place.partition("/connections")[1] + place.partition("/connections")[2])
+
+    assert "Address of the server" in asked
+    assert [parse_qs(urlsplit(url).query)["client_id"] for url in urls] == [[address]] * 2
+    assert "Is this the right account?" in shown_page
+    assert (await send("/connections/mcp", url="https://10.0.0.7/mcp")).status_code == 400
 
 
 async def test_an_app_gets_tokens_by_itself_without_a_browser(see, send, db, tenant, authority):

@@ -32,6 +32,7 @@ BODIES = {
     "Revoking": {"all": True},
     "Sought": {"fingerprint": "0" * 32},
     "NewOAuthApp": {"provider": "github-oauth", "name": "x", "client_id": "x"},
+    "NewDiscoveredApp": {"url": "https://mcp.example.com/", "issuer": "https://as.example.com", "client_id": "x"},
     "OAuthAppChange": {"name": "y"},
     "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
     "NewMintedConnection": {"app": "app_00000000000000000000000000", "way": "client_credentials"},

@@ -15,7 +15,7 @@ from controlplane.domain.vault.connecting import NewSession
 from controlplane.http.connecting.desk import Vault
 from controlplane.kit.problems import NotFound, Refusal
 
-CONNECTABLE: Final = frozenset({"oauth2", "oidc"})
+CONNECTABLE: Final = frozenset({"oauth2", "oidc", "mcp"})
 """Kinds of providers to which browsers are sent."""
 
 LOOKED_AT: Final = 2

@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 
 from controlplane.domain import projects
 from controlplane.domain.audit import Actor
-from controlplane.domain.keys import Keyring
 from controlplane.domain.newest import Reading
 from controlplane.domain.projects import Project
 from controlplane.domain.vault import apps, connecting, connections, statics
@@ -62,6 +61,8 @@ class Filled(Struct, frozen=True, kw_only=True):
     connection: Annotated[str, Meta(max_length=40)] = ""
     """What is to be connected anew."""
     other_account: Annotated[str, Meta(max_length=4)] = ""
+    url: Annotated[str, Meta(max_length=2_000)] = ""
+    """Of an MCP server."""
     way: Annotated[str, Meta(max_length=30)] = ""
     """Of an app that gets tokens by itself; with what it says of them:"""
     subject: Annotated[str, Meta(max_length=500)] = ""
@@ -147,7 +148,6 @@ async def connect(
     screen: NamedDependency[Screen],
     actor: NamedDependency[Actor],
     vault: NamedDependency[Vault],
-    keyring: NamedDependency[Keyring],
     connect_desk: NamedDependency[Desk],
 ) -> Response[Any]:
     """Send this browser to the provider, to come back with an account of its own."""
@@ -163,15 +163,24 @@ async def connect(
         project=filled.project or None,
     )
     try:
-        async with screen.inside() as tx:
-            new = await starting.session(tx, vault, screen.view.person, wanted)
-            session, _ = await connecting.begin(tx, keyring.pepper, actor, new)
-            tenant_id = tx.tenant_id
-        away = await going.go(connect_desk, tenant_id, session.id)
+        return await off(screen, actor, connect_desk, wanted)
     except NotFound:
         raise
     except Refusal as problem:
         return await screen.show(gallery_page(vault, filled), problem)
+
+
+async def off(screen: Screen, actor: Actor, desk: Desk, wanted: Wanted) -> Response[Any]:
+    """The page from which a browser goes on to the provider.
+
+    Raises:
+        Refusal: If it cannot be begun like this.
+    """
+    async with screen.inside() as tx:
+        new = await starting.session(tx, desk.vault, screen.view.person, wanted)
+        session, _ = await connecting.begin(tx, desk.pepper, actor, new)
+        tenant_id = tx.tenant_id
+    away = await going.go(desk, tenant_id, session.id)
     answer = render.html("away.html", {"url": away.url, "host": away.host})
     answer.cookies = [away.cookie]
     return answer
@@ -230,6 +239,8 @@ def _installs(chosen: Provider, known: Sequence[App]) -> dict[str, str]:
 def _way(provider: Provider, with_app: set[str]) -> str:
     if provider.kind == "static":
         return "put-in"
+    if provider.kind == "mcp":
+        return "connect"
     if provider.kind in WITH_APPS and provider.id not in with_app:
         return "needs-app"
     if provider.kind in CONNECTABLE:
