@@ -28,9 +28,9 @@ from controlplane.domain.impersonation.requests import Wanted
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.sso import connections
 from controlplane.domain.sso.connections import NewConnection
-from controlplane.domain.vault import apps, leaving, policies, statics
+from controlplane.domain.vault import catalogue, leaving, minted, policies, statics
 from controlplane.domain.vault import connections as vault_connections
-from controlplane.domain.vault.apps import NewApp
+from controlplane.domain.vault.minted import NewMinted
 from controlplane.domain.vault.policies import NewPolicy
 from controlplane.domain.vault.statics import NewStatic
 from controlplane.domain.webhooks import deliveries, endpoints
@@ -148,6 +148,7 @@ class Company:
             ("/sso-connections/", self._sso_connection),
             ("/connections/{connection}/confirm", self._pending),
             ("/connections/{connection}/enable", self._disabled),
+            ("/connections/{connection}/minting", self._minted),
             ("/connections/{connection}/refresh", self._refreshed),
         ):
             if name == "connection" and part in path:
@@ -200,8 +201,7 @@ class Company:
 
     async def _app(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
-            new = NewApp(provider="github-oauth", name=CANARY, client_id=CANARY)
-            app = await apps.create(tx, SHELL, new)
+            app = await begun.app(tx, name=CANARY, client_id=CANARY)
         return text_id("app", app.id)
 
     async def _connect_session(self):
@@ -231,6 +231,12 @@ class Company:
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             await leaving.disable(tx, SHELL, parse_id("con", identity))
         return identity
+
+    async def _minted(self):
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            new = NewMinted(name=CANARY, way="client_credentials")
+            made = await minted.create(tx, SHELL, await begun.app(tx), catalogue.read().get("generic-oauth2"), new)
+        return text_id("con", made.id)
 
     async def _pending(self):
         """For an end user called like the canary."""

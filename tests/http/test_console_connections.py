@@ -1,17 +1,21 @@
 """Connections in the console: the gallery, one's own browser to a provider and back, one connection, apps."""
 
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from controlplane.domain.vault import apps, connections
 from controlplane.domain.vault.apps import NewApp
+from controlplane.domain.vault.sealed import Proof
 from controlplane.kit.ids import parse_id
+from controlplane.kit.secret import Secret
 from tests.http.connecting import Browser, app_at, shown
 from tests.make import SHELL
 from tests.services.authority import Authority
+from tests.services.dialects import GitHubApp
 from tests.services.fake import ID, SECRET, running
+from tests.services.mcp import Mcp
 
 
 @pytest.fixture
@@ -222,3 +226,44 @@ async def test_who_may_only_look_sees_no_buttons(app, make, db, tenant, see, sen
     assert "/connections" not in (await viewer.client.get(f"{at}/")).text
     for each in (auditor, viewer):
         await each.close()
+
+
+async def test_a_browser_goes_from_the_address_of_an_mcp_server_to_whoever_lets_people_in(see, send, ada):
+    async with running(Mcp()) as mcp:
+        asked = await see("/connections/new?provider=mcp-remote")
+        urls = []
+        for _ in range(2):
+            gone = await send("/connections/mcp", url=mcp.server, name="Tools")
+            assert gone.status_code == 200, gone.text
+            urls.append(gone.text.split('id="on"')[0].rpartition('href="')[2].split('"')[0].replace("&amp;", "&"))
+        address = parse_qs(urlsplit(urls[0]).query)["client_id"][0]
+        mcp.documents[address] = (await ada.client.get(urlsplit(address).path)).json()
+        place = await ada.come_back(mcp.allow(urls[0]))
+    shown_page = await see(place.partition("/connections")[1] + place.partition("/connections")[2])
+
+    assert "Address of the server" in asked
+    assert [parse_qs(urlsplit(url).query)["client_id"] for url in urls] == [[address]] * 2
+    assert "Is this the right account?" in shown_page
+    assert (await send("/connections/mcp", url="https://10.0.0.7/mcp")).status_code == 400
+
+
+async def test_an_app_gets_tokens_by_itself_without_a_browser(see, send, db, tenant, authority):
+    key = GitHubApp.KEY.as_pem(private=True).decode()
+    given = {"provider": "github-app", "overrides": {}, "scopes": [], "variables": {"app_slug": "ours"}}
+    app = await app_at(db, tenant, authority, proof=Proof(key=Secret(key)), **given)
+    form = {"provider": "github-app", "app": shown(app), "way": "installation"}
+
+    offered = await see("/connections/new?provider=github-app")
+    refused = await send("/connections/minted", **form)
+    made = await send("/connections/minted", **form, variable_installation_id="42", permissions="contents=read")
+    place = made.headers["location"].partition(tenant.slug)[2]
+    again = await send(f"{place}/minting")
+
+    assert "https://github.com/apps/ours/installations/new" in offered
+    assert refused.status_code == 400
+    assert "This provider is not found like that" in refused.text
+    assert "There is no token right now" in await see(place)
+    assert again.status_code == 303
+    async with db.tenant(tenant.tenant_id) as tx:
+        kept = await connections.get(tx, parse_id("con", place.rpartition("/")[2]))
+    assert (kept.auth, kept.minting, kept.account_key) == ("installation", {"permissions": {"contents": "read"}}, "42")

@@ -24,6 +24,8 @@ OPEN = {
     "GET /.well-known/jwks.json",
     "GET /livez",
     "GET /oauth/callback/{app}",
+    "GET /oauth/clients/{app}",
+    "GET /oauth/clients/{app}/public",
     "GET /readyz",
     "GET /v1/auth/sso/callback",
     "POST /v1/auth/invitations/accept",

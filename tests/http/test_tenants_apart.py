@@ -32,8 +32,11 @@ BODIES = {
     "Revoking": {"all": True},
     "Sought": {"fingerprint": "0" * 32},
     "NewOAuthApp": {"provider": "github-oauth", "name": "x", "client_id": "x"},
+    "NewDiscoveredApp": {"url": "https://mcp.example.com/", "issuer": "https://as.example.com", "client_id": "x"},
     "OAuthAppChange": {"name": "y"},
     "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
+    "NewMintedConnection": {"app": "app_00000000000000000000000000", "way": "client_credentials"},
+    "NewMinting": {},
     "ConnectionChange": {"name": "y"},
     "Replacement": {"fields": {"api_key": "y"}},
     "Disabling": {},
@@ -77,6 +80,7 @@ BODIES = {
 NEEDED = {
     "NewRoleAssignment": {"service_account": "service_account"},
     "NewConnectSession": {"app": "app"},
+    "NewMintedConnection": {"app": "app"},
 }
 """Fields of bodies that have to name an object of the same tenant for its owner to be let through."""
 
@@ -95,6 +99,7 @@ REFERENCES = {
     "NewApiKey": {"service_account": "service_account"},
     "NewConnectSession": {"app": "app", "connection": "connection", "project": "project"},
     "NewStaticConnection": {"project": "project"},
+    "NewMintedConnection": {"app": "app", "project": "project"},
     "ConnectionChange": {"project": "project"},
     "NewJoinToken": {"project": "project"},
     "NewRoleAssignment": {

@@ -86,6 +86,7 @@ connections = tenant_table(
     Column("granted_scopes", ARRAY(Text), nullable=False),
     Column("endpoints", JSONB, nullable=False),
     Column("facts", JSONB, nullable=False),
+    Column("minting", JSONB),
     Column("state", Text, nullable=False),
     Column("state_reason", Text, nullable=False),
     Column("state_at", Instant, nullable=False),
@@ -124,6 +125,7 @@ connections = tenant_table(
 )
 """``cred_version`` is bound into ``access_blob`` and ``refresh_blob``; ``prev_refresh_blob`` has the one before.
 ``endpoints`` are the addresses it was connected by, which a change of the catalogue does not change.
+``minting``: what an app asks for by itself, without a person; null: it does not.
 ``replaces_id``: what somebody has connected anew and not confirmed yet waits in a row of its own.
 ``fence``, ``rstate``, ``rdeadline`` and ``rowner`` are the intent to refresh, written before the provider is called."""
 

@@ -1,5 +1,6 @@
 """The keys below everything: the keyring with the master keys, and the data keys that are kept wrapped under them."""
 
+from controlplane.domain.keys.clients import KEY_ID, client_jwks, client_key
 from controlplane.domain.keys.columns import SealedColumn
 from controlplane.domain.keys.data import (
     EVICTION,
@@ -39,6 +40,7 @@ __all__ = [
     "EVICTION",
     "HELD",
     "KEY_BYTES",
+    "KEY_ID",
     "Context",
     "Keyring",
     "Purpose",
@@ -48,6 +50,8 @@ __all__ = [
     "UnusableKeyring",
     "certificate_keys",
     "checkpoint_keys",
+    "client_jwks",
+    "client_key",
     "cursor_key",
     "derived",
     "extend",

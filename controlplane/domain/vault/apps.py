@@ -109,8 +109,11 @@ PROVED: Final = frozenset({"client_id", "proof", "key_id", "client_auth"})
 """What makes an app that was broken worth another try."""
 
 
-async def create(tx: ScopedTx, actor: Actor, new: NewApp) -> App:
+async def create(tx: ScopedTx, actor: Actor, new: NewApp, app_id: OAuthAppId | None = None) -> App:
     """Keep an app, of the tenant of *tx* or of the platform.
+
+    Args:
+        app_id: What its provider knows it by already; None: nothing, and it gets a new one.
 
     Raises:
         TooManyApps: If the tenant has enough.
@@ -119,7 +122,7 @@ async def create(tx: ScopedTx, actor: Actor, new: NewApp) -> App:
         await tx.alone(f"oauth-apps {tx.tenant_id}")
         if len(await listing(tx, after=None, limit=MOST)) >= MOST:
             raise TooManyApps
-    app_id = OAuthAppId(new_id(tx.now))
+    app_id = app_id or OAuthAppId(new_id(tx.now))
     values = _values(tx, {name: value for name, value in asdict(new).items() if name != "proof"})
     sealing = await _sealed(tx, app_id, 1, new.proof)
     now = {"created_at": tx.now, "changed_at": tx.now, "created_by": actor.id, "version": 1}

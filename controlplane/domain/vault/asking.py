@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from controlplane.db.database import TenantTx
@@ -9,13 +10,15 @@ from controlplane.domain import keys
 from controlplane.domain.keys import Context
 from controlplane.domain.vault import apps, sealed, servers
 from controlplane.domain.vault.apps import RedirectUri
+from controlplane.domain.vault.connections import MINTED
 from controlplane.domain.vault.intents import Intent
 from controlplane.domain.vault.provider import Provider
 from controlplane.kit.ids import text_id
-from controlplane.kit.oauth import granting, installations
+from controlplane.kit.oauth import assertions, granting, installations
 from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.oauth.dialect import Client, Refreshing, Server
 from controlplane.kit.oauth.failures import Failure
+from controlplane.kit.oauth.installations import Narrowed
 from controlplane.kit.oauth.tokens import Tokens
 from controlplane.kit.secret import Secret
 
@@ -44,8 +47,23 @@ class Question(Struct, frozen=True, kw_only=True):
         return f"Question({self.server.token})"
 
 
-def is_replayable(refreshing: Refreshing) -> bool:
-    return refreshing.replay in REPLAYABLE or refreshing.by != "refresh_token"
+class Minting(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an app asks for by itself, beside scopes."""
+
+    subject: str = ""
+    """Of an assertion: for whom; empty: as the provider wants it."""
+    audience: str = ""
+    """Whom the token is for, or of an assertion whom that is for; empty: the provider does not ask, or it is its token
+    endpoint."""
+    repositories: tuple[str, ...] = ()
+    """Of an installation, by name; empty: all."""
+    permissions: dict[str, str] = {}
+    """Of an installation: ``{"contents": "read"}``; empty: all."""
+
+
+def is_replayable(intent: Intent, refreshing: Refreshing) -> bool:
+    """Whether asking twice costs nothing."""
+    return intent.auth in MINTED or refreshing.replay in REPLAYABLE or refreshing.by != "refresh_token"
 
 
 async def prepare(tx: TenantTx, intent: Intent, provider: Provider, redirect_uri: RedirectUri, key: bytes) -> Question:
@@ -74,10 +92,9 @@ async def ask(caller: Caller, intent: Intent, question: Question) -> Tokens:
         Failure: If it brought nothing.
     """
     server, client = question.server, question.client
-    if intent.auth == "client_credentials":
-        return await granting.client_credentials(caller, server, client, intent.granted_scopes)
-    if intent.auth == "installation":
-        return await installations.mint(caller, server, client)
+    if intent.auth in MINTED:
+        minted = await _mint(caller, server, client, intent)
+        return msgspec.structs.replace(minted, refresh=None)  # it would be another way to what the app may have anyway
     assert question.held is not None, "what is asked with is there, or nothing was prepared"
     return await granting.refresh(caller, server, client, question.held)
 
@@ -85,6 +102,19 @@ async def ask(caller: Caller, intent: Intent, question: Question) -> Tokens:
 def spooled(connection_id: UUID, version: int) -> Context:
     """Where a key of the spool belongs: it opens for what follows this version, and for nothing else."""
     return Context("refresh-spool", text_id("con", connection_id), version)
+
+
+async def _mint(caller: Caller, server: Server, client: Client, intent: Intent) -> Tokens:
+    wanted, scopes = msgspec.convert(intent.minting or {}, Minting), intent.requested_scopes
+    if intent.auth == "installation":
+        narrowed = Narrowed(repositories=wanted.repositories, permissions=wanted.permissions)
+        return await installations.mint(caller, server, client, narrowed)
+    if intent.auth == "jwt_bearer":
+        about = {"subject": wanted.subject, "audience": wanted.audience}
+        assertion = assertions.grant_assertion(server, client, scopes, caller.clock(), **about)
+        return await granting.jwt_bearer(caller, server, client, assertion, scopes)
+    more = {"audience": wanted.audience} if wanted.audience else {}
+    return await granting.client_credentials(caller, server, client, scopes, more)
 
 
 async def _client(tx: TenantTx, intent: Intent, redirect_uri: RedirectUri) -> Client:

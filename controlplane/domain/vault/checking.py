@@ -104,6 +104,10 @@ def _refreshing(provider: Provider) -> Iterator[str]:
         yield "dialect.refreshing.swap: goes with by = access_token"
     if provider.urls.refresh and refreshing.by not in ("refresh_token", "access_token"):
         yield "urls.refresh: nothing is refreshed"
+    if (provider.kind == "app-installation") != ("installation" in provider.mints):
+        yield "mints: installation, exactly where kind = app-installation"
+    if provider.mints and provider.kind not in ("oauth2", "app-installation"):
+        yield "mints: only where the token endpoint is known"
     if (provider.kind in ("app-installation", "aws-role")) != (refreshing.by == "minting"):
         yield "dialect.refreshing.by: minting, exactly where an app or a role mints"
 

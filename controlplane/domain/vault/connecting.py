@@ -291,11 +291,11 @@ def target(session_id: UUID) -> audit.Target:
 
 class NotReconnectable(Refusal):
     code, status, title = "connection-typed-in", 409, "This connection is not made in a browser"
-    hint = "Put another credential into its place: POST …/connections/{connection}/replace."
+    hint = "What was typed in is replaced: POST …/connections/{connection}/replace; what is minted: POST …/minting."
 
 
 async def _check_reconnectable(tx: TenantTx, connection_id: UUID) -> None:
     connection = await connections.get(tx, connection_id)
     connections.check_there(connection)
-    if connection.auth == "static" or connection.replaces_id is not None:
+    if connection.auth != "oauth2" or connection.replaces_id is not None:
         raise NotReconnectable

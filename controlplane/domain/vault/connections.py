@@ -27,7 +27,10 @@ State: TypeAlias = Literal[
     "pending_confirm", "active", "refresh_failing", "needs_reauth", "disabled", "revoking", "deleted"
 ]
 
-Auth: TypeAlias = Literal["oauth2", "client_credentials", "installation", "static"]
+Auth: TypeAlias = Literal["oauth2", "client_credentials", "jwt_bearer", "installation", "static"]
+
+MINTED: Final[frozenset[Auth]] = frozenset({"client_credentials", "jwt_bearer", "installation"})
+"""What an app gets by itself, with its own secret or key: without a person, and without a refresh token."""
 
 SERVED: Final[frozenset[State]] = frozenset({"active", "refresh_failing"})
 """States in which something is leased, as long as it is valid."""
@@ -73,6 +76,8 @@ class Connection(Struct, frozen=True, kw_only=True):
     granted_scopes: list[str]
     facts: dict[str, Any]
     """What the provider said beside the tokens and a caller may need: ``api_base``, ``instance_url``."""
+    minting: dict[str, Any] | None
+    """What is asked for beside scopes where an app gets tokens by itself; None: it does not."""
     state: State
     state_reason: str
     state_at: datetime
@@ -95,7 +100,9 @@ class Connection(Struct, frozen=True, kw_only=True):
 
     @property
     def missing_scopes(self) -> list[str]:
-        """What was asked for and not granted."""
+        """What was asked for and not granted; nothing, as long as an app has not asked."""
+        if self.minting is not None and not self.granted_scopes:
+            return []
         return [scope for scope in self.requested_scopes if scope not in self.granted_scopes]
 
 

@@ -116,7 +116,7 @@ class Crew:
         """
         rules = self.rules(provider)
         wait_s = 0.0
-        if intent.takeover and not asking.is_replayable(provider.dialect.refreshing):
+        if intent.takeover and not asking.is_replayable(intent, provider.dialect.refreshing):
             wait_s = self._pace.adopt_s
             await self._extend(tenant_id, intent, wait_s)  # so that no third one takes over meanwhile
         until = time.monotonic() + wait_s
@@ -169,7 +169,7 @@ class Crew:
         try:
             tokens = await asking.ask(self._caller, intent, question)
         except Failure as failure:
-            if failure.kind != "maybe_sent" or asking.is_replayable(provider.dialect.refreshing):
+            if failure.kind != "maybe_sent" or asking.is_replayable(intent, provider.dialect.refreshing):
                 return await self._failed(tenant_id, intent, failure, in_doubt or failure.kind == "maybe_sent")
             # whatever the provider has given for it is lost already, so asking once more can only help
             await self._extend(tenant_id, intent)

@@ -16,8 +16,8 @@ from controlplane.kit.ids import ConnectionId, OAuthAppId
 from controlplane.kit.oauth.failures import Kind
 
 _COLUMNS: Final = """c.id, c.provider, c.auth, c.app_id, c.platform_app_id, c.endpoints, c.facts, c.granted_scopes,
-        c.state, c.cred_version, c.fence, c.access_blob, c.refresh_blob, c.access_exp, c.refresh_exp, c.fail_class,
-        c.fail_count, c.last_used_at, c.refreshed_at, c.created_at"""
+        c.requested_scopes, c.minting, c.state, c.cred_version, c.fence, c.access_blob, c.refresh_blob, c.access_exp,
+        c.refresh_exp, c.fail_class, c.fail_count, c.last_used_at, c.refreshed_at, c.created_at"""
 
 _FREE: Final = """state IN ('active', 'refresh_failing') AND (rstate = 'idle' OR rdeadline < now())
             AND (fail_class IS NULL OR CAST(:forced AS boolean)
@@ -88,6 +88,8 @@ class Intent(Struct, frozen=True, kw_only=True):
     endpoints: dict[str, Any]
     facts: dict[str, Any]
     granted_scopes: list[str]
+    requested_scopes: list[str] = []
+    minting: dict[str, Any] | None = None
     state: State
     cred_version: int
     """What is to be followed by the next."""

@@ -14,7 +14,7 @@ from controlplane.db.database import OperatorTx, TenantTx
 from controlplane.domain import audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.vault import connections, histories, intents, sealed
-from controlplane.domain.vault.connections import GONE
+from controlplane.domain.vault.connections import GONE, MINTED
 from controlplane.domain.vault.intents import Intent
 from controlplane.domain.vault.pace import Pace
 from controlplane.domain.vault.sealed import Access
@@ -78,13 +78,14 @@ def got(tokens: Tokens, held: Secret | None, intent: Intent, asked_at: datetime)
         asked_at: Lives are counted from here: the answer may have been long on its way, and whoever reads it asleep.
     """
     lasts, ends = tokens.expires_in_s, tokens.refresh_expires_in_s
+    as_asked = intent.requested_scopes if intent.auth in MINTED else intent.granted_scopes
     return Got(
         access=tokens.access,
         scheme=tokens.type,
         refresh=tokens.refresh or held,
         access_exp=asked_at + timedelta(seconds=lasts) if lasts is not None else None,
         refresh_exp=asked_at + timedelta(seconds=ends) if ends is not None else intent.refresh_exp,
-        scopes=intent.granted_scopes if tokens.scopes is None else tokens.scopes,
+        scopes=as_asked if tokens.scopes is None else tokens.scopes,
         facts={name: value for name, value in tokens.facts.items() if name in intent.facts or name == "api_base"},
     )
 

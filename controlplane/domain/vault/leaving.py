@@ -61,8 +61,8 @@ async def enable(tx: TenantTx, actor: Actor, connection_id: UUID) -> Connection:
         raise NotDisabled
     enabled = await connections.turned(tx, actor, before, "active", "", "connection.enabled")
     its = t.connections.c
-    held = tx.select(t.connections).where(its.id == before.id, its.access_blob.is_(None), its.refresh_blob.is_(None))
-    if await tx.first(_Id, held) is None:
+    empty = its.access_blob.is_(None), its.refresh_blob.is_(None), its.minting.is_(None)
+    if await tx.first(_Id, tx.select(t.connections).where(its.id == before.id, *empty)) is None:
         return enabled
     return await connections.turned(tx, actor, enabled, "needs_reauth", "nothing_kept", "connection.needs_reauth")
 

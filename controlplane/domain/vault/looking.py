@@ -38,7 +38,8 @@ _CONNECTION: Final = (
 _FOUND: Final = """
     SELECT c.id, c.provider, c.name, c.project_id, c.owner_ref, c.labels, c.granted_scopes, c.account_key,
         c.account_name, c.facts, c.state, c.state_reason, c.cred_version, c.access_exp,
-        coalesce(c.refreshed_at, c.created_at) AS since, c.changed_at, c.access_blob IS NOT NULL AS readable,
+        coalesce(c.refreshed_at, c.created_at) AS since, c.changed_at,
+        c.access_blob IS NOT NULL OR c.minting IS NOT NULL AS readable,
         EXISTS (
             SELECT FROM credential_prints p
             WHERE p.tenant_id = c.tenant_id AND p.connection_id = c.id AND p.cred_version = c.cred_version
@@ -136,7 +137,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """Since when it has this version."""
     changed_at: datetime
     readable: bool
-    """Whether it has a credential at all."""
+    """Whether it has a credential at all, or one is minted for whoever asks."""
     printed: bool
     """Whether it is known what its secrets are recognized by."""
 

@@ -15,6 +15,10 @@ Kind: TypeAlias = Literal["oauth2", "oidc", "mcp", "app-installation", "aws-role
 ``app-installation``: an app mints tokens for where it is installed. ``aws-role``: AssumeRole. ``static``: what somebody
 types in."""
 
+Way: TypeAlias = Literal["client_credentials", "jwt_bearer", "installation"]
+"""How an app of a tenant's gets tokens by itself: for the client (RFC 6749, section 4.4), for whom it signs an assertion
+(RFC 7523), or for where it is installed."""
+
 Category: TypeAlias = Literal[
     "office", "developer", "work", "customers", "commerce", "social", "identity", "data", "models", "generic"
 ]
@@ -153,6 +157,8 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     urls: Urls = Urls()
     own_urls: bool = False
     """The tenant's own app brings the addresses."""
+    mints: tuple[Way, ...] = ()
+    """How an app gets tokens here without a person."""
     dialect: Dialect = Dialect()
     fields: Mapping[Name, Field] = {}
     """Of ``static``: what is typed in."""

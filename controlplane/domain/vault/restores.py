@@ -33,7 +33,7 @@ RESUME: Final = text("""
 
 async def holds_back(tx: TenantTx, intent: Intent, provider: Provider) -> bool:
     """Whether this refresh token is from before a restore, and sending it could do harm that nobody has ruled out."""
-    if asking.is_replayable(provider.dialect.refreshing):
+    if asking.is_replayable(intent, provider.dialect.refreshing):
         return False
     store = await _store(tx)
     return store.store_id != store.refreshing_as and _since(intent) < store.made_at

@@ -14,6 +14,10 @@ from controlplane.kit.problems import Refusal
 OVERRIDES: Final = ("issuer", "authorize", "token", "refresh", "revoke", "introspect", "par", "device", "lookup")
 """Addresses that a tenant's own app may have instead of the catalogue's."""
 
+ISSUER: Final = "issuer"
+RESOURCE: Final = "resource"
+"""The address of an MCP server: what tokens are for, and who says who gives them."""
+
 
 class AppNotOwn(Refusal):
     code, status, title = "oauth-app-not-own", 409, "This takes an app of the tenant's own"
@@ -35,7 +39,7 @@ def named(provider: Provider, app: App, variables: Mapping[str, str]) -> Server:
         raise AppNotOwn
     server = provider.server(given)
     overridden = {name: url for name, url in app.overrides.items() if name in OVERRIDES}
-    return replace(server, **overridden)
+    return replace(server, resources=tuple(filter(None, [app.overrides.get(RESOURCE)])), **overridden)
 
 
 def written(server: Server, provider: Provider) -> dict[str, Any]:

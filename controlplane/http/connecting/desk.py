@@ -31,6 +31,7 @@ AnyRequest = Request[Any, Any, Any]
 CONNECT: Final = "/oauth/connect"
 DONE: Final = "/oauth/done"
 CALLBACK: Final = "/oauth/callback"
+CLIENTS: Final = "/oauth/clients"
 
 
 class Vault(Struct, frozen=True, kw_only=True):
@@ -44,6 +45,14 @@ class Vault(Struct, frozen=True, kw_only=True):
         """Where browsers come back to from this app's provider: another address for every app, so that the answer of
         one server cannot pass for another's (RFC 9700, section 2.1)."""
         return f"{self.public_url}{CALLBACK}/{text_id('app', app_id)}"
+
+    def document(self, app_id: UUID, *, public: bool = False) -> str:
+        """Where it stands who we are as this app: the client's id at servers that read such documents.
+
+        Args:
+            public: As a client that proves nothing.
+        """
+        return f"{self.public_url}{CLIENTS}/{text_id('app', app_id)}{'/public' if public else ''}"
 
     def link(self, ticket: str) -> str:
         """For whoever is to connect their account. What stands after ``#`` is sent to nobody by itself."""

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from controlplane.domain import tenants
 from controlplane.domain.vault.connecting import ConnectSession
 from controlplane.http.authorize import open_to_all
-from controlplane.http.connecting import going, returning
+from controlplane.http.connecting import documents, going, returning
 from controlplane.http.connecting.desk import DONE, AnyRequest, Desk
 from controlplane.http.connecting.returning import TOLD, SaidNo
 from controlplane.http.console import render
@@ -95,4 +95,4 @@ def _page(context: dict[str, Any], refusal: Refusal | None = None) -> Response[s
     return answer
 
 
-router = Router("/oauth", route_handlers=[page, connect, callback, done])
+router = Router("/oauth", route_handlers=[page, connect, callback, done, documents.document, documents.public_document])

@@ -9,9 +9,10 @@ from controlplane.domain.vault import connecting, servers
 from controlplane.domain.vault.apps import App
 from controlplane.domain.vault.connecting import ConnectSession, Departure, LinkOver
 from controlplane.domain.vault.provider import Provider
+from controlplane.domain.vault.servers import RESOURCE
 from controlplane.http.connecting.desk import Desk
 from controlplane.kit.ids import ConnectSessionId, TenantId
-from controlplane.kit.oauth import authorizing, discovery
+from controlplane.kit.oauth import authorizing, discovery, resources
 from controlplane.kit.oauth.authorizing import Asked
 from controlplane.kit.oauth.dialect import Client, Server
 from controlplane.kit.oauth.failures import Failure
@@ -83,8 +84,12 @@ async def go(desk: Desk, tenant_id: TenantId, session_id: ConnectSessionId) -> A
 
 
 async def _server(desk: Desk, provider: Provider, app: App, session: ConnectSession) -> Server:
-    """Where consent is asked for; what names only its issuer is asked for the rest."""
+    """Where consent is asked for; what names only its issuer, or whose tokens it takes, is asked for the rest."""
     named = servers.named(provider, app, session.variables)
+    if provider.kind == "mcp":
+        resource = await resources.found_at(desk.vault.caller, app.overrides.get(RESOURCE, ""))
+        server, _ = await resources.server_for(desk.vault.caller, resource, named.issuer, provider.dialect)
+        return server
     if provider.kind != "oidc":
         return named
     needs_pkce = provider.dialect.asking.pkce == "required"

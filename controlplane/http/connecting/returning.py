@@ -222,6 +222,8 @@ def _as_arrived(met: _Met, given: Tokens, facts: dict[str, str], desk: Desk) -> 
     now, known = desk.db.clock(), {name: value[:MOST_OF_A_FACT] for name, value in facts.items()}
     ends, refresh_ends = given.expires_in_s, given.refresh_expires_in_s
     provider = desk.vault.provider(met.session.provider)
+    if provider.kind == "mcp" and met.server.resources:
+        known["api_base"] = met.server.resources[0]
     return Arrived(
         access=given.access,
         scheme=given.type,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from controlplane.domain.vault.provider import Provider, VariableRefused
-from controlplane.domain.vault.servers import OVERRIDES
+from controlplane.domain.vault.servers import ISSUER, OVERRIDES, RESOURCE
 from controlplane.http.connecting.desk import Vault
 from controlplane.kit.guard import Guard
 from controlplane.kit.problems import Refusal
@@ -30,9 +30,10 @@ def check(
         AddressRefused: If one of its addresses must not be called.
     """
     provider = _provider(vault, provider_name, variables)
-    if unknown := sorted(overrides.keys() - set(OVERRIDES)):
-        raise AppUnfit(f"no address is called {unknown[0][:40]}; there are {', '.join(OVERRIDES)}")
-    wanted = {"oidc": {"issuer"}, "oauth2": {"authorize", "token"}}.get(provider.kind, set())
+    known = (RESOURCE, ISSUER) if provider.kind == "mcp" else OVERRIDES
+    if unknown := sorted(overrides.keys() - set(known)):
+        raise AppUnfit(f"no address is called {unknown[0][:40]}; there are {', '.join(known)}")
+    wanted = {"oidc": {ISSUER}, "oauth2": {"token"}, "mcp": {RESOURCE, ISSUER}}.get(provider.kind, set())
     if provider.own_urls and (missing := sorted(wanted - overrides.keys())):
         raise AppUnfit(f"{provider.id} takes its addresses from the app: {', '.join(missing)}")
     for url in overrides.values():

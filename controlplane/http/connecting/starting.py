@@ -15,7 +15,7 @@ from controlplane.domain.vault.connecting import NewSession
 from controlplane.http.connecting.desk import Vault
 from controlplane.kit.problems import NotFound, Refusal
 
-CONNECTABLE: Final = frozenset({"oauth2", "oidc"})
+CONNECTABLE: Final = frozenset({"oauth2", "oidc", "mcp"})
 """Kinds of providers to which browsers are sent."""
 
 LOOKED_AT: Final = 2
@@ -40,7 +40,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 class NotConnectable(Refusal):
     code, status, title = "provider-not-connectable", 400, "Nobody is sent to this provider in a browser"
-    hint = "Put a credential in instead: POST …/connections."
+    hint = "Put a credential in instead, or have an app mint: POST …/connections, POST …/connections/minted."
 
 
 class AppWanted(Refusal):
@@ -65,7 +65,8 @@ async def session(tx: TenantTx, vault: Vault, principal: Principal, wanted: Want
     provider = vault.provider(app.provider)
     if provider.kind not in CONNECTABLE:
         raise NotConnectable
-    servers.named(provider, app, wanted.variables)
+    if not servers.named(provider, app, wanted.variables).authorize and provider.kind == "oauth2":
+        raise NotConnectable
     scopes = wanted.scopes if wanted.scopes is not None else earlier.requested_scopes if earlier else app.scopes
     return NewSession(
         provider=provider.id,

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, TypeAlias
 
+import msgspec
 from litestar import Controller, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
@@ -13,6 +14,7 @@ from controlplane.domain import projects
 from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import Person
 from controlplane.domain.vault import confirming, connections, histories, leaving, statics
+from controlplane.domain.vault.asking import Minting
 from controlplane.domain.vault.connections import Auth, Change, Connection, Filters, State
 from controlplane.domain.vault.histories import Entry
 from controlplane.domain.vault.refreshing import Refresher
@@ -108,6 +110,15 @@ class FailingView(Struct, frozen=True, kw_only=True):
     """Of this kind, one after the other."""
 
 
+class MintingView(Struct, frozen=True, kw_only=True):
+    """What the app asks for by itself, beside scopes; empty: what the provider gives without being asked."""
+
+    subject: str
+    audience: str
+    repositories: list[str]
+    permissions: dict[str, str]
+
+
 class ConnectionView(Struct, frozen=True, kw_only=True):
     """Never what opens the account."""
 
@@ -124,6 +135,8 @@ class ConnectionView(Struct, frozen=True, kw_only=True):
     scopes: ScopesView
     facts: dict[str, Any]
     """What the provider said beside the tokens."""
+    minting: MintingView | None
+    """Null: no app gets its tokens by itself."""
     state: State
     state_reason: str
     state_since: Moment
@@ -133,7 +146,7 @@ class ConnectionView(Struct, frozen=True, kw_only=True):
     """What it takes the place of, once it is confirmed."""
     cred_version: int
     expires_at: Moment | None
-    """Of what is leased; null: it does not expire, or nobody knows."""
+    """Of what is leased; null: it does not expire, or nobody knows. Over, where an app has not asked yet for another."""
     refresh_expires_at: Moment | None
     failing: FailingView
     """Why the next token was not to be had the last time; null and 0: it was."""
@@ -191,7 +204,7 @@ class ConnectionsController(Controller):
     ) -> Page[ConnectionView]:
         """Connections, newest first. Those that are gone only with ``state=deleted`` or ``state=revoking``."""
         rows = await connections.listing(tx, filters, after=paging.after_id, limit=paging.fetch)
-        return paging.page(rows, lambda row: row.id, _view)
+        return paging.page(rows, lambda row: row.id, connection_view)
 
     @post("/", status_code=201, opt=rule(Surface.TENANT, "connection:write", fresh=True))
     async def create(
@@ -208,12 +221,12 @@ class ConnectionsController(Controller):
         project = await projects.named(tx, data.project) if data.project is not None else None
         given = {name: value for name, value in asdict(data).items() if name not in ("provider", "project", "fields")}
         new = NewStatic(fields=_secrets(data.fields), project_id=project.id if project else None, **given)
-        return _view(await statics.create(tx, actor, vault.provider(data.provider), new))
+        return connection_view(await statics.create(tx, actor, vault.provider(data.provider), new))
 
     @get("/{connection:str}", opt=rule(Surface.TENANT, "connection:read"))
     async def show(self, tx: NamedDependency[TenantTx], connection: FromPath[str]) -> ConnectionView:
         """One connection: whose account it is, how it stands, and never what opens it."""
-        return _view(await connections.get(tx, identity("con", connection)))
+        return connection_view(await connections.get(tx, identity("con", connection)))
 
     @patch("/{connection:str}", opt=rule(Surface.TENANT, "connection:write", fresh=True))
     async def change(
@@ -227,7 +240,7 @@ class ConnectionsController(Controller):
         given = {name: value for name, value in asdict(data).items() if name != "project"}
         if not isinstance(data.project, UnsetType):
             given["project_id"] = (await projects.named(tx, data.project)).id if data.project is not None else None
-        return _view(await connections.change(tx, actor, identity("con", connection), Change(**given)))
+        return connection_view(await connections.change(tx, actor, identity("con", connection), Change(**given)))
 
     @delete("/{connection:str}", opt=rule(Surface.TENANT, "connection:write", fresh=True))
     async def delete(
@@ -248,7 +261,7 @@ class ConnectionsController(Controller):
         """Put another credential into its place, as the next version. Accounts are connected anew instead."""
         its = await connections.get(tx, identity("con", connection))
         provider = vault.provider(its.provider)
-        return _view(await statics.replace(tx, actor, provider, its.id, _secrets(data.fields)))
+        return connection_view(await statics.replace(tx, actor, provider, its.id, _secrets(data.fields)))
 
     @post("/{connection:str}/disable", status_code=200, opt=rule(Surface.TENANT, "connection:write", fresh=True))
     async def disable(
@@ -259,14 +272,14 @@ class ConnectionsController(Controller):
         connection: FromPath[str],
     ) -> ConnectionView:
         """Lease nothing of it from now on, until it is enabled again."""
-        return _view(await leaving.disable(tx, actor, identity("con", connection), data.reason))
+        return connection_view(await leaving.disable(tx, actor, identity("con", connection), data.reason))
 
     @post("/{connection:str}/enable", status_code=200, opt=rule(Surface.TENANT, "connection:write", fresh=True))
     async def enable(
         self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], connection: FromPath[str]
     ) -> ConnectionView:
         """Lease from it again."""
-        return _view(await leaving.enable(tx, actor, identity("con", connection)))
+        return connection_view(await leaving.enable(tx, actor, identity("con", connection)))
 
     @post("/{connection:str}/refresh", status_code=200, opt=rule(Surface.TENANT, "connection:write"))
     async def refresh(
@@ -286,7 +299,7 @@ class ConnectionsController(Controller):
             await connections.asked(tx, actor, connection_id)
         await refresher.refresh(tenant_id, connection_id)
         async with db.tenant(tenant_id) as tx:
-            return _view(await connections.get(tx, connection_id))
+            return connection_view(await connections.get(tx, connection_id))
 
     @post("/{connection:str}/confirm", status_code=200, opt=rule(Surface.TENANT, "connection:connect"))
     async def confirm(
@@ -304,7 +317,9 @@ class ConnectionsController(Controller):
         person_id = request.user.account_id if isinstance(request.user, Person) else None
         connection_id = identity("con", connection)
         owner_ref = data.owner_ref
-        return _view(await confirming.confirm(tx, actor, connection_id, person_id=person_id, owner_ref=owner_ref))
+        return connection_view(
+            await confirming.confirm(tx, actor, connection_id, person_id=person_id, owner_ref=owner_ref)
+        )
 
     @get("/{connection:str}/history", opt=rule(Surface.TENANT, "connection:read"))
     async def history(
@@ -320,7 +335,7 @@ def _secrets(fields: dict[str, str]) -> dict[str, Secret]:
     return {name: Secret(value) for name, value in fields.items()}
 
 
-def _view(its: Connection) -> ConnectionView:
+def connection_view(its: Connection) -> ConnectionView:
     app_id = its.app_id or its.platform_app_id
     return ConnectionView(
         id=text_id("con", its.id),
@@ -334,6 +349,7 @@ def _view(its: Connection) -> ConnectionView:
         account=AccountView(key=its.account_key, name=its.account_name, email=its.account_email),
         scopes=ScopesView(requested=its.requested_scopes, granted=its.granted_scopes, missing=its.missing_scopes),
         facts=its.facts,
+        minting=_minting(its.minting) if its.minting is not None else None,
         state=its.state,
         state_reason=its.state_reason,
         state_since=moment(its.state_at),
@@ -349,6 +365,16 @@ def _view(its: Connection) -> ConnectionView:
         created_by=its.created_by,
         created_at=moment(its.created_at),
         changed_at=moment(its.changed_at),
+    )
+
+
+def _minting(minting: dict[str, Any]) -> MintingView:
+    its = msgspec.convert(minting, Minting)
+    return MintingView(
+        subject=its.subject,
+        audience=its.audience,
+        repositories=list(its.repositories),
+        permissions=its.permissions,
     )
 
 

@@ -13,6 +13,7 @@ from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.connect_sessions import ConnectSessionsController
 from controlplane.http.tenant_api.connections import ConnectionsController
+from controlplane.http.tenant_api.discovered_apps import DiscoveredAppsController
 from controlplane.http.tenant_api.domains import DomainsController
 from controlplane.http.tenant_api.events import EventsController
 from controlplane.http.tenant_api.exports import ExportsController
@@ -21,6 +22,7 @@ from controlplane.http.tenant_api.impersonations import ImpersonationsController
 from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.leases import LeasesController, VaultReadsController
+from controlplane.http.tenant_api.minted_connections import MintedConnectionsController
 from controlplane.http.tenant_api.oauth_apps import OAuthAppsController
 from controlplane.http.tenant_api.permissions import PermissionsController
 from controlplane.http.tenant_api.policies import AccessController, PoliciesController
@@ -71,8 +73,10 @@ router = Router(
         LeasesController,
         VaultReadsController,
         OAuthAppsController,
+        DiscoveredAppsController,
         ConnectSessionsController,
         ConnectionsController,
+        MintedConnectionsController,
     ],
     dependencies=TENANT_TX,
 )

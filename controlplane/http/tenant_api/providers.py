@@ -8,7 +8,7 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Meta, Struct
 
 from controlplane.domain.vault.catalogue import Catalogue
-from controlplane.domain.vault.provider import ID, Category, Kind, Proof, Provider, Verified
+from controlplane.domain.vault.provider import ID, Category, Kind, Proof, Provider, Verified, Way
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.pages import Page, Paging
 from controlplane.kit.oauth.dialect import Asking, Refreshing, Revoking
@@ -69,6 +69,8 @@ class ProviderView(Struct, frozen=True, kw_only=True):
     verified: VerifiedView
     variables: list[VariableView]
     fields: list[FieldView]
+    mints: list[Way]
+    """How an app of the tenant's gets tokens there without a person: `POST …/connections/minted`."""
     own_app: bool
     """It is connected through an app of the tenant's, which brings the addresses."""
     scopes: Literal["asked", "unknown"]
@@ -131,6 +133,7 @@ def _view(provider: Provider) -> ProviderView:
             for name, each in provider.variables.items()
         ],
         fields=[FieldView(name=name, title=each.title, secret=each.secret) for name, each in provider.fields.items()],
+        mints=list(provider.mints),
         own_app=provider.own_urls and provider.kind != "static",
         scopes=asking.scopes,
         scopes_required=list(asking.scopes_required),

@@ -1,7 +1,7 @@
 """JWTs that we sign to say who we are (RFC 7523), or what we are let do."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from controlplane.kit.oauth.dialect import Client
+from controlplane.kit.oauth.dialect import Client, Server
 from controlplane.kit.oauth.failures import Failure
 from controlplane.kit.secret import Secret
 
@@ -31,6 +31,29 @@ def client_assertion(client: Client, key: Secret, audience: str, now: datetime) 
     """
     claims = {"iss": client.id, "sub": client.id, "aud": audience, "jti": secrets.token_urlsafe(16)}
     return signed(claims, key, now, key_id=client.key_id)
+
+
+def grant_assertion(
+    server: Server, client: Client, scopes: Sequence[str], now: datetime, *, subject: str = "", audience: str = ""
+) -> Secret:
+    """What *client* signs with its key to be given tokens for it. Good once, and for a few minutes.
+
+    Args:
+        subject: For whom it asks; empty: as the server wants it.
+        audience: Whom it is for; empty: the token endpoint.
+
+    Raises:
+        Failure: ``app_fault`` if there is no key, or it is none.
+    """
+    if client.key is None:
+        raise Failure("app_fault", "private-key", sent=False)
+    how = server.dialect.asking.assertion
+    subject = subject or (client.id if how.subject == "client" else "")
+    claims = {"iss": client.id, "aud": audience or server.token, "jti": secrets.token_urlsafe(16)}
+    claims |= {"sub": subject} if subject else {}
+    if how.scopes == "claim" and scopes:
+        claims["scope"] = server.dialect.asking.scopes_by.join(scopes)
+    return signed(claims, client.key, now, key_id=client.key_id)
 
 
 def signed(

@@ -66,6 +66,16 @@ class Answers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The only hosts that ``api_base`` may be at: names, or ``*.`` and a name. Another is left out."""
 
 
+class Assertion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a JWT is here that a client signs to be given tokens for it (RFC 7523, section 2.1)."""
+
+    scopes: Literal["parameter", "claim"] = "parameter"
+    """Where the scopes stand: beside the assertion, or in it."""
+    subject: Literal["client", "given", "wanted"] = "client"
+    """Whom it speaks of where nobody is named. ``client``: the client. ``given``: nobody. ``wanted``: somebody has to be
+    named."""
+
+
 class Asking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How this server wants to be asked."""
 
@@ -87,6 +97,7 @@ class Asking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters that every exchange of a code carries."""
     refresh: Mapping[str, str] = {}
     """Parameters that every refresh carries."""
+    assertion: Assertion = Assertion()
     headers: Mapping[str, str] = {}
     code_ends: str = ""
     """What codes may end in that is no part of them."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from controlplane.kit.oauth.assertions import JWT_BEARER
-from controlplane.kit.oauth.authorizing import asked_scopes
 from controlplane.kit.oauth.calling import Caller, Fields, Request, identified, send
 from controlplane.kit.oauth.dialect import Client, Server, Swap
 from controlplane.kit.oauth.judging import said
@@ -75,12 +74,18 @@ async def client_credentials(
 async def jwt_bearer(
     caller: Caller, server: Server, client: Client, assertion: Secret, scopes: Sequence[str] = ()
 ) -> Tokens:
-    """Tokens for whom *assertion* speaks of (RFC 7523, section 2.1).
+    """Tokens for whom *assertion* speaks of (RFC 7523, section 2.1). A client without a secret says nothing beside it.
 
     Raises:
         Failure: If it brought nothing.
     """
-    fields = {**_about(JWT_BEARER, server, scopes), "assertion": assertion.reveal()}
+    asking = server.dialect.asking
+    beside = () if asking.assertion.scopes == "claim" else scopes
+    fields = {**_about(JWT_BEARER, server, beside), "assertion": assertion.reveal()}
+    if client.secret is None and client.auth is None:
+        more = {"resource": server.resources} if server.resources else {}
+        request = Request(url=server.token, headers=asking.headers, fields={**fields, **more}, body=asking.body)
+        return await taken(caller, server, request)
     return await granted(caller, server, client, fields)
 
 
@@ -126,6 +131,6 @@ async def taken(caller: Caller, server: Server, request: Request) -> Tokens:
 
 
 def _about(grant_type: str, server: Server, scopes: Sequence[str]) -> dict[str, str]:
-    wanted = asked_scopes(server, scopes)
-    scope = {"scope": server.dialect.asking.scopes_by.join(wanted)} if wanted else {}
+    """What every server wants of persons, such as to be asked again without them, is not asked for here."""
+    scope = {"scope": server.dialect.asking.scopes_by.join(scopes)} if scopes else {}
     return {"grant_type": grant_type, **scope}

@@ -56,12 +56,18 @@ LEFT = Departure(
 )
 
 
+async def app(tx, **given):
+    """An app of the tenant that browsers are sent through, and that gets tokens by itself."""
+    places = {"authorize": "https://as.example/authorize", "token": "https://as.example/token"}
+    new = {"provider": "generic-oauth2", "name": "Ours", "client_id": "abc", "overrides": places, **given}
+    return await apps.create(tx, SHELL, NewApp(proof=Proof(secret=Secret("hush")), **new))
+
+
 async def begin(tx, **given):
     """A session through an app of the tenant, and its ticket."""
-    new = NewApp(provider="generic-oauth2", name="Ours", client_id="abc", proof=Proof(secret=Secret("hush")))
-    app = await apps.create(tx, SHELL, new)
+    through = await app(tx)
     wanted = NewSession(
-        **{"provider": "generic-oauth2", "app_id": app.id, "owner_ref": "u-7", "scopes": ["a", "b"], **given}
+        **{"provider": "generic-oauth2", "app_id": through.id, "owner_ref": "u-7", "scopes": ["a", "b"], **given}
     )
     return await connecting.begin(tx, PEPPER, SHELL, wanted)
 

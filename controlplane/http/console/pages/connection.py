@@ -70,7 +70,7 @@ async def page(
     before: FromQuery[str | None] = None,
     leases: FromQuery[Literal["active", "ended", "revoked"]] = "active",
 ) -> Response[str]:
-    return await screen.show(_one(vault, connection, before, leases))
+    return await screen.show(one_page(vault, connection, before, leases))
 
 
 async def confirm(
@@ -87,8 +87,8 @@ async def confirm(
     except NotFound:
         raise
     except Refusal as problem:
-        return await screen.show(_one(vault, connection), problem)
-    return await screen.show(_one(vault, text_id("con", made.id)))
+        return await screen.show(one_page(vault, connection), problem)
+    return await screen.show(one_page(vault, text_id("con", made.id)))
 
 
 async def turn(
@@ -105,7 +105,7 @@ async def turn(
         change = leaving.disable if wanted.to == "disabled" else leaving.enable
         await change(tx, actor, identity("con", connection))
 
-    return await screen.act(work, f"/connections/{connection}", _one(vault, connection))
+    return await screen.act(work, f"/connections/{connection}", one_page(vault, connection))
 
 
 async def replace(
@@ -122,7 +122,7 @@ async def replace(
         its = await connections.get(tx, identity("con", connection))
         await statics.replace(tx, actor, vault.provider(its.provider), its.id, fields)
 
-    return await screen.act(work, f"/connections/{connection}", _one(vault, connection))
+    return await screen.act(work, f"/connections/{connection}", one_page(vault, connection))
 
 
 async def delete(
@@ -169,7 +169,7 @@ async def _app(tx: TenantTx, its: Connection) -> str | None:
         return None
 
 
-def _one(vault: Vault, connection: str, before: str | None = None, leases: State = "active") -> Page:
+def one_page(vault: Vault, connection: str, before: str | None = None, leases: State = "active") -> Page:
     gather = partial(_gather, vault=vault, connection=connection, before=before, leases=leases)
     context = {"before": before, "which": leases}
     return Page(template="connections/one.html", parts=(), gather=gather, context=context)

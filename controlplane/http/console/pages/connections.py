@@ -14,13 +14,13 @@ from msgspec import Meta, Struct
 
 from controlplane.domain import projects
 from controlplane.domain.audit import Actor
-from controlplane.domain.keys import Keyring
 from controlplane.domain.newest import Reading
 from controlplane.domain.projects import Project
 from controlplane.domain.vault import apps, connecting, connections, statics
 from controlplane.domain.vault.apps import App
 from controlplane.domain.vault.connections import Connection
 from controlplane.domain.vault.provider import Provider
+from controlplane.domain.vault.provider import filled as filled_in
 from controlplane.domain.vault.statics import NewStatic
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.connecting import going, starting
@@ -61,6 +61,14 @@ class Filled(Struct, frozen=True, kw_only=True):
     connection: Annotated[str, Meta(max_length=40)] = ""
     """What is to be connected anew."""
     other_account: Annotated[str, Meta(max_length=4)] = ""
+    url: Annotated[str, Meta(max_length=2_000)] = ""
+    """Of an MCP server."""
+    way: Annotated[str, Meta(max_length=30)] = ""
+    """Of an app that gets tokens by itself; with what it says of them:"""
+    subject: Annotated[str, Meta(max_length=500)] = ""
+    audience: Annotated[str, Meta(max_length=500)] = ""
+    repositories: Annotated[str, Meta(max_length=4_000)] = ""
+    permissions: Annotated[str, Meta(max_length=2_000)] = ""
 
 
 EMPTY: Final = Filled()
@@ -81,7 +89,7 @@ class Offer(Struct, frozen=True, kw_only=True):
 
     provider: Provider
     way: str
-    """``connect``, ``put-in``, ``needs-app`` or ``by-program``."""
+    """``connect``, ``put-in``, ``needs-app``, ``mint`` or ``by-program``."""
 
 
 class GalleryPage(Struct, frozen=True, kw_only=True):
@@ -89,6 +97,8 @@ class GalleryPage(Struct, frozen=True, kw_only=True):
     chosen: Provider | None
     apps: list[App]
     """Of the chosen one."""
+    installs: dict[str, str]
+    """Where an app is installed, by app, where that is what has to be done first."""
     projects: list[Project]
 
 
@@ -105,7 +115,7 @@ async def page(
 async def gallery(
     screen: NamedDependency[Screen], vault: NamedDependency[Vault], provider: FromQuery[str] = ""
 ) -> Response[str]:
-    return await screen.show(_gallery(vault, Filled(provider=provider)))
+    return await screen.show(gallery_page(vault, Filled(provider=provider)))
 
 
 async def put_in(
@@ -129,7 +139,7 @@ async def put_in(
     except NotFound:
         raise
     except Refusal as problem:
-        return await screen.show(_gallery(vault, filled), problem)
+        return await screen.show(gallery_page(vault, filled), problem)
     return Redirect(f"{screen.view.base}/connections/{text_id('con', made.id)}", status_code=303)
 
 
@@ -138,7 +148,6 @@ async def connect(
     screen: NamedDependency[Screen],
     actor: NamedDependency[Actor],
     vault: NamedDependency[Vault],
-    keyring: NamedDependency[Keyring],
     connect_desk: NamedDependency[Desk],
 ) -> Response[Any]:
     """Send this browser to the provider, to come back with an account of its own."""
@@ -154,15 +163,24 @@ async def connect(
         project=filled.project or None,
     )
     try:
-        async with screen.inside() as tx:
-            new = await starting.session(tx, vault, screen.view.person, wanted)
-            session, _ = await connecting.begin(tx, keyring.pepper, actor, new)
-            tenant_id = tx.tenant_id
-        away = await going.go(connect_desk, tenant_id, session.id)
+        return await off(screen, actor, connect_desk, wanted)
     except NotFound:
         raise
     except Refusal as problem:
-        return await screen.show(_gallery(vault, filled), problem)
+        return await screen.show(gallery_page(vault, filled), problem)
+
+
+async def off(screen: Screen, actor: Actor, desk: Desk, wanted: Wanted) -> Response[Any]:
+    """The page from which a browser goes on to the provider.
+
+    Raises:
+        Refusal: If it cannot be begun like this.
+    """
+    async with screen.inside() as tx:
+        new = await starting.session(tx, desk.vault, screen.view.person, wanted)
+        session, _ = await connecting.begin(tx, desk.pepper, actor, new)
+        tenant_id = tx.tenant_id
+    away = await going.go(desk, tenant_id, session.id)
     answer = render.html("away.html", {"url": away.url, "host": away.host})
     answer.cookies = [away.cookie]
     return answer
@@ -206,16 +224,28 @@ async def _gather_gallery(tx: Reading, vault: Vault, filled: Filled) -> GalleryP
         groups=sorted(groups.items()),
         chosen=chosen,
         apps=[app for app in known if chosen is not None and app.provider == chosen.id],
+        installs=_installs(chosen, known) if chosen is not None else {},
         projects=await projects.listing(own, after=None, limit=MOST_PROJECTS),
     )
+
+
+def _installs(chosen: Provider, known: Sequence[App]) -> dict[str, str]:
+    """An address that a person opens; whatever it leaves open, the app has not said."""
+    template = chosen.urls.install or ""
+    places = {str(app.id): filled_in(template, app.variables) for app in known if app.provider == chosen.id}
+    return {id_: url for id_, url in places.items() if url and "{" not in url}
 
 
 def _way(provider: Provider, with_app: set[str]) -> str:
     if provider.kind == "static":
         return "put-in"
+    if provider.kind == "mcp":
+        return "connect"
     if provider.kind in WITH_APPS and provider.id not in with_app:
         return "needs-app"
-    return "connect" if provider.kind in CONNECTABLE else "by-program"
+    if provider.kind in CONNECTABLE:
+        return "connect"
+    return "mint" if provider.mints else "by-program"
 
 
 def _all(vault: Vault, before: str | None = None, said: type[Refusal] | None = None) -> Page:
@@ -223,7 +253,7 @@ def _all(vault: Vault, before: str | None = None, said: type[Refusal] | None = N
     return Page(template="connections/page.html", parts=(), gather=gather, context={"before": before, "said": said})
 
 
-def _gallery(vault: Vault, filled: Filled = EMPTY) -> Page:
+def gallery_page(vault: Vault, filled: Filled = EMPTY) -> Page:
     gather = partial(_gather_gallery, vault=vault, filled=filled)
     return Page(template="connections/new.html", parts=(), gather=gather, context={"filled": filled})
 

@@ -17,7 +17,7 @@ from controlplane.domain.vault import apps
 from controlplane.domain.vault.apps import App, NewApp
 from controlplane.domain.vault.provider import Provider
 from controlplane.domain.vault.sealed import Proof
-from controlplane.domain.vault.servers import OVERRIDES
+from controlplane.domain.vault.servers import ISSUER, OVERRIDES, RESOURCE
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.connecting import setting_up
 from controlplane.http.connecting.desk import Vault
@@ -43,6 +43,7 @@ class Filled(Struct, frozen=True, kw_only=True):
     client_id: Annotated[str, Meta(max_length=500)] = ""
     client_secret: Annotated[str, Meta(max_length=4_000)] = ""
     private_key: Annotated[str, Meta(max_length=20_000)] = ""
+    key_id: Annotated[str, Meta(max_length=200)] = ""
     scopes: Annotated[str, Meta(max_length=4_000)] = ""
 
 
@@ -82,6 +83,7 @@ async def make(
         name=filled.name.strip() or filled.provider,
         client_id=filled.client_id.strip(),
         proof=Proof(secret=_secret(filled.client_secret), key=_secret(filled.private_key)),
+        key_id=filled.key_id.strip(),
         variables=variables,
         overrides=overrides,
         scopes=filled.scopes.split(),
@@ -120,7 +122,8 @@ async def _gather(tx: Reading, vault: Vault, filled: Filled) -> AppsPage:
     with_apps = [each for each in vault.catalogue.listing() if each.kind in WITH_APPS]
     chosen = next((each for each in with_apps if each.id == filled.provider), None)
     brings = chosen is not None and chosen.own_urls
-    addresses = ("issuer",) if brings and chosen and chosen.kind == "oidc" else OVERRIDES if brings else ()
+    named = {"oidc": (ISSUER,), "mcp": (RESOURCE, ISSUER)}
+    addresses = named.get(chosen.kind, OVERRIDES) if brings and chosen is not None else ()
     return AppsPage(
         apps=mine,
         shared=shared,
