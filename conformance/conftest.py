@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,11 @@ class Somebody(Struct, frozen=True):
 def pytest_configure() -> None:
     if program() is None:
         pytest.exit(MISSING, returncode=2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs on a loop of its own comes first: a browser's, once it is there, goes on to the end."""
+    items.sort(key=lambda item: not iscoroutinefunction(getattr(item, "obj", None)))
 
 
 @pytest.fixture(scope="session")

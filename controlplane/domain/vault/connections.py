@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit
+from controlplane.domain import audit, newest
 from controlplane.domain.audit import Actor
 from controlplane.domain.vault import histories, sealed
 from controlplane.domain.vault.sealed import Access
@@ -104,7 +104,8 @@ class Filters(Struct, frozen=True, kw_only=True):
     state: State | None = None
     """None: those that are not gone."""
     app_id: UUID | None = None
-    project_id: UUID | None = None
+    project: str | None = None
+    """Slug or id."""
     owner_ref: str | None = None
     labels: Mapping[str, str] | None = None
 
@@ -141,11 +142,12 @@ async def listing(
         (its.provider, filters.provider),
         (its.state, filters.state),
         (its.app_id, filters.app_id),
-        (its.project_id, filters.project_id),
         (its.owner_ref, filters.owner_ref),
     ):
         if value is not None:
             wanted = wanted.where(column == value)
+    if filters.project is not None:
+        wanted = wanted.where(its.project_id.in_(await newest.project_ids(tx, filters.project)))
     if filters.labels:
         wanted = wanted.where(its.labels.cast(JSONB).contains(dict(filters.labels)))
     if after is not None:

@@ -20,7 +20,7 @@ from controlplane.domain.vault.statics import NewStatic
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.connecting.desk import Vault
 from controlplane.http.instants import Moment, moment
-from controlplane.http.oauth_apps import Named, ProviderName
+from controlplane.http.oauth_apps import Named, ProviderName, provider_name
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
@@ -162,14 +162,14 @@ def provide_filters(
 ) -> Filters:
     """
     Raises:
-        Invalid: If *app* or *project* is no id, or another is no :func:`word`.
+        Invalid: If *app* is no id, or another is no :func:`word`.
     """
     labels = [word("label", each) or "" for each in label or []]
     return Filters(
-        provider=word("provider", provider),
+        provider=provider_name(provider),
         state=only,
         app_id=narrowing.identity("app", "app", app),
-        project_id=narrowing.identity("prj", "project", project),
+        project=word("project", project),
         owner_ref=word("owner_ref", owner_ref),
         labels=dict(each.partition("=")[::2] for each in labels),
     )
