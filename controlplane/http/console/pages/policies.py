@@ -275,8 +275,8 @@ def _one(vault: Vault, policy: str | None, given: Filled | None = None, *, fores
     return Page(template="policies/one.html", parts=(), gather=gather, context={"modes": MODES, "days": DAYS})
 
 
-def _hung(address: str, act: Any, *, fresh: bool = True) -> HTTPRouteHandler:
-    takes = rule(Surface.CONSOLE, "policy:write", SHOWS | {"policy:read"}, fresh=fresh)
+def _hung(address: str, act: Any) -> HTTPRouteHandler:
+    takes = rule(Surface.CONSOLE, "policy:write", SHOWS | {"policy:read"}, fresh=True)
     return post(address, status_code=200, opt=takes)(act)
 
 
@@ -287,9 +287,9 @@ HANDLERS: Final[Sequence[HTTPRouteHandler]] = (
     get("/policies/new", opt=rule(Surface.CONSOLE, "policy:write", SHOWS | {"policy:read"}))(form),
     get("/policies/{policy:str}", opt=READ)(one),
     _hung("/policies", make),
-    _hung("/policies/foresee", foresee_new, fresh=False),
+    post("/policies/foresee", status_code=200, opt=READ)(foresee_new),
     _hung("/policies/{policy:str}", change),
-    _hung("/policies/{policy:str}/foresee", foresee, fresh=False),
+    post("/policies/{policy:str}/foresee", status_code=200, opt=READ)(foresee),
     _hung("/policies/{policy:str}/turn", turn),
     _hung("/policies/{policy:str}/delete", delete),
 )
