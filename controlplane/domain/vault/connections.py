@@ -4,7 +4,7 @@
 somebody's decision. Secrets come in by :mod:`.statics` and :mod:`.connecting`, and nothing here shows one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import audit, newest
+from controlplane.domain import audit
 from controlplane.domain.audit import Actor
 from controlplane.domain.vault import histories, sealed
 from controlplane.domain.vault.sealed import Access
@@ -104,8 +104,8 @@ class Filters(Struct, frozen=True, kw_only=True):
     state: State | None = None
     """None: those that are not gone."""
     app_id: UUID | None = None
-    project: str | None = None
-    """Slug or id."""
+    project_ids: Collection[UUID] | None = None
+    """Of one of these; None: of any, or of none in particular."""
     owner_ref: str | None = None
     labels: Mapping[str, str] | None = None
 
@@ -146,8 +146,8 @@ async def listing(
     ):
         if value is not None:
             wanted = wanted.where(column == value)
-    if filters.project is not None:
-        wanted = wanted.where(its.project_id.in_(await newest.project_ids(tx, filters.project)))
+    if filters.project_ids is not None:
+        wanted = wanted.where(its.project_id.in_(filters.project_ids))
     if filters.labels:
         wanted = wanted.where(its.labels.cast(JSONB).contains(dict(filters.labels)))
     if after is not None:

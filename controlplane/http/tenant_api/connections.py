@@ -6,10 +6,10 @@ from litestar import Controller, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from controlplane.db.database import Database, TenantTx
-from controlplane.domain import projects
+from controlplane.domain import newest, projects
 from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import Person
 from controlplane.domain.vault import confirming, connections, histories, leaving, statics
@@ -156,7 +156,6 @@ def provide_filters(
     provider: FromQuery[str | None] = None,
     only: Annotated[State | None, QueryParameter(name="state")] = None,
     app: FromQuery[str | None] = None,
-    project: FromQuery[str | None] = None,
     owner_ref: FromQuery[str | None] = None,
     label: Annotated[list[str] | None, QueryParameter(name="label", description="``name=value``; all of them.")] = None,
 ) -> Filters:
@@ -169,7 +168,6 @@ def provide_filters(
         provider=provider_name(provider),
         state=only,
         app_id=narrowing.identity("app", "app", app),
-        project=word("project", project),
         owner_ref=word("owner_ref", owner_ref),
         labels=dict(each.partition("=")[::2] for each in labels),
     )
@@ -185,9 +183,15 @@ class ConnectionsController(Controller):
         dependencies={"filters": Provide(provide_filters, sync_to_thread=False)},
     )
     async def listing(
-        self, tx: NamedDependency[TenantTx], paging: NamedDependency[Paging], filters: NamedDependency[Filters]
+        self,
+        tx: NamedDependency[TenantTx],
+        paging: NamedDependency[Paging],
+        filters: NamedDependency[Filters],
+        project: FromQuery[str | None] = None,
     ) -> Page[ConnectionView]:
         """Connections, newest first. Those that are gone only with ``state=deleted`` or ``state=revoking``."""
+        if (meant := word("project", project)) is not None:
+            filters = replace(filters, project_ids=await newest.project_ids(tx, meant))
         rows = await connections.listing(tx, filters, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda row: row.id, _view)
 
