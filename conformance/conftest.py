@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
@@ -36,9 +35,9 @@ def pytest_configure() -> None:
         pytest.exit(MISSING, returncode=2)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs on a loop of its own comes first: a browser's, once it is there, goes on to the end."""
-    items.sort(key=lambda item: not iscoroutinefunction(getattr(item, "obj", None)))
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Those without a browser come first: once there is one, its loop runs in this thread, and no other can."""
+    items.sort(key=lambda item: "browser" in item.fixturenames)
 
 
 @pytest.fixture(scope="session")
