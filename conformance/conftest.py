@@ -35,6 +35,11 @@ def pytest_configure() -> None:
         pytest.exit(MISSING, returncode=2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Those without a browser come first: once there is one, its loop runs in this thread, and no other can."""
+    items.sort(key=lambda item: "browser" in item.fixturenames)
+
+
 @pytest.fixture(scope="session")
 def place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="home-") as folder:

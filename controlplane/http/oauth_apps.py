@@ -1,20 +1,23 @@
 """OAuth apps as they are set up, changed and shown, by tenants and by operators alike."""
 
+import re
 from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
 from controlplane.domain.vault.apps import App, Change, NewApp, State
+from controlplane.domain.vault.provider import ID as PROVIDER_ID
 from controlplane.domain.vault.sealed import Proof
 from controlplane.http.connecting.desk import Vault
 from controlplane.http.instants import Moment, moment
+from controlplane.http.problems import Invalid
 from controlplane.kit.guard import LONGEST_URL
 from controlplane.kit.ids import text_id
 from controlplane.kit.oauth.dialect import ClientAuth
 from controlplane.kit.secret import Secret
 
-ProviderName: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+ProviderName: TypeAlias = Annotated[str, Meta(pattern=PROVIDER_ID)]
 AppName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\u0000]*$")]
 ClientId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[\x21-\x7e]+$")]
 ClientSecret: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4_000, pattern=r"^[^\u0000]*$")]
@@ -127,3 +130,16 @@ def app_view(app: App, vault: Vault) -> OAuthAppView:
         created_at=moment(app.created_at),
         changed_at=moment(app.changed_at),
     )
+
+
+def provider_name(given: str | None) -> str | None:
+    """What the query parameter ``provider`` asks for.
+
+    Raises:
+        Invalid: If no provider can be called that.
+    """
+    if given is not None and not re.fullmatch(PROVIDER_ID, given):
+        raise Invalid(
+            [{"in": "query", "name": "provider", "detail": "expected the id of a provider, as google is one"}]
+        )
+    return given

@@ -53,6 +53,18 @@ async def test_a_credential_goes_in_and_is_shown_nowhere(api, put_in):
     assert "sk-very-secret" not in shown.text + listed.text
 
 
+async def test_a_list_is_narrowed_by_what_can_be_meant(api, put_in):
+    made = await put_in(project="default")
+    await put_in()
+
+    async def found(**asked):
+        return [each["id"] for each in (await api("GET", "/connections", params=asked)).json()["data"]]
+
+    assert await found(project="default") == await found(project=made["project"]) == [made["id"]]
+    assert await found(project="elsewhere") == await found(provider="google") == []
+    assert (await api("GET", "/connections", params={"provider": "0.5"})).status_code == 400
+
+
 async def test_a_repeated_request_puts_in_one(api):
     headers = {"Idempotency-Key": "one"}
 

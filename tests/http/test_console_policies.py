@@ -180,6 +180,23 @@ async def test_who_could_use_a_connection_and_by_which_policy(db, tenant, see, c
     await see(f"{here}?runtime=rt_{'0' * 26}", status=404)
 
 
+async def test_what_a_policy_would_change_is_said_before_it_does(db, tenant, send, stored, connection, agent):
+    form = {**EVERYTHING, "mode": ["lease"], "agents": "inv*"}
+
+    first = await send("/policies/foresee", **form)
+    its = await policy(db, tenant)
+    denies = await send(f"{place_of(its)}/foresee", **EVERYTHING | {"effect": "deny", "mode": ["lease"]})
+    nothing = await send("/policies/foresee", **form)
+    unfit = await send("/policies/foresee", **form | {"name": ""})
+
+    assert (first.status_code, unfit.status_code) == (200, 400)
+    assert first.text.count("<span>yes, not before</span>") == 2
+    assert "have it" in first.text.partition('id="ahead"')[2].partition("</section>")[0]
+    assert denies.text.count("<span>no more</span>") == 2
+    assert "It would change nothing for anybody" in nothing.text
+    assert [(each.effect, each.version) for each in await stored()] == [("allow", 1)]
+
+
 async def test_leases_stand_with_their_connection_and_their_runtime_and_are_ended_there(
     db, tenant, see, send, connection, lessee
 ):

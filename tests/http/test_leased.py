@@ -197,7 +197,7 @@ async def test_leases_are_listed_and_ended_by_what_they_have_in_common(api, less
     assert (await api("POST", "/leases/revoke", json={"agent": "a"})).json() == {"leases": 1}
     assert (await api("POST", "/leases/revoke", json={"all": True})).json() == {"leases": 1}
     assert (await api("GET", "/leases?state=active")).json()["data"] == []
-    assert (await api("POST", "/leases/revoke", json={})).status_code == 400
+    assert (await api("POST", "/leases/revoke", json={})).json()["code"] == "leases-unnamed"
     assert (await api("DELETE", f"/leases/{held.lease.bound.lease}")).status_code == 204
 
 
@@ -210,7 +210,7 @@ async def test_the_tenant_finds_out_who_had_a_secret(api, lessee, connection, al
     assert (found["lease"], found["runtime"]) == (held.lease.bound.lease, lessee.identity.runtime)
     assert [found] == [same] == (await api("GET", "/vault-reads")).json()["data"]
     assert (await api("POST", "/vault-reads/search", json={"secret": "another"})).json() == {"data": []}
-    assert (await api("POST", "/vault-reads/search", json={})).status_code == 400
+    assert (await api("POST", "/vault-reads/search", json={})).json()["code"] == "secret-unnamed"
 
 
 async def test_a_runtime_that_is_told_to_go_loses_its_leases(api, lessee, connection, allowed):

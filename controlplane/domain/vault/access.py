@@ -64,7 +64,7 @@ async def tried(
     if runtime is None:
         raise NotFound
     rules = (await policies.rules(tx)).rules
-    asking = _asking(runtime, agent, purpose)
+    asking = asking_of(runtime, agent, purpose)
     return {mode: deciding.decide(rules, asking, wanted_of(connection), mode, tx.now) for mode in MODES}
 
 
@@ -79,19 +79,7 @@ def wanted_of(connection: Connection) -> Wanted:
     )
 
 
-def _of(runtime: Runtime, rules: Sequence[Rule], wanted: Wanted) -> list[Access]:
-    """For any agent, and for each that a policy names, where that makes a difference."""
-    agents: list[str | None] = [None, *sorted({name for rule in rules for name in rule.subject.agents})]
-    found: list[Access] = []
-    for agent in agents:
-        asking = _asking(runtime, agent or "", None)
-        modes: dict[Mode, Decision] = {mode: deciding.decide(rules, asking, wanted, mode, None) for mode in MODES}
-        if not found or modes != found[0].modes:
-            found.append(Access(runtime=runtime, agent=agent, modes=modes))
-    return found
-
-
-def _asking(runtime: Runtime, agent: str, purpose: str | None) -> Asking:
+def asking_of(runtime: Runtime, agent: str, purpose: str | None) -> Asking:
     return Asking(
         runtime=text_id("rt", runtime.id),
         project=text_id("prj", runtime.project_id),
@@ -99,3 +87,15 @@ def _asking(runtime: Runtime, agent: str, purpose: str | None) -> Asking:
         agent=agent,
         purpose=purpose,
     )
+
+
+def _of(runtime: Runtime, rules: Sequence[Rule], wanted: Wanted) -> list[Access]:
+    """For any agent, and for each that a policy names, where that makes a difference."""
+    agents: list[str | None] = [None, *sorted({name for rule in rules for name in rule.subject.agents})]
+    found: list[Access] = []
+    for agent in agents:
+        asking = asking_of(runtime, agent or "", None)
+        modes: dict[Mode, Decision] = {mode: deciding.decide(rules, asking, wanted, mode, None) for mode in MODES}
+        if not found or modes != found[0].modes:
+            found.append(Access(runtime=runtime, agent=agent, modes=modes))
+    return found

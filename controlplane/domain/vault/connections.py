@@ -4,7 +4,7 @@
 somebody's decision. Secrets come in by :mod:`.statics` and :mod:`.connecting`, and nothing here shows one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
@@ -111,7 +111,8 @@ class Filters(Struct, frozen=True, kw_only=True):
     state: State | None = None
     """None: those that are not gone."""
     app_id: UUID | None = None
-    project_id: UUID | None = None
+    project_ids: Collection[UUID] | None = None
+    """Of one of these; None: of any, or of none in particular."""
     owner_ref: str | None = None
     labels: Mapping[str, str] | None = None
 
@@ -148,11 +149,12 @@ async def listing(
         (its.provider, filters.provider),
         (its.state, filters.state),
         (its.app_id, filters.app_id),
-        (its.project_id, filters.project_id),
         (its.owner_ref, filters.owner_ref),
     ):
         if value is not None:
             wanted = wanted.where(column == value)
+    if filters.project_ids is not None:
+        wanted = wanted.where(its.project_id.in_(filters.project_ids))
     if filters.labels:
         wanted = wanted.where(its.labels.cast(JSONB).contains(dict(filters.labels)))
     if after is not None:

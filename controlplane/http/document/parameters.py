@@ -83,6 +83,7 @@ KNOWN: Final[dict[str, Schema]] = {
     "error": _brought("error", "access_denied"),
     "iss": _brought("iss", "https://login.example.com/acme"),
     "kind": text(LONGEST, "node_complete"),
+    "label": text(LONGEST, "team=data"),
     "node": text(LONGEST, "report"),
     "owner_ref": text(LONGEST, "user-7"),
     "permission": {"type": "string", "enum": sorted(PERMISSIONS), "examples": ["run:read"]},
@@ -122,9 +123,11 @@ def complete(parameter: dict[str, Any], surface: Surface | None) -> None:
         known = NAMES_OF_AGENTS
     if parameter["name"] == "session" and surface is Surface.ME:
         known = SESSIONS_OF_BROWSERS
-    parameter["schema"] = (
-        {**schema, **(known or {})} if schema.get("type") == "string" and "enum" not in schema else schema
-    )
+    if schema.get("type") == "array":
+        schema["items"] = {**schema["items"], **(known or {})}
+    elif schema.get("type") == "string" and "enum" not in schema:
+        schema |= known or {}
+    parameter["schema"] = schema
 
 
 def _stated(schema: Schema) -> Schema:

@@ -18,10 +18,10 @@ from controlplane.http.oauth_apps import (
     app_view,
     change_of,
     new_app,
+    provider_name,
 )
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
-from controlplane.http.words import word
 
 SEES, SETS_UP = "operator:oauth-app-read", "operator:oauth-app-write"
 
@@ -39,7 +39,7 @@ class SharedAppsController(Controller):
         provider: FromQuery[str | None] = None,
     ) -> Page[OAuthAppView]:
         """The platform's apps, newest first."""
-        rows = await apps.listing(tx, after=paging.after_id, limit=paging.fetch, provider=word("provider", provider))
+        rows = await apps.listing(tx, after=paging.after_id, limit=paging.fetch, provider=provider_name(provider))
         return paging.page(rows, lambda row: row.id, lambda row: app_view(row, vault))
 
     @post("/", status_code=201, opt=rule(Surface.OPERATOR, SETS_UP, fresh=True))

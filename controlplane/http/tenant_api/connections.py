@@ -7,10 +7,10 @@ from litestar import Controller, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from controlplane.db.database import Database, TenantTx
-from controlplane.domain import projects
+from controlplane.domain import newest, projects
 from controlplane.domain.audit import Actor
 from controlplane.domain.permissions import Person
 from controlplane.domain.vault import confirming, connections, histories, leaving, statics
@@ -22,7 +22,7 @@ from controlplane.domain.vault.statics import NewStatic
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.connecting.desk import Vault
 from controlplane.http.instants import Moment, moment
-from controlplane.http.oauth_apps import Named, ProviderName, Variables
+from controlplane.http.oauth_apps import Named, ProviderName, Variables, provider_name
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
@@ -171,20 +171,18 @@ def provide_filters(
     provider: FromQuery[str | None] = None,
     only: Annotated[State | None, QueryParameter(name="state")] = None,
     app: FromQuery[str | None] = None,
-    project: FromQuery[str | None] = None,
     owner_ref: FromQuery[str | None] = None,
     label: Annotated[list[str] | None, QueryParameter(name="label", description="``name=value``; all of them.")] = None,
 ) -> Filters:
     """
     Raises:
-        Invalid: If *app* or *project* is no id, or another is no :func:`word`.
+        Invalid: If *app* is no id, or another is no :func:`word`.
     """
     labels = [word("label", each) or "" for each in label or []]
     return Filters(
-        provider=word("provider", provider),
+        provider=provider_name(provider),
         state=only,
         app_id=narrowing.identity("app", "app", app),
-        project_id=narrowing.identity("prj", "project", project),
         owner_ref=word("owner_ref", owner_ref),
         labels=dict(each.partition("=")[::2] for each in labels),
     )
@@ -200,9 +198,15 @@ class ConnectionsController(Controller):
         dependencies={"filters": Provide(provide_filters, sync_to_thread=False)},
     )
     async def listing(
-        self, tx: NamedDependency[TenantTx], paging: NamedDependency[Paging], filters: NamedDependency[Filters]
+        self,
+        tx: NamedDependency[TenantTx],
+        paging: NamedDependency[Paging],
+        filters: NamedDependency[Filters],
+        project: FromQuery[str | None] = None,
     ) -> Page[ConnectionView]:
         """Connections, newest first. Those that are gone only with ``state=deleted`` or ``state=revoking``."""
+        if (meant := word("project", project)) is not None:
+            filters = replace(filters, project_ids=await newest.project_ids(tx, meant))
         rows = await connections.listing(tx, filters, after=paging.after_id, limit=paging.fetch)
         return paging.page(rows, lambda row: row.id, connection_view)
 

@@ -18,9 +18,9 @@ from controlplane.http.instants import Moment, moment
 from controlplane.http.manners import plain_answer
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
-from controlplane.http.problems import Invalid
 from controlplane.http.words import word
 from controlplane.kit.ids import text_id
+from controlplane.kit.problems import Refusal
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")]
 
@@ -36,6 +36,20 @@ class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: Name | None = None
     all: bool = False
     """Every lease of the tenant."""
+
+
+class LeasesUnnamed(Refusal):
+    """Nothing was named, or something besides everything."""
+
+    code, status, title = "leases-unnamed", 400, "It is not clear which leases are to end"
+    hint = "Name a runtime, a connection, an agent or a run, or several of them; or say all, and nothing else."
+
+
+class SecretUnnamed(Refusal):
+    """Neither was given, or both."""
+
+    code, status, title = "secret-unnamed", 400, "A secret is looked for by itself or by its fingerprint"
+    hint = "Give one of secret and fingerprint."
 
 
 class RevokedView(Struct, frozen=True, kw_only=True):
@@ -143,7 +157,7 @@ class LeasesController(Controller):
         """End every lease of a runtime, a connection, an agent, a run, or of the whole tenant."""
         which = _which(data.runtime, data.connection, data.agent, data.run)
         if (which == leased.ALL) != data.all:
-            raise Invalid([{"in": "body", "name": "all", "detail": "name something, or all, and not both"}])
+            raise LeasesUnnamed
         return RevokedView(leases=await leased.revoke_all(tx, actor, which))
 
 
@@ -172,7 +186,7 @@ class VaultReadsController(Controller):
     ) -> ReadsView:
         """A secret has turned up somewhere: which reads gave it to whom. The newest 500."""
         if (data.secret is None) == (data.fingerprint is None):
-            raise Invalid([{"in": "body", "name": "secret", "detail": "give the secret or its fingerprint"}])
+            raise SecretUnnamed
         if data.secret is not None:
             wanted = prints.print_of(keyring, tx.tenant_id, data.secret)
         else:

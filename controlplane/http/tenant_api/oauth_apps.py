@@ -19,10 +19,10 @@ from controlplane.http.oauth_apps import (
     app_view,
     change_of,
     new_app,
+    provider_name,
 )
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
-from controlplane.http.words import word
 from controlplane.kit.guard import Guard
 
 
@@ -54,7 +54,7 @@ class OAuthAppsController(Controller):
     ) -> Page[OAuthAppView]:
         """The tenant's apps, newest first; with *shared* the platform's instead."""
         place = tx.on_platform() if shared else tx
-        rows = await apps.listing(place, after=paging.after_id, limit=paging.fetch, provider=word("provider", provider))
+        rows = await apps.listing(place, after=paging.after_id, limit=paging.fetch, provider=provider_name(provider))
         return paging.page(rows, lambda row: row.id, lambda row: app_view(row, vault))
 
     @post("/", status_code=201, opt=rule(Surface.TENANT, "oauth-app:write", fresh=True))

@@ -17,8 +17,9 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import projects
 from controlplane.domain.audit import Actor
 from controlplane.domain.newest import Reading
-from controlplane.domain.vault import connections, policies
+from controlplane.domain.vault import connections, foreseeing, policies
 from controlplane.domain.vault.deciding import DAYS
+from controlplane.domain.vault.foreseeing import Foreseen
 from controlplane.domain.vault.policies import Change, Policy
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.connecting.desk import Vault
@@ -85,6 +86,7 @@ class PolicyPage(Struct, frozen=True, kw_only=True):
     line: Line | None
     filled: Filled
     offer: Offer
+    foreseen: Foreseen | None
 
 
 class _Named(Struct, frozen=True):
@@ -145,6 +147,23 @@ async def change(
     return await screen.act(work, "/policies", _one(vault, policy, given))
 
 
+async def foresee_new(
+    request: Request[Any, Any, Any], screen: NamedDependency[Screen], vault: NamedDependency[Vault]
+) -> Response[Any]:
+    """Say what a new one would change, and change nothing."""
+    return await _foreseen(request, screen, vault, None)
+
+
+async def foresee(
+    request: Request[Any, Any, Any],
+    screen: NamedDependency[Screen],
+    vault: NamedDependency[Vault],
+    policy: FromPath[str],
+) -> Response[Any]:
+    """Say what saving the form would change, and change nothing."""
+    return await _foreseen(request, screen, vault, policy)
+
+
 async def turn(
     request: Request[Any, Any, Any],
     screen: NamedDependency[Screen],
@@ -168,6 +187,15 @@ async def delete(
     return Redirect(f"{screen.view.base}/policies", status_code=303)
 
 
+async def _foreseen(request: Request[Any, Any, Any], screen: Screen, vault: Vault, policy: str | None) -> Response[str]:
+    given = await forms.read(request, Filled)
+    try:
+        given.new()
+    except Refusal as problem:
+        return await screen.show(_one(vault, policy, given), problem)
+    return await screen.show(_one(vault, policy, given, foreseen=True))
+
+
 async def _gather_all(tx: Reading, vault: Vault, before: str | None) -> PoliciesPage:
     own, after = within(tx), parse_id("pol", before) if before else None
     if before and after is None:
@@ -177,13 +205,16 @@ async def _gather_all(tx: Reading, vault: Vault, before: str | None) -> Policies
     return PoliciesPage(lines=lines, older=text_id("pol", rows[ROWS - 1].id) if len(rows) > ROWS else None)
 
 
-async def _gather_one(tx: Reading, vault: Vault, policy: str | None, given: Filled | None) -> PolicyPage:
+async def _gather_one(
+    tx: Reading, vault: Vault, policy: str | None, given: Filled | None, foreseen: bool
+) -> PolicyPage:
     own = within(tx)
     its = await policies.get(own, identity("pol", policy)) if policy is not None else None
     lines = await _lines(own, vault, [its] if its else [])
     shown = given or (filled(its) if its else EMPTY)
     offer = await _offer(own, vault, shown)
-    return PolicyPage(policy=its, line=lines[0] if lines else None, filled=shown, offer=offer)
+    ahead = await foreseeing.foreseen(own, shown.new(), its.id if its else None) if foreseen else None
+    return PolicyPage(policy=its, line=lines[0] if lines else None, filled=shown, offer=offer, foreseen=ahead)
 
 
 async def _lines(tx: TenantTx, vault: Vault, rows: Sequence[Policy]) -> list[Line]:
@@ -239,8 +270,8 @@ def _new(vault: Vault, given: Filled) -> Page:
     return _one(vault, None, given)
 
 
-def _one(vault: Vault, policy: str | None, given: Filled | None = None) -> Page:
-    gather = partial(_gather_one, vault=vault, policy=policy, given=given)
+def _one(vault: Vault, policy: str | None, given: Filled | None = None, *, foreseen: bool = False) -> Page:
+    gather = partial(_gather_one, vault=vault, policy=policy, given=given, foreseen=foreseen)
     return Page(template="policies/one.html", parts=(), gather=gather, context={"modes": MODES, "days": DAYS})
 
 
@@ -256,7 +287,9 @@ HANDLERS: Final[Sequence[HTTPRouteHandler]] = (
     get("/policies/new", opt=rule(Surface.CONSOLE, "policy:write", SHOWS | {"policy:read"}))(form),
     get("/policies/{policy:str}", opt=READ)(one),
     _hung("/policies", make),
+    post("/policies/foresee", status_code=200, opt=READ)(foresee_new),
     _hung("/policies/{policy:str}", change),
+    post("/policies/{policy:str}/foresee", status_code=200, opt=READ)(foresee),
     _hung("/policies/{policy:str}/turn", turn),
     _hung("/policies/{policy:str}/delete", delete),
 )
