@@ -48,6 +48,7 @@ NEVER: Final[Mapping[str, str]] = MappingProxyType(
         "oauth-app:write": "apps decide where people are sent, and hold secrets",
         "connection:connect": "whoever connects says whose account it is",
         "connection:write": "connections hold credentials",
+        "connection:disclose": "whoever reads a credential has it",
         "webhook:write": "webhooks let data out, and their secrets are shown",
     }
 )

@@ -15,9 +15,11 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import projects
 from controlplane.domain.audit import Actor
 from controlplane.domain.newest import Reading
+from controlplane.domain.people import Account
 from controlplane.domain.projects import Project
-from controlplane.domain.vault import confirming, connections, histories, leaving, revocations, statics
+from controlplane.domain.vault import confirming, connections, disclosures, histories, leaving, revocations, statics
 from controlplane.domain.vault.connections import Connection
+from controlplane.domain.vault.disclosures import Disclosure, State
 from controlplane.domain.vault.histories import Entry
 from controlplane.domain.vault.provider import Provider
 from controlplane.domain.vault.revocations import Revocation
@@ -34,10 +36,21 @@ from controlplane.kit.problems import NotFound, Refusal
 from controlplane.kit.secret import Secret
 
 ROWS: Final = 50
+LATEST: Final = 10
+"""Disclosures; the rest is at the API and in the audit log."""
 
 
 class Turn(Struct, frozen=True, kw_only=True):
     to: Literal["disabled", "enabled"]
+
+
+class Shown(Struct, frozen=True):
+    """A disclosure with the names of both."""
+
+    row: Disclosure
+    state: State
+    asked: Account | None
+    agreed: Account | None
 
 
 class ConnectionPage(Struct, frozen=True, kw_only=True):
@@ -50,6 +63,8 @@ class ConnectionPage(Struct, frozen=True, kw_only=True):
     history: list[Entry]
     older: str | None
     revocation: Revocation | None
+    disclosures: list[Shown]
+    """Newest first, as many as are of interest."""
 
 
 async def page(
@@ -58,7 +73,7 @@ async def page(
     connection: FromPath[str],
     before: FromQuery[str | None] = None,
 ) -> Response[str]:
-    return await screen.show(_one(vault, connection, before))
+    return await screen.show(one(vault, connection, before))
 
 
 async def confirm(
@@ -75,8 +90,8 @@ async def confirm(
     except NotFound:
         raise
     except Refusal as problem:
-        return await screen.show(_one(vault, connection), problem)
-    return await screen.show(_one(vault, text_id("con", made.id)))
+        return await screen.show(one(vault, connection), problem)
+    return await screen.show(one(vault, text_id("con", made.id)))
 
 
 async def turn(
@@ -93,7 +108,7 @@ async def turn(
         change = leaving.disable if wanted.to == "disabled" else leaving.enable
         await change(tx, actor, identity("con", connection))
 
-    return await screen.act(work, f"/connections/{connection}", _one(vault, connection))
+    return await screen.act(work, f"/connections/{connection}", one(vault, connection))
 
 
 async def replace(
@@ -110,7 +125,7 @@ async def replace(
         its = await connections.get(tx, identity("con", connection))
         await statics.replace(tx, actor, vault.provider(its.provider), its.id, fields)
 
-    return await screen.act(work, f"/connections/{connection}", _one(vault, connection))
+    return await screen.act(work, f"/connections/{connection}", one(vault, connection))
 
 
 async def delete(
@@ -139,7 +154,19 @@ async def _gather(tx: Reading, vault: Vault, connection: str, before: str | None
         history=rows[:ROWS],
         older=text_id("evt", rows[ROWS - 1].id) if len(rows) > ROWS else None,
         revocation=await revocations.of_connection(own, its.id),
+        disclosures=await _disclosures(own, its),
     )
+
+
+async def _disclosures(tx: TenantTx, its: Connection) -> list[Shown]:
+    rows = await disclosures.listing(tx, its.id, limit=LATEST)
+    known = await disclosures.accounts(tx, rows)
+    return [
+        Shown(
+            row, row.state(tx.now), known.get(row.requested_by), known.get(row.approved_by) if row.approved_by else None
+        )
+        for row in rows
+    ]
 
 
 async def _app(tx: TenantTx, its: Connection) -> str | None:
@@ -153,7 +180,7 @@ async def _app(tx: TenantTx, its: Connection) -> str | None:
         return None
 
 
-def _one(vault: Vault, connection: str, before: str | None = None) -> Page:
+def one(vault: Vault, connection: str, before: str | None = None) -> Page:
     gather = partial(_gather, vault=vault, connection=connection, before=before)
     return Page(template="connections/one.html", parts=(), gather=gather, context={"before": before})
 
