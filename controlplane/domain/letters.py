@@ -121,5 +121,21 @@ def impersonation(to: str, what: Sequence[str], link: str) -> Letter:
     )
 
 
+def disclosure(to: str, what: Sequence[str], link: str) -> Letter:
+    """To a tenant's owners: that somebody wants to read a credential, may, or has.
+
+    Args:
+        what: Sentences: who, which, why.
+    """
+    return Letter(
+        to=to,
+        subject="A credential of your tenant, and who reads it",
+        paragraphs=list(what),
+        link=link,
+        label="See the connection",
+        after=["Whoever has read a credential has it: replace it, or connect the account anew, when they are done."],
+    )
+
+
 def _minutes(lifetime: timedelta) -> int:
     return int(lifetime.total_seconds() // 60)

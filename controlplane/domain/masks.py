@@ -50,6 +50,7 @@ NEVER: Final[Mapping[str, str]] = MappingProxyType(
         "connection:write": "connections hold credentials",
         "policy:write": "policies decide who gets credentials",
         "lease:revoke": "it takes a credential away from work that is under way",
+        "connection:disclose": "whoever reads a credential has it",
         "webhook:write": "webhooks let data out, and their secrets are shown",
     }
 )

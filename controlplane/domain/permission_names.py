@@ -50,6 +50,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "connection:read": "See connections to accounts elsewhere and how they stand, never what opens them.",
         "connection:connect": "Connect accounts elsewhere, and hand out links by which others connect theirs.",
         "connection:write": "Put credentials in; confirm, change, disable and delete connections.",
+        "connection:disclose": "Ask to read a credential in the clear, or agree that somebody else does: it takes two.",
         "policy:read": "See which runtimes may use which connections, and by which policy.",
         "policy:write": "Decide which runtimes may use which connections, and how.",
         "lease:read": "See which credentials were leased to whom, never the credentials.",
@@ -120,6 +121,7 @@ DANGEROUS: Final = frozenset(
     {"tenant:own", "tenant:export", "tenant:delete", "user:write", "role:write", "role:assign", "service-account:write"}
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
     | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write", "policy:write"}
+    | {"connection:disclose"}
     | {"operator:tenant-write", "operator:tenant-delete"}
     | {"operator:key-create", "operator:key-revoke", "operator:vault-rotate"}
     | {"operator:oauth-app-write"}

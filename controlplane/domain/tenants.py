@@ -30,6 +30,7 @@ Reference: TypeAlias = str
 Status: TypeAlias = Literal["provisioning", "active", "suspended", "pending_deletion", "purging", "deleted"]
 
 ImpersonationPolicy: TypeAlias = Literal["never", "ask", "allow"]
+DisclosurePolicy: TypeAlias = Literal["never", "two_people"]
 """Whether operators may work as the tenant's people: not at all, once an owner agrees, or when they say why."""
 
 Act: TypeAlias = Literal["activate", "suspend", "resume", "delete", "undelete", "purge", "bury"]
@@ -79,6 +80,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     mfa_required: bool = False
     """Whether people enter with two factors only, unless by the tenant's provider."""
     impersonation_policy: ImpersonationPolicy = "ask"
+    disclosure_policy: DisclosurePolicy = "never"
+    """Whether two people together may read a credential in the clear."""
 
     def is_named(self, reference: Reference) -> bool:
         """Whether *reference* means this tenant."""

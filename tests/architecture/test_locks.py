@@ -57,6 +57,8 @@ HARMLESS = {
         ),
         TAKES_BACK,
     ),
+    "POST /v1/tenants/{tenant}/disclosures/{disclosure}/refuse": TAKES_BACK,
+    "POST /console/t/{tenant}/connections/{connection}/disclosures/{disclosure}/refuse": TAKES_BACK,
     "POST /v1/tenants/{tenant}/connections/{connection}/refresh": "gets what is got by itself anyway",
     "POST /v1/tenants/{tenant}/webhooks/{webhook}/test": SENT_WHERE_IT_GOES,
     "POST /v1/tenants/{tenant}/webhooks/{webhook}/replay": SENT_WHERE_IT_GOES,

@@ -74,6 +74,7 @@ NOT_TOLD = {
     "tenant.import-began": "stands in the platform's log",
     "tenant.imported": "stands in the platform's log",
     "tenant.limits-changed": "the service's own settings",
+    "tenant.disclosure-policy-changed": "how credentials are read is for auditors",
     "tenant.impersonation-policy-changed": "how people come in is for auditors",
     "tenant.mfa-changed": "how people come in is for auditors",
     "tenant.purge-began": "nobody is served any more",

@@ -28,8 +28,9 @@ from controlplane.domain.impersonation.requests import Wanted
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.sso import connections
 from controlplane.domain.sso.connections import NewConnection
-from controlplane.domain.vault import catalogue, leaving, minted, policies, statics
+from controlplane.domain.vault import catalogue, disclosures, leaving, minted, policies, statics
 from controlplane.domain.vault import connections as vault_connections
+from controlplane.domain.vault.disclosures import Who
 from controlplane.domain.vault.minted import NewMinted
 from controlplane.domain.vault.policies import NewPolicy
 from controlplane.domain.vault.statics import NewStatic
@@ -95,6 +96,7 @@ class Company:
             "delivery": self._delivery,
             "message": self._message,
             "webhook": self._webhook,
+            "disclosure": self._disclosure,
             "impersonation": self._impersonation,
             "invitation": self._invitation,
             "key": self._key,
@@ -259,6 +261,15 @@ class Company:
             new = NewConnection(name=CANARY, issuer="http://127.0.0.1:9", client_id=CANARY, client_secret=Secret("s"))
             made = await connections.create(tx, SHELL, new)
         return text_id("sso", made.id)
+
+    async def _disclosure(self):
+        """Asked for by somebody else, for a second person to answer."""
+        connection, somebody = await self._connection(), await self._make.account()
+        who = Who(account_id=somebody.id, name=CANARY, public_url="http://test")
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            await disclosures.set_policy(tx, SHELL, "two_people")
+            made = await disclosures.request(tx, SHELL, who, parse_id("con", connection), CANARY)
+        return text_id("dis", made.id)
 
     async def _impersonation(self):
         """Of somebody who came in just now, for an owner to answer."""

@@ -18,6 +18,7 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
+from controlplane.db.schema.disclosures import disclosures
 from controlplane.db.schema.events import (
     event_consumers,
     event_heads,
@@ -156,6 +157,7 @@ __all__ = [
     "cost_entries",
     "credential_prints",
     "data_keys",
+    "disclosures",
     "domains",
     "event_consumers",
     "event_heads",

@@ -41,6 +41,8 @@ tenants = Table(
     Column("sso_enforced", Boolean, nullable=False, server_default=text("false")),
     Column("mfa_required", Boolean, nullable=False, server_default=text("false")),
     Column("impersonation_policy", Text, nullable=False, server_default=text("'ask'")),
+    Column("disclosure_policy", Text, nullable=False, server_default=text("'never'")),
+    CheckConstraint("disclosure_policy IN ('never', 'two_people')", name="disclosure_policy"),
     CheckConstraint("impersonation_policy IN ('never', 'ask', 'allow')", name="impersonation_policy"),
 )
 """``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan.

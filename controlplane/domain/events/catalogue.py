@@ -83,6 +83,9 @@ def _act(name: str, says: str, **facts: Any) -> EventType:
     return EventType(name, says, defstruct(called, fields, bases=(Act,), frozen=True, kw_only=True), tuple(facts))
 
 
+DISCLOSED: Final[dict[str, Any]] = {"connection": str, "requested_by": str, "approved_by": str | None}
+"""Both names, as far as there are two yet."""
+
 ALL: Final[Sequence[EventType]] = (
     _act("api-key.created", "An API key was made.", scopes=list[str] | None),
     _act("api-key.revoked", "An API key was revoked."),
@@ -112,6 +115,10 @@ ALL: Final[Sequence[EventType]] = (
     _act("connection.refreshed", "A connection has its next token.", provider=str, cred_version=int),
     _act("connection.replaced", "Another credential was put in its place.", cred_version=int),
     _act("connection.revoked", "A provider was told that a connection has ended.", provider=str, outcome=str),
+    _act("disclosure.approved", "A second person has agreed that a credential is read.", **DISCLOSED),
+    _act("disclosure.ended", "A credential will not be read.", how=str, **DISCLOSED),
+    _act("disclosure.read", "Somebody has read a credential.", cred_version=int, fingerprints=list[str], **DISCLOSED),
+    _act("disclosure.requested", "Somebody wants to read a credential.", **DISCLOSED),
     _act("group.changed", "A group was renamed or described anew."),
     _act("group.created", "A group was made."),
     _act("group.deleted", "A group was deleted."),

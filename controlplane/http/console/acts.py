@@ -14,6 +14,8 @@ from controlplane.domain.audit import Actor
 from controlplane.domain.keys import EVICTION
 from controlplane.domain.permissions import Person
 from controlplane.domain.plans import LIMITS
+from controlplane.domain.tenants import DisclosurePolicy
+from controlplane.domain.vault import disclosures
 from controlplane.http import demanded_factors
 from controlplane.http.archive import archive
 from controlplane.http.authorize import Surface, rule
@@ -55,6 +57,10 @@ class Confirmation(Struct, frozen=True, kw_only=True):
 
 class Demand(Struct, frozen=True, kw_only=True):
     to: Literal["on", "off"]
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    to: DisclosurePolicy
 
 
 class NewName(Struct, frozen=True, kw_only=True):
@@ -138,6 +144,13 @@ async def demand_second_factor(
     return _home(tenant.slug)
 
 
+@post("/disclosures", opt=rule(Surface.CONSOLE, "tenant:own", fresh=True))
+async def decide_disclosures(
+    data: URLEncodedBody[Opened], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+) -> Response[Any]:
+    return _home((await disclosures.set_policy(tx, actor, data.to)).slug)
+
+
 @post("/exports", opt=TAKE_AWAY)
 async def export(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> Response[Any]:
     await exports.request(tx, actor)
@@ -172,7 +185,7 @@ async def stay(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> 
 ABOUT_ONE: Final = (suspend, resume, delete, undelete, agree)
 """At ``/console/tenants/{target}``, for operators."""
 
-ABOUT_ONES_OWN: Final = (rename, demand_second_factor, export, download, leave, stay)
+ABOUT_ONES_OWN: Final = (rename, demand_second_factor, decide_disclosures, export, download, leave, stay)
 """At ``/console/t/{tenant}/settings``; with the tenant's transaction."""
 
 IN_THE_TENANT: Final = TENANT_TX

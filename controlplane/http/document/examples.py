@@ -13,6 +13,7 @@ IDS: Final = {
     "ConnectSession": "cns",
     "Connection": "con",
     "Delivery": "dlv",
+    "Disclosure": "dis",
     "Domain": "dom",
     "Event": "aud",
     "Export": "exp",

@@ -23,6 +23,7 @@ KINDS: Final = {
     "app": "app",
     "connect_session": "cns",
     "delivery": "dlv",
+    "disclosure": "dis",
     "domain": "dom",
     "event": "aud",
     "export": "exp",

@@ -13,6 +13,7 @@ from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.connect_sessions import ConnectSessionsController
 from controlplane.http.tenant_api.connections import ConnectionsController
+from controlplane.http.tenant_api.disclosures import DisclosuresController
 from controlplane.http.tenant_api.discovered_apps import DiscoveredAppsController
 from controlplane.http.tenant_api.domains import DomainsController
 from controlplane.http.tenant_api.events import EventsController
@@ -70,6 +71,7 @@ router = Router(
         ImpersonationsController,
         PoliciesController,
         AccessController,
+        DisclosuresController,
         LeasesController,
         VaultReadsController,
         OAuthAppsController,

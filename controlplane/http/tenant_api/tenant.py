@@ -13,8 +13,8 @@ from controlplane.domain import tenants
 from controlplane.domain.audit import Actor
 from controlplane.domain.impersonation import requests
 from controlplane.domain.permissions import Person
-from controlplane.domain.tenants import ImpersonationPolicy, Tenant
-from controlplane.domain.vault import return_urls
+from controlplane.domain.tenants import DisclosurePolicy, ImpersonationPolicy, Tenant
+from controlplane.domain.vault import disclosures, return_urls
 from controlplane.http import deciding, demanded_factors
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.principals import AnyRequest
@@ -29,6 +29,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Whether its people enter with two factors only, unless by its identity provider. API keys come in as before."""
     impersonation_policy: ImpersonationPolicy
     """Whether operators of the service may work as the tenant's people: `never`, once an owner agrees (`ask`), or `allow`."""
+    disclosure_policy: DisclosurePolicy
+    """Whether people may read a credential in the clear: `never`, or `two_people` together."""
     return_urls: list[str]
     """Where browsers may be sent after an account was connected: exactly these addresses."""
 
@@ -44,6 +46,8 @@ class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """For owners, with a fresh proof. Who turns it on has shown a second factor."""
     impersonation_policy: ImpersonationPolicy | UnsetType = UNSET
     """Only owners decide this, with a fresh proof of who they are."""
+    disclosure_policy: DisclosurePolicy | UnsetType = UNSET
+    """Likewise."""
     return_urls: list[ReturnUrl] | UnsetType = UNSET
     """All of them. https, or http for the caller's own machine; no fragment."""
 
@@ -102,6 +106,9 @@ async def change_settings(
     if not isinstance(data.impersonation_policy, UnsetType):
         deciding.check_owner(request)
         tenant = await requests.set_policy(tx, actor, data.impersonation_policy)
+    if not isinstance(data.disclosure_policy, UnsetType):
+        deciding.check_owner(request)
+        tenant = await disclosures.set_policy(tx, actor, data.disclosure_policy)
     if not isinstance(data.return_urls, UnsetType):
         await return_urls.decide(tx, actor, data.return_urls)
     return await _settings(tx, tenant)
@@ -112,6 +119,7 @@ async def _settings(tx: TenantTx, tenant: Tenant) -> Settings:
         name=tenant.name,
         mfa_required=tenant.mfa_required,
         impersonation_policy=tenant.impersonation_policy,
+        disclosure_policy=tenant.disclosure_policy,
         return_urls=await return_urls.listing(tx),
     )
 

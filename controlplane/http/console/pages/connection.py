@@ -18,9 +18,11 @@ from controlplane.domain import projects
 from controlplane.domain.audit import Actor, reads
 from controlplane.domain.audit.reads import Read
 from controlplane.domain.newest import Reading
+from controlplane.domain.people import Account
 from controlplane.domain.projects import Project
-from controlplane.domain.vault import confirming, connections, histories, leaving, revocations, statics
+from controlplane.domain.vault import confirming, connections, disclosures, histories, leaving, revocations, statics
 from controlplane.domain.vault.connections import Connection
+from controlplane.domain.vault.disclosures import Disclosure
 from controlplane.domain.vault.histories import Entry
 from controlplane.domain.vault.leased import State, Which
 from controlplane.domain.vault.provider import Provider
@@ -40,10 +42,21 @@ from controlplane.kit.secret import Secret
 
 ROWS: Final = 50
 READS: Final = 10
+LATEST: Final = 10
+"""Disclosures; the rest is at the API and in the audit log."""
 
 
 class Turn(Struct, frozen=True, kw_only=True):
     to: Literal["disabled", "enabled"]
+
+
+class Shown(Struct, frozen=True):
+    """A disclosure with the names of both."""
+
+    row: Disclosure
+    state: disclosures.State
+    asked: Account | None
+    agreed: Account | None
 
 
 class ConnectionPage(Struct, frozen=True, kw_only=True):
@@ -61,6 +74,8 @@ class ConnectionPage(Struct, frozen=True, kw_only=True):
     """The newest, refused ones too."""
     readers: dict[UUID, str]
     """Names of the runtimes that asked."""
+    disclosures: list[Shown]
+    """Newest first, as many as are of interest."""
 
 
 async def page(
@@ -155,7 +170,19 @@ async def _gather(tx: Reading, vault: Vault, connection: str, before: str | None
         leases=await out(own, Which(connection_id=its.id), leases),
         reads=asked,
         readers=await named(own, t.runtimes, [read.runtime_id for read in asked]),
+        disclosures=await _disclosures(own, its),
     )
+
+
+async def _disclosures(tx: TenantTx, its: Connection) -> list[Shown]:
+    rows = await disclosures.listing(tx, its.id, limit=LATEST)
+    known = await disclosures.accounts(tx, rows)
+    return [
+        Shown(
+            row, row.state(tx.now), known.get(row.requested_by), known.get(row.approved_by) if row.approved_by else None
+        )
+        for row in rows
+    ]
 
 
 async def _app(tx: TenantTx, its: Connection) -> str | None:
