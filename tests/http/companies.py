@@ -19,6 +19,7 @@ from controlplane.domain import (
     people,
     projects,
     roles,
+    runtime_keys,
     scim_tokens,
     service_accounts,
 )
@@ -72,6 +73,7 @@ class Company:
         self._db, self._make, self._rows = db, make, Rows(db)
         self._newest_group = None
         self._newest_webhook = None
+        self._newest_runtime = None
         self.person_id = None
         """Who has begun what is to be confirmed; None: a program."""
         self.factory: dict[str, Callable[[], Awaitable[str]]] = {
@@ -104,6 +106,7 @@ class Company:
             "provider": self._provider,
             "run": self._run,
             "runtime": self._runtime,
+            "runtime_key": self._runtime_key,
             "session": self._session,
             "target": self._key,
             "token": self._token,
@@ -179,7 +182,16 @@ class Company:
 
     async def _runtime(self):
         runtime = await join(self._db, self.tenant.tenant_id, self.runtime.project_id)
+        self._newest_runtime = runtime.id
         return text_id("rt", runtime.id)
+
+    async def _runtime_key(self):
+        """Of the runtime that was made last."""
+        if self._newest_runtime is None:
+            await self._runtime()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            key, _ = await runtime_keys.create(tx, SHELL, bytes(32), self._newest_runtime)
+        return text_id("key", key.id)
 
     async def _key(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:

@@ -280,7 +280,13 @@ async def test_an_admin_renames_the_tenant(make, tenant, call):
     assert (
         changed.json()
         == (await call("GET", "/settings", admin)).json()
-        == {"name": "Acme & Daughters", "mfa_required": False, "impersonation_policy": "ask", "return_urls": []}
+        == {
+            "name": "Acme & Daughters",
+            "mfa_required": False,
+            "impersonation_policy": "ask",
+            "unsealed_reads": False,
+            "return_urls": [],
+        }
     )
     assert (await call("GET", "", admin)).json()["name"] == "Acme & Daughters"
     assert code(await call("PATCH", "/settings", {**admin, "If-Match": "*"}, json={"name": " "})) == (

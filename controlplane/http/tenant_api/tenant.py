@@ -29,6 +29,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Whether its people enter with two factors only, unless by its identity provider. API keys come in as before."""
     impersonation_policy: ImpersonationPolicy
     """Whether operators of the service may work as the tenant's people: `never`, once an owner agrees (`ask`), or `allow`."""
+    unsealed_reads: bool
+    """Whether runtimes' keys open `/v1/credentials`, where nothing is sealed to whoever asks. Policies decide as before."""
     return_urls: list[str]
     """Where browsers may be sent after an account was connected: exactly these addresses."""
 
@@ -44,6 +46,8 @@ class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """For owners, with a fresh proof. Who turns it on has shown a second factor."""
     impersonation_policy: ImpersonationPolicy | UnsetType = UNSET
     """Only owners decide this, with a fresh proof of who they are."""
+    unsealed_reads: bool | UnsetType = UNSET
+    """For owners, with a fresh proof."""
     return_urls: list[ReturnUrl] | UnsetType = UNSET
     """All of them. https, or http for the caller's own machine; no fragment."""
 
@@ -102,6 +106,9 @@ async def change_settings(
     if not isinstance(data.impersonation_policy, UnsetType):
         deciding.check_owner(request)
         tenant = await requests.set_policy(tx, actor, data.impersonation_policy)
+    if not isinstance(data.unsealed_reads, UnsetType) and data.unsealed_reads != tenant.unsealed_reads:
+        deciding.check_owner(request)
+        tenant = await tenants.allow_unsealed_reads(tx, actor, data.unsealed_reads)
     if not isinstance(data.return_urls, UnsetType):
         await return_urls.decide(tx, actor, data.return_urls)
     return await _settings(tx, tenant)
@@ -112,6 +119,7 @@ async def _settings(tx: TenantTx, tenant: Tenant) -> Settings:
         name=tenant.name,
         mfa_required=tenant.mfa_required,
         impersonation_policy=tenant.impersonation_policy,
+        unsealed_reads=tenant.unsealed_reads,
         return_urls=await return_urls.listing(tx),
     )
 
