@@ -8,7 +8,18 @@ from litestar.handlers import HTTPRouteHandler
 
 from controlplane.domain.permission_names import DANGEROUS
 from controlplane.http.authorize import Rule, Surface, rule
-from controlplane.http.console.pages import groups, held, keys, people, person, projects, roles, scim, service_accounts
+from controlplane.http.console.pages import (
+    groups,
+    held,
+    keys,
+    people,
+    person,
+    projects,
+    roles,
+    runtime_keys,
+    scim,
+    service_accounts,
+)
 
 Handler = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -23,6 +34,7 @@ READ: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/service-accounts/{account:str}", "service-account:read", service_accounts.one),
     ("/keys", "api-key:read", keys.page),
     ("/scim", "scim-token:read", scim.page),
+    ("/runtime-keys/{runtime:str}", "runtime-key:read", runtime_keys.page),
     ("/projects", "project:read", projects.page),
 )
 """Address, what it takes, and who answers."""
@@ -51,6 +63,9 @@ WRITE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/scim", "scim-token:create", scim.connect),
     ("/scim/{scim_token:str}/rotate", "scim-token:create", scim.rotate),
     ("/scim/{scim_token:str}/revoke", "scim-token:revoke", scim.revoke),
+    ("/runtime-keys/{runtime:str}", "runtime-key:create", runtime_keys.make),
+    ("/runtime-keys/{runtime:str}/{runtime_key:str}/rotate", "runtime-key:create", runtime_keys.rotate),
+    ("/runtime-keys/{runtime:str}/{runtime_key:str}/revoke", "runtime-key:revoke", runtime_keys.revoke),
     ("/projects", "project:write", projects.make),
     ("/projects/{project:str}", "project:write", projects.change),
     ("/projects/{project:str}/turn", "project:write", projects.turn),
@@ -66,6 +81,7 @@ SHOWN: Final = {
     "service-accounts": frozenset({"service-account:read", "role:read", "api-key:read", "project:read"}),
     "keys": frozenset({"api-key:read"}),
     "scim": frozenset({"scim-token:read"}),
+    "runtime-keys": frozenset({"runtime-key:read", "runtime:read"}),
     "projects": frozenset({"project:read"}),
 }
 """What everything takes that shows the pages of this part, those that a refused form comes back to included."""
