@@ -27,7 +27,7 @@ from controlplane.db.partitions import Partitions
 from controlplane.domain import keys, tombstones
 from controlplane.domain.audit.denials import Denials
 from controlplane.domain.directory.lists import Bookmarks
-from controlplane.domain.key_uses import KEEP_SCIM, KEEP_SYNCED, KeyUses
+from controlplane.domain.key_uses import KEEP_OF_RUNTIMES, KEEP_SCIM, KEEP_SYNCED, KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.passkey_answers import site_of
@@ -59,6 +59,7 @@ from controlplane.http.connecting import door as connecting
 from controlplane.http.connecting.desk import CONNECT_DESK, Vault
 from controlplane.http.console import door as console
 from controlplane.http.console.live import Streams
+from controlplane.http.credentials_api import door as credentials_api
 from controlplane.http.me import door as me
 from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
@@ -90,6 +91,7 @@ ROUTERS: Sequence[ControllerRouterHandler] = [
     runtime_api.router,
     console.router,
     scim.router,
+    credentials_api.router,
     connecting.router,
 ]
 
@@ -100,6 +102,7 @@ AUTHENTICATION = {
     Surface.ME: authentication.person,
     Surface.CONSOLE: authentication.person,
     Surface.SCIM: authentication.directory,
+    Surface.CREDENTIALS: authentication.runtime_by_key,
 }
 """How each surface learns who calls."""
 
@@ -163,6 +166,7 @@ class Parts:
         self.partitions = Partitions(db)
         self.key_uses = KeyUses()
         self.scim_uses, self.scim_syncs = KeyUses(KEEP_SCIM), KeyUses(KEEP_SYNCED)
+        self.runtime_key_uses = KeyUses(KEEP_OF_RUNTIMES)
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
@@ -187,7 +191,7 @@ class Parts:
         await self.wakeups.nudge(topic(tenant_id))
 
     def chores(self) -> Sequence[loop.Chore]:
-        uses = (self.key_uses, self.scim_uses, self.scim_syncs)
+        uses = (self.key_uses, self.scim_uses, self.scim_syncs, self.runtime_key_uses)
         folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
         return (
             *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
@@ -214,6 +218,7 @@ class Parts:
             "key_uses": self.key_uses,
             "scim_uses": self.scim_uses,
             "scim_syncs": self.scim_syncs,
+            "runtime_key_uses": self.runtime_key_uses,
             "scim_bookmarks": Bookmarks(),
             "wakeups": self.wakeups,
             "cursor_key": keys.cursor_key(self.keyring),

@@ -22,6 +22,7 @@ from controlplane.domain import (
     projects,
     quotas,
     roles,
+    runtime_keys,
     scim_tokens,
     users,
 )
@@ -86,6 +87,9 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
         await quotas.agree(tx, SHELL, None, {"runtimes": 50})
     secrets += [secret, *await _directory(db, tenant, boss)]
     runtime = await join(db, tenant.tenant_id, project.id)
+    async with db.tenant(tenant.tenant_id) as tx:
+        _, secret = await runtime_keys.create(tx, boss, KEYRING.pepper, runtime.id)
+    secrets.append(secret)
     await _report(db, runtime, slug)
     await _signs_on(db, tenant, boss, accounts[0])
     await _worked_as(db, make, tenant, boss)

@@ -59,6 +59,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "policy_heads": "count this installation's changes",
         "credential_prints": "are of connections",
         "leases": "are of connections",
+        "runtime_keys": "open connections, which stay behind",
         "vault_reads": "are of connections; audit export takes them along",
         "refresh_orphans": "are of connections",
         "connection_events": "are of connections; what was done is in audit_events",

@@ -1,4 +1,4 @@
-"""When API keys and SCIM tokens were used last: noted in memory at each request, written down once a minute, all in one statement."""
+"""When API keys, runtimes' keys and SCIM tokens were used last: noted in memory at each request, written down once a minute, all in one statement."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -24,6 +24,12 @@ KEEP: Final = text("""
 
 KEEP_SCIM: Final = text("""
     UPDATE scim_tokens k SET last_used_at = u.at, last_used_from = u.address
+    FROM json_to_recordset(CAST(:rows AS json)) AS u(id uuid, at timestamptz, address text)
+    WHERE k.tenant_id = :tenant_id AND k.id = u.id AND (k.last_used_at IS NULL OR k.last_used_at < u.at)
+""")
+
+KEEP_OF_RUNTIMES: Final = text("""
+    UPDATE runtime_keys k SET last_used_at = u.at, last_used_from = u.address
     FROM json_to_recordset(CAST(:rows AS json)) AS u(id uuid, at timestamptz, address text)
     WHERE k.tenant_id = :tenant_id AND k.id = u.id AND (k.last_used_at IS NULL OR k.last_used_at < u.at)
 """)

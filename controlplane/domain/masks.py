@@ -19,6 +19,7 @@ READS: Final = frozenset(
     | {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "join-token:read", "api-key:read"}
     | {"scim-token:read", "domain:read", "sso:read", "audit:read", "event:read", "webhook:read", "impersonation:read"}
     | {"provider:read", "oauth-app:read", "connection:read", "policy:read", "lease:read"}
+    | {"runtime-key:read"}
 )
 """In either mode: to look."""
 
@@ -43,6 +44,8 @@ NEVER: Final[Mapping[str, str]] = MappingProxyType(
         "api-key:revoke": "keys are credentials",
         "scim-token:create": "a directory decides about everybody",
         "scim-token:revoke": "a directory decides about everybody",
+        "runtime-key:create": "keys are credentials",
+        "runtime-key:revoke": "keys are credentials",
         "domain:manage": "domains decide who comes in",
         "sso:manage": "providers decide who comes in as whom",
         "oauth-app:write": "apps decide where people are sent, and hold secrets",

@@ -31,6 +31,9 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "agent:read": "See agents.",
         "runtime:read": "See runtimes and how far they are synchronized.",
         "runtime:write": "Revoke runtimes.",
+        "runtime-key:read": "See the keys of runtimes that cannot sign, never their secret.",
+        "runtime-key:create": "Let a runtime have credentials that are not sealed to it.",
+        "runtime-key:revoke": "Revoke keys of runtimes.",
         "join-token:read": "See join tokens, never their secret.",
         "join-token:create": "Make join tokens: let runtimes in.",
         "join-token:revoke": "Revoke join tokens.",
@@ -120,6 +123,7 @@ ADMINISTRATION: Final = frozenset(
 DANGEROUS: Final = frozenset(
     {"tenant:own", "tenant:export", "tenant:delete", "user:write", "role:write", "role:assign", "service-account:write"}
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
+    | {"runtime-key:create", "runtime-key:revoke"}
     | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write", "policy:write"}
     | {"connection:disclose"}
     | {"operator:tenant-write", "operator:tenant-delete"}
@@ -156,7 +160,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             {*_WORK, "user:read", "group:read", "role:read", "service-account:read", "domain:read", "sso:read"}
             | {"invitation:read", "join-token:read", "api-key:read", "scim-token:read", "audit:read"}
             | {"event:read", "webhook:read", "impersonation:read", "oauth-app:read", "connection:read"}
-            | {"policy:read", "lease:read"}
+            | {"policy:read", "lease:read", "runtime-key:read"}
         ),
         "billing": frozenset({"tenant:read", "project:read"}),
         "viewer": frozenset(_WORK),

@@ -82,6 +82,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     impersonation_policy: ImpersonationPolicy = "ask"
     disclosure_policy: DisclosurePolicy = "never"
     """Whether two people together may read a credential in the clear."""
+    unsealed_reads: bool = False
+    """Whether runtimes that cannot sign may have credentials that are not sealed to them."""
 
     def is_named(self, reference: Reference) -> bool:
         """Whether *reference* means this tenant."""
@@ -249,6 +251,13 @@ async def demand_second_factor(tx: TenantTx, actor: Actor, demanded: bool) -> Te
     """Let people in with two factors only, or with one again; API keys come in as before."""
     [changed] = await tx.take(Tenant, tx.update(t.tenants).values(mfa_required=demanded))
     audit.record(tx, actor, "tenant.mfa-changed", _target(tx), required=demanded)
+    return changed
+
+
+async def allow_unsealed_reads(tx: TenantTx, actor: Actor, allowed: bool) -> Tenant:
+    """Let runtimes' keys open the protocol of the existing client, or not any more. Policies decide as before."""
+    [changed] = await tx.take(Tenant, tx.update(t.tenants).values(unsealed_reads=allowed))
+    audit.record(tx, actor, "tenant.unsealed-reads-changed", _target(tx), allowed=allowed)
     return changed
 
 

@@ -5,15 +5,16 @@ from typing import Any, Final
 from litestar.connection import ASGIConnection
 
 from controlplane.db.database import Database
-from controlplane.domain import api_keys, credentials, operator_keys, scim_tokens, sign_ins
+from controlplane.domain import api_keys, credentials, operator_keys, runtime_keys, scim_tokens, sign_ins
 from controlplane.domain.credentials import KeyUnknown
 from controlplane.domain.impersonation import acting
 from controlplane.domain.impersonation.acting import ImpersonationOver
 from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.masks import ImpersonationForbids
-from controlplane.domain.permissions import ApiKey, Directory, OperatorKey, Person
+from controlplane.domain.permissions import ApiKey, Directory, OperatorKey, Person, Runtime
+from controlplane.domain.runtime_keys import RuntimeKeyUnknown
 from controlplane.domain.scim_tokens import ScimTokenUnknown
-from controlplane.http.limits import SCIM, address, check
+from controlplane.http.limits import SCIM, UNSEALED, address, check
 from controlplane.http.sessions import SessionCookie
 from controlplane.kit import tokens
 
@@ -27,7 +28,7 @@ class WrongCredential(KeyUnknown):
     """A credential of ours that is not for this surface. It is not looked up."""
 
     code, title = "credential-elsewhere", "This credential is for another part of the service"
-    hint = "ec_sk_ keys open /v1/tenants, ec_op_ keys /v1/operator; ec_sc_ tokens /scim/v2; runtimes use tokens of their own."
+    hint = "ec_sk_ keys open /v1/tenants, ec_op_ keys /v1/operator; ec_sc_ tokens /scim/v2, ec_rk_ keys /v1/credentials; runtimes use tokens of their own."
 
 
 async def person(connection: Connection) -> Person | None:
@@ -124,6 +125,37 @@ async def directory(connection: Connection) -> Directory | None:
         state.scim_uses.note(tenant_id, found.id, tx.now, address(connection))
     await check(state.limiter, SCIM, "scim", str(found.connection_id))
     return found
+
+
+async def runtime_by_key(connection: Connection) -> Runtime | None:
+    """By the key of a runtime that cannot sign. Calls of one runtime are counted together, whichever key they come with.
+
+    Raises:
+        RuntimeKeyUnknown, RuntimeKeyOver: If it opens nothing.
+        TenantSuspended, TenantPendingDeletion, UnsealedReadsOff: If its tenant lets nobody in, or nobody like that.
+        RateLimited: If there are too many of them.
+    """
+    try:
+        secret = _bearer(connection, runtime_keys.KIND)
+    except WrongCredential:
+        raise
+    except KeyUnknown:
+        raise RuntimeKeyUnknown from None
+    if secret is None:
+        return None
+    state = connection.app.state
+    db: Database = state.db
+    key_hash = tokens.fingerprint(state.keyring.pepper, secret)
+    tenant_id = await db.tenant_of(runtime_keys.ROUTE, key_hash)
+    if tenant_id is None:
+        raise RuntimeKeyUnknown
+    connection.state[SHOWN_OF] = tenant_id
+    found = await db.glance(tenant_id, runtime_keys.Found, runtime_keys.WHOSE, key_hash)
+    now = db.clock()
+    runtime = runtime_keys.principal(found, tenant_id, now, connection.headers.get("x-tenant-id", ""))
+    state.runtime_key_uses.note(tenant_id, found[0].id, now, address(connection))
+    await check(state.limiter, UNSEALED, "unsealed", str(runtime.id))
+    return runtime
 
 
 def _bearer(connection: Connection, kind: str) -> str | None:

@@ -51,13 +51,15 @@ class Surface(StrEnum):
     ME = "me"
     CONSOLE = "console"
     SCIM = "scim"
+    CREDENTIALS = "credentials"
+    """Of runtimes that cannot sign, by their keys."""
 
 
 SERVES: Final[Mapping[type, frozenset[Surface]]] = {
     Person: frozenset({Surface.TENANT, Surface.OPERATOR, Surface.ME, Surface.CONSOLE}),
     ApiKey: frozenset({Surface.TENANT}),
     OperatorKey: frozenset({Surface.OPERATOR}),
-    Runtime: frozenset({Surface.RUNTIME}),
+    Runtime: frozenset({Surface.RUNTIME, Surface.CREDENTIALS}),
     Directory: frozenset({Surface.SCIM}),
 }
 
@@ -164,7 +166,7 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
         Refusal: 401 without a credential, 404 for what the caller must not know of, 403 inside their own tenant.
     """
     its: Rule = handler.opt["rule"]
-    if its.surface not in (Surface.RUNTIME, Surface.SCIM):
+    if its.surface not in (Surface.RUNTIME, Surface.SCIM, Surface.CREDENTIALS):
         refuse_foreign_pages(connection)
     if not its.open_because:
         await _authorize(connection, its)

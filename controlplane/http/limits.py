@@ -43,6 +43,12 @@ TOKEN_FROM: Final = Rate(burst=1_000, every=timedelta(milliseconds=100))
 SCIM: Final = Rate(burst=500, every=timedelta(milliseconds=20))
 """For one directory: a first run over 10,000 people takes some minutes, and nobody else waits for it."""
 
+UNSEALED: Final = Rate(burst=600, every=timedelta(milliseconds=100))
+"""For one runtime that cannot sign: when it starts it asks for everything, one by one."""
+
+UNSEALED_REFRESH: Final = Rate(burst=10, every=timedelta(seconds=6))
+"""For one connection of it: near the end of a token it asks with every use."""
+
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 

@@ -26,6 +26,7 @@ PREFIXES: Final = {
     "/v1/auth": Surface.ME,
     "/console": Surface.CONSOLE,
     "/scim/v2": Surface.SCIM,
+    "/v1/credentials": Surface.CREDENTIALS,
 }
 """Which surface an address belongs to; an address outside them is open to all or does not exist."""
 
@@ -34,6 +35,7 @@ KNOWN: Final[Mapping[Surface, frozenset[str]]] = {
     Surface.OPERATOR: frozenset(OPERATOR_PERMISSIONS),
     Surface.RUNTIME: frozenset(RUNTIME_PERMISSIONS),
     Surface.SCIM: frozenset(SCIM_PERMISSIONS),
+    Surface.CREDENTIALS: frozenset({"credential:lease"}),
     Surface.ME: frozenset(),
     Surface.CONSOLE: frozenset(PERMISSIONS) | frozenset(OPERATOR_PERMISSIONS),
 }
@@ -124,7 +126,7 @@ def rules(app: Litestar) -> Iterator[tuple[str, str, Rule]]:
 
 def _is_strict(rule: Rule) -> bool:
     """Whether parameters that the handler does not know are refused."""
-    return rule.surface not in (Surface.CONSOLE, Surface.SCIM) and not rule.any_query
+    return rule.surface not in (Surface.CONSOLE, Surface.SCIM, Surface.CREDENTIALS) and not rule.any_query
 
 
 def _worded(handler: BaseRouteHandler) -> frozenset[str]:

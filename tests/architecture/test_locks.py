@@ -10,10 +10,12 @@ from controlplane.domain.permission_names import DANGEROUS
 from controlplane.http import authentication, proof
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
 from controlplane.http.proof import Unlocked
+from controlplane.kit import tokens
 from tests.make import bearer
 
 OPEN = {
     "/.well-known/jwks.json",
+    "/health",
     "/livez",
     "/metrics",
     "/openapi.json",
@@ -30,6 +32,8 @@ OPEN = {
     "/v1/auth/sso/start",
     "/v1/auth/sso/{connection}/backchannel-logout",
     "/oauth/callback/{app}",
+    "/oauth/clients/{app}",
+    "/oauth/clients/{app}/public",
     "/oauth/connect",
     "/oauth/done",
     "/v1/runtime/enroll",
@@ -126,6 +130,7 @@ async def test_a_credential_is_worth_nothing_at_another_surface(app, client, mak
         Surface.TENANT: await make.api_key(tenant),
         Surface.OPERATOR: await make.operator_key(),
         Surface.SCIM: await make.scim_token(tenant),
+        Surface.CREDENTIALS: bearer(tokens.mint("rk")),
         Surface.RUNTIME: bearer("eyJhbGciOiJFZDI1NTE5In0.e30.c2lnbmF0dXJl"),
     }
 

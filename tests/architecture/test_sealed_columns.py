@@ -39,6 +39,7 @@ NO_ENVELOPES = {
         "purge_steps.hash",
         "recovery_codes.code_hash",
         "routes.key",
+        "runtime_keys.key_hash",
         "scim_tokens.token_hash",
         "session_entries.sid_hash",
         "session_entries.subject_hash",

@@ -19,6 +19,7 @@ from controlplane.domain import (
     people,
     projects,
     roles,
+    runtime_keys,
     scim_tokens,
     service_accounts,
 )
@@ -73,6 +74,7 @@ class Company:
         self._db, self._make, self._rows = db, make, Rows(db)
         self._newest_group = None
         self._newest_webhook = None
+        self._newest_runtime = None
         self.person_id = None
         """Who has begun what is to be confirmed; None: a program."""
         self.factory: dict[str, Callable[[], Awaitable[str]]] = {
@@ -106,6 +108,7 @@ class Company:
             "provider": self._provider,
             "run": self._run,
             "runtime": self._runtime,
+            "runtime_key": self._runtime_key,
             "session": self._session,
             "target": self._key,
             "token": self._token,
@@ -155,6 +158,8 @@ class Company:
         ):
             if name == "connection" and part in path:
                 return await factory()
+        if name == "disclosure" and path.endswith("/read"):
+            return await self._agreed()
         return await self.factory[name]()
 
     async def _tenant(self):
@@ -182,7 +187,16 @@ class Company:
 
     async def _runtime(self):
         runtime = await join(self._db, self.tenant.tenant_id, self.runtime.project_id)
+        self._newest_runtime = runtime.id
         return text_id("rt", runtime.id)
+
+    async def _runtime_key(self):
+        """Of the runtime that was made last."""
+        if self._newest_runtime is None:
+            await self._runtime()
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            key, _ = await runtime_keys.create(tx, SHELL, bytes(32), self._newest_runtime)
+        return text_id("key", key.id)
 
     async def _key(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
@@ -269,6 +283,19 @@ class Company:
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             await disclosures.set_policy(tx, SHELL, "two_people")
             made = await disclosures.request(tx, SHELL, who, parse_id("con", connection), CANARY)
+        return text_id("dis", made.id)
+
+    async def _agreed(self):
+        """Asked for by :attr:`person_id`, or by somebody else, and agreed to."""
+        connection = await self._connection()
+        asks, agrees = [
+            Who(account_id=each, name=CANARY, public_url="http://test")
+            for each in (self.person_id or (await self._make.account()).id, (await self._make.account()).id)
+        ]
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            await disclosures.set_policy(tx, SHELL, "two_people")
+            made = await disclosures.request(tx, SHELL, asks, parse_id("con", connection), CANARY)
+            await disclosures.approve(tx, SHELL, agrees, made.id)
         return text_id("dis", made.id)
 
     async def _impersonation(self):

@@ -285,6 +285,7 @@ async def test_an_admin_renames_the_tenant(make, tenant, call):
             "mfa_required": False,
             "impersonation_policy": "ask",
             "disclosure_policy": "never",
+            "unsealed_reads": False,
             "return_urls": [],
         }
     )

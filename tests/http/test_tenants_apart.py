@@ -16,6 +16,7 @@ from controlplane.domain import (
 )
 from controlplane.domain.api_keys import Wanted
 from controlplane.domain.holdings import Holder
+from controlplane.domain.vault import disclosures
 from tests.conftest import KEYRING
 from tests.http.companies import CANARY, PREFIX, Company, Operation, serial
 from tests.make import SHELL, bearer
@@ -42,6 +43,7 @@ BODIES = {
     "Disabling": {},
     "ConnectionConfirmation": {"owner_ref": "canary"},
     "NewConnectSession": {"owner_ref": "x"},
+    "NewDisclosure": {"connection": "con_00000000000000000000000000", "reason": "x"},
     "NewConsumer": {},
     "NewWebhook": {"url": "https://hooks.example.com/in"},
     "ReplayOfATime": {"since": "2026-01-01T00:00:00.000Z"},
@@ -64,12 +66,14 @@ BODIES = {
     "NewProject": {"slug": "x1", "name": "x"},
     "NewRole": {"name": "x1", "permissions": ["run:read"]},
     "NewRoleAssignment": {"role": "billing"},
+    "NewRuntimeKey": {},
     "NewScimToken": {"name": "x"},
     "NewServiceAccount": {"name": "x"},
     "GroupChange": {"description": "x"},
     "ProjectChange": {"environment": "staging"},
     "RoleChange": {"description": "x"},
     "Rotation": {},
+    "RuntimeKeyRotation": {},
     "ScimTokenRotation": {},
     "ServiceAccountChange": {"description": "x"},
     "SettingsChange": {"name": "x"},
@@ -81,6 +85,7 @@ NEEDED = {
     "NewRoleAssignment": {"service_account": "service_account"},
     "NewConnectSession": {"app": "app"},
     "NewMintedConnection": {"app": "app"},
+    "NewDisclosure": {"connection": "connection"},
 }
 """Fields of bodies that have to name an object of the same tenant for its owner to be let through."""
 
@@ -100,6 +105,7 @@ REFERENCES = {
     "NewConnectSession": {"app": "app", "connection": "connection", "project": "project"},
     "NewStaticConnection": {"project": "project"},
     "NewMintedConnection": {"app": "app", "project": "project"},
+    "NewDisclosure": {"connection": "connection"},
     "ConnectionChange": {"project": "project"},
     "NewJoinToken": {"project": "project"},
     "NewRoleAssignment": {
@@ -122,33 +128,17 @@ FILTERS = {
 """Query parameters that name an object. The others of the document do not."""
 
 HARMLESS = {
-    "category",
-    "permission",
-    "replacement",
-    "limit",
-    "cursor",
-    "status",
-    "state",
-    "agent",
-    "since",
-    "until",
-    "q",
-    "node",
-    "kind",
-    "action",
-    "outcome",
-    "after",
-    "types",
-    "wait",
-    "provider",
-    "shared",
-    "owner_ref",
-    "label",
+    *("category", "permission", "replacement", "limit", "cursor", "status", "state", "agent"),
+    *("since", "until", "q", "node", "kind", "action", "outcome", "after"),
+    *("types", "wait", "provider", "shared", "owner_ref", "label"),
 }
 """Cursors of another tenant are in test_pages."""
 
 WITHOUT_DENIALS = {"audit_events": "outcome <> 'denied'", "audit_heads": "false", "data_keys": "kind <> 'personal'"}
 """What of a table stays as it is when somebody is turned down, which is to be on record, and sealed."""
+
+FOR_PEOPLE = "/disclosures"
+"""Below this, keys change nothing, because two people have to."""
 
 ANSWERS = {"GET": {200}, "POST": {200, 201, 202}, "PATCH": {200}, "PUT": {204}, "DELETE": {202, 204}}
 """What its owner gets."""
@@ -161,6 +151,7 @@ async def companies(db, make):
         tenant = await make.tenant()
         async with db.tenant(tenant.tenant_id) as tx:
             project = await projects.named(tx, projects.DEFAULT)
+            await disclosures.set_policy(tx, SHELL, "two_people")
         found.append(Company(db, make, tenant, await join(db, tenant.tenant_id, project.id)))
     return found
 
@@ -181,6 +172,17 @@ async def stranger(request, other, make):
     if getattr(request, "param", "key") == "session":
         return (await make.person(other.tenant)).headers
     return await make.api_key(other.tenant)
+
+
+@pytest.fixture
+async def as_stranger(other, stranger, make):
+    """The headers of a stranger who is heard at all."""
+    at_a_browser = (await make.person(other.tenant)).headers
+    return lambda operation: at_a_browser if is_for_people(operation) else stranger
+
+
+def is_for_people(operation):
+    return FOR_PEOPLE in operation.path and operation.method == "POST"
 
 
 @pytest.fixture
@@ -310,7 +312,7 @@ async def test_another_tenants_owner_cannot_tell_it_from_what_is_not_there(opera
 
 
 async def test_foreign_ids_inside_ones_own_tenant_are_like_absent_ones(
-    operations, victim, other, stranger, call, digest
+    operations, victim, other, as_stranger, call, digest
 ):
     for operation in operations:
         for name in sorted({*operation.parameters[1:]} - SHARED):
@@ -318,7 +320,7 @@ async def test_foreign_ids_inside_ones_own_tenant_are_like_absent_ones(
             urls = [await other.url(operation, **{name: each}) for each in (foreign, absent(foreign))]
             before = await digest(victim), await digest(other)
 
-            answer, nothing = [await call(operation, url, stranger) for url in urls]
+            answer, nothing = [await call(operation, url, as_stranger(operation)) for url in urls]
 
             assert answer.status_code == 404, f"{operation}: {name}"
             assert told(answer) == told(nothing), f"{operation}: {name}"
@@ -338,14 +340,15 @@ async def test_foreign_ids_in_filters_find_nothing(operations, victim, other, st
             assert told(answer) == told(nothing), f"{operation}: {name}"
 
 
-async def test_foreign_ids_in_bodies_are_like_absent_ones(operations, victim, other, stranger, call, digest):
+async def test_foreign_ids_in_bodies_are_like_absent_ones(operations, victim, other, as_stranger, call, digest):
     for operation in operations:
         for field, kind in REFERENCES.get(operation.body or "", {}).items():
             foreign, url = await victim.factory[kind](), await other.url(operation)
+            headers = as_stranger(operation)
             before = await digest(victim), await digest(other)
 
-            answer = await call(operation, url, stranger, json={**BODIES[operation.body], field: foreign})
-            nothing = await call(operation, url, stranger, json={**BODIES[operation.body], field: absent(foreign)})
+            answer = await call(operation, url, headers, json={**BODIES[operation.body], field: foreign})
+            nothing = await call(operation, url, headers, json={**BODIES[operation.body], field: absent(foreign)})
 
             assert answer.status_code == 404, f"{operation}: {field}"
             assert told(answer) == told(nothing), f"{operation}: {field}"
@@ -378,7 +381,7 @@ async def test_its_owner_is_let_through_so_that_all_of_this_means_something(db, 
     owner = await make.api_key(victim.tenant)
     person = await make.person(victim.tenant)
     for operation in operations:
-        for headers in (owner, person.headers):
+        for headers in (person.headers,) if is_for_people(operation) else (owner, person.headers):
             await ready(db, victim, operation)
             victim.person_id = None if headers is owner else person.account.id
             given = {} if operation.body is None else {"json": await body_of(operation, victim)}

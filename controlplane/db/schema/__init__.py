@@ -56,6 +56,7 @@ from controlplane.db.schema.leases import (
     leases,
     policies,
     policy_heads,
+    runtime_keys,
     vault_reads,
 )
 from controlplane.db.schema.lifecycle import (
@@ -205,6 +206,7 @@ __all__ = [
     "roles",
     "routes",
     "runs",
+    "runtime_keys",
     "runtime_reports",
     "runtimes",
     "scim_errors",

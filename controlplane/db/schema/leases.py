@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     text,
 )
@@ -63,6 +65,25 @@ credential_prints = tenant_table(
 """What the secrets of each version that was ever read are recognized by; nothing can be had from them. They stay when
 the connection goes: what it gave away may turn up later."""
 
+runtime_keys = tenant_table(
+    "runtime_keys",
+    Column("id", Uuid, nullable=False),
+    Column("runtime_id", Uuid, nullable=False),
+    Column("key_hash", LargeBinary, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("rotated_from", Uuid),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("last_used_at", Instant),
+    Column("last_used_from", Text),
+    Column("revoked_at", Instant),
+    UniqueConstraint("tenant_id", "key_hash"),
+    ForeignKeyConstraint(["tenant_id", "runtime_id"], ["runtimes.tenant_id", "runtimes.id"]),
+    Index(None, "tenant_id", "runtime_id", "id"),
+)
+"""What runtimes come in with that cannot sign: they get credentials unsealed, if the tenant lets them."""
+
 leases = _written_often(
     "leases",
     Column("id", Uuid, nullable=False),
@@ -80,6 +101,7 @@ leases = _written_often(
     Column("dies_at", Instant),
     Column("revoked_at", Instant),
     Column("revoked_by", Text, nullable=False),
+    Column("unsealed", Boolean, nullable=False, server_default=text("false")),
     Index(None, "tenant_id", "runtime_id", "expires_at"),
     Index(None, "tenant_id", "connection_id", "id"),
     key="id",

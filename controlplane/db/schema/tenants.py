@@ -43,11 +43,13 @@ tenants = Table(
     Column("impersonation_policy", Text, nullable=False, server_default=text("'ask'")),
     Column("disclosure_policy", Text, nullable=False, server_default=text("'never'")),
     CheckConstraint("disclosure_policy IN ('never', 'two_people')", name="disclosure_policy"),
+    Column("unsealed_reads", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("impersonation_policy IN ('never', 'ask', 'allow')", name="impersonation_policy"),
 )
 """``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan.
 ``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request.
-``mfa_required``: who enters must have shown two factors; here for the same reason."""
+``mfa_required``: who enters must have shown two factors; here for the same reason.
+``unsealed_reads``: whether runtimes may have credentials that are not sealed to them."""
 
 projects = tenant_table(
     "projects",

@@ -25,6 +25,7 @@ NOTICES: Final = text("""
     SELECT l.id, l.revoked_at IS NOT NULL OR c.state NOT IN ('active', 'refresh_failing') AS revoked, l.dies_at
     FROM leases l JOIN connections c ON c.tenant_id = l.tenant_id AND c.id = l.connection_id
     WHERE l.tenant_id = :tenant_id AND l.runtime_id = :runtime_id AND l.expires_at > :now
+      AND NOT l.unsealed
       AND (l.revoked_at IS NOT NULL OR c.cred_version > l.cred_version
            OR c.state NOT IN ('active', 'refresh_failing'))
     ORDER BY l.expires_at LIMIT :most
@@ -48,6 +49,8 @@ class Leased(Struct, frozen=True, kw_only=True):
     """When its token dies, because the next one is there and kills it; None: the provider lets it live."""
     revoked_at: datetime | None
     revoked_by: str
+    unsealed: bool
+    """It was given to a runtime that cannot sign, as it is."""
 
     def state(self, now: datetime) -> State:
         """A revoked one stays so; what it held lives on at the provider until it expires there."""

@@ -42,7 +42,7 @@ from controlplane.domain.vault.turned_down import (
 from controlplane.kit.clock import rfc3339
 from controlplane.kit.ids import LeaseId, TenantId, new_id, parse_id, text_id
 from controlplane.kit.problems import NotFound
-from runtime_agent.wire.leases import Bound, Decided, Lease, LeaseRequest
+from runtime_agent.wire.leases import Bound, Contents, Decided, Lease, LeaseRequest
 
 TRIES: Final = 3
 """What was decided on can change in between; whoever changes it three times in a millisecond is asked to wait."""
@@ -68,6 +68,19 @@ class Ask(Struct, frozen=True, kw_only=True):
     """What is called, in mode ``proxy``."""
     under: UUID | None = None
     """The lease that it is called under."""
+    unsealed: bool = False
+    """By its key, not by a signature: what it is given is not sealed to it."""
+
+
+class Taking(Struct, frozen=True, kw_only=True):
+    """A credential that was read for *caller*, which stands on record."""
+
+    caller: Caller
+    seen: Seen
+    access: Access
+    lease: LeaseId
+    span: tuple[datetime, datetime]
+    """From when to when it is leased."""
 
 
 class Leasing:
@@ -76,6 +89,7 @@ class Leasing:
     db: Database
     sights: Sights
     keyring: Keyring
+    catalogue: Catalogue
     _refresher: Refresher
 
     def __init__(
@@ -86,12 +100,21 @@ class Leasing:
         refresher: Refresher,
         durations: Durations = DURATIONS,
     ) -> None:
-        self.db, self.sights = db, Sights(db)
-        self.keyring, self._catalogue, self._durations, self._refresher = keyring, catalogue, durations, refresher
+        self.db, self.sights, self.catalogue = db, Sights(db), catalogue
+        self.keyring, self._durations, self._refresher = keyring, durations, refresher
         self._signs: Ed25519PrivateKey = keys.lease_keys(keyring)[keyring.current]
 
     async def lease(self, ask: Ask) -> Lease | Decided:
         """
+        Raises:
+            Refusal: As :meth:`take`.
+        """
+        taken = await self.take(ask)
+        return taken if isinstance(taken, Decided) else self._sealed(ask, taken)
+
+    async def take(self, ask: Ask) -> Taking | Decided:
+        """What is leased, as it is.
+
         Raises:
             NotFound, ConnectionAmbiguous: If there is no such connection that the runtime may know of.
             LeaseDenied: If no policy lets it.
@@ -100,8 +123,8 @@ class Leasing:
             NonceUsed: If the request was made before.
         """
         id_ = parse_id("con", ask.request.connection) if ask.request.connection else None
-        if (lease := await self._as_seen_last(ask, id_)) is not None:
-            return lease
+        if (taken := await self._as_seen_last(ask, id_)) is not None:
+            return taken
         for _ in range(TRIES):
             caller = await self.sights.caller(ask.runtime)
             seen = await self.looked_for(ask, caller, id_)
@@ -115,11 +138,11 @@ class Leasing:
                 await self.refreshed(ask, seen)
             elif not seen.printed:
                 await prints.learn(self.db, self.keyring, ask.runtime.tenant_id, seen.id)
-            elif (lease := await self._take(ask, caller, seen, decision, (now, ends))) is not None:
-                return lease
+            elif (taken := await self._take(ask, caller, seen, decision, (now, ends))) is not None:
+                return taken
         raise LeaseBusy(timedelta(seconds=1))
 
-    async def _as_seen_last(self, ask: Ask, id_: UUID | None) -> Lease | None:
+    async def _as_seen_last(self, ask: Ask, id_: UUID | None) -> Taking | None:
         """What nothing speaks against by what was seen last; whether it still holds is asked by what hands it out."""
         known = self.sights.known(ask.runtime, id_)
         if known is None or ask.request.dry_run:
@@ -214,8 +237,8 @@ class Leasing:
 
     async def _take(
         self, ask: Ask, caller: Caller, seen: Seen, decision: Decision, span: tuple[datetime, datetime]
-    ) -> Lease | None:
-        """The lease; None: something is not as it was decided on any more."""
+    ) -> Taking | None:
+        """What is leased; None: something is not as it was decided on any more."""
         assert decision.policy is not None, "nothing is allowed without one"
         row, (now, ends) = caller.row, span
         lease_id = LeaseId(ask.renews or new_id(now))
@@ -228,6 +251,7 @@ class Leasing:
             policy_id=decision.policy.id,
             now=now,
             expires_at=ends,
+            unsealed=ask.unsealed,
         )
         read = self.read(ask, caller, seen, text_id("pol", decision.policy.id), "success", lease_id)
         statement = RENEW if ask.renews else LEASE
@@ -243,7 +267,7 @@ class Leasing:
         if seen.access_exp is not None:
             self._refresher.soon(tenant_id, seen.id, seen.since, seen.access_exp)
         access = await self.opened(tenant_id, seen, taken.access_blob)
-        return self._sealed(ask, caller, seen, access, text_id("lea", lease_id), span)
+        return Taking(caller=caller, seen=seen, access=access, lease=lease_id, span=span)
 
     async def opened(self, tenant_id: TenantId, seen: Seen, blob: bytes) -> Access:
         now, sealing = self.db.clock(), self.db.sealing
@@ -254,10 +278,13 @@ class Leasing:
         async with self.db.tenant(tenant_id) as tx:
             return await sealed.open_access(tx, seen.id, seen.cred_version, blob)
 
-    def _sealed(
-        self, ask: Ask, caller: Caller, seen: Seen, access: Access, lease: str, span: tuple[datetime, datetime]
-    ) -> Lease:
-        begins, ends = span
+    def contents(self, taken: Taking) -> Contents:
+        """What a lease has inside."""
+        seen = taken.seen
+        return contents(self.catalogue.find(seen.provider), taken.access, seen.granted_scopes, seen.facts)
+
+    def _sealed(self, ask: Ask, taken: Taking) -> Lease:
+        caller, seen, (begins, ends) = taken.caller, taken.seen, taken.span
         bound = Bound(
             tenant=caller.row.slug,
             runtime=caller.shown,
@@ -265,14 +292,13 @@ class Leasing:
             suite=1 if caller.row.sealing_suite == 1 else 2,
             connection=seen.shown,
             account=seen.account_key,
-            lease=lease,
+            lease=text_id("lea", taken.lease),
             cred_version=seen.cred_version,
             issued_at=rfc3339(begins),
             expires_at=rfc3339(ends),
             nonce=ask.nonce.hex(),
         )
-        inside = contents(self._catalogue.find(seen.provider), access, seen.granted_scopes, seen.facts)
-        closed = caller.lock.seal(msgspec.json.encode(inside), bound.info())
+        closed = caller.lock.seal(msgspec.json.encode(self.contents(taken)), bound.info())
         return Lease(
             bound=bound,
             name=seen.name,
@@ -308,7 +334,7 @@ class Leasing:
             rule=rule,
             policies_version=caller.rules.version,
             lease_id=lease_id,
-            kid=caller.kid,
+            kid="" if ask.unsealed else caller.kid,
             nonce=ask.nonce,
             address=ask.address,
             call=ask.call.shown() if ask.call else None,
@@ -317,6 +343,8 @@ class Leasing:
 
 
 def _act(ask: Ask) -> str:
+    if ask.unsealed:
+        return "unsealed"
     if ask.request.dry_run:
         return "dry-run"
     if ask.mode == "proxy":

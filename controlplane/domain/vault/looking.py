@@ -31,13 +31,13 @@ REMEMBERED: Final = 20_000
 MOST_LISTED: Final = 500
 
 _CONNECTION: Final = (
-    "id, provider, name, project_id, owner_ref, labels, granted_scopes, account_key, account_name, facts, state,"
+    "id, provider, name, project_id, owner_ref, labels, granted_scopes, account_key, account_name, account_email, facts, state,"
     " state_reason, cred_version, access_exp, since, changed_at, readable, printed"
 )
 
 _FOUND: Final = """
     SELECT c.id, c.provider, c.name, c.project_id, c.owner_ref, c.labels, c.granted_scopes, c.account_key,
-        c.account_name, c.facts, c.state, c.state_reason, c.cred_version, c.access_exp,
+        c.account_name, c.account_email, c.facts, c.state, c.state_reason, c.cred_version, c.access_exp,
         coalesce(c.refreshed_at, c.created_at) AS since, c.changed_at,
         c.access_blob IS NOT NULL OR c.minting IS NOT NULL AS readable,
         EXISTS (
@@ -128,6 +128,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     granted_scopes: list[str]
     account_key: str | None
     account_name: str
+    account_email: str
     facts: dict[str, Any]
     state: State
     state_reason: str

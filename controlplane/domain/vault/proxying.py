@@ -153,6 +153,7 @@ class Proxying:
             policy_id=decision.policy.id,
             now=now,
             expires_at=now,
+            unsealed=False,
         )
         read = self.leasing.read(ask, caller, seen, text_id("pol", decision.policy.id), "success", ask.under)
         values = USE.values(asdict(read) | asdict(still))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Integer, LargeBinary, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Boolean, Integer, LargeBinary, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB, asyncpg
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -63,9 +63,9 @@ _UNDER: Final = """
 _LEASED: Final = """
     , leased AS (
         INSERT INTO leases (tenant_id, id, runtime_id, connection_id, agent, run, tool, purpose, cred_version,
-            policy_id, issued_at, expires_at, revoked_by)
+            policy_id, issued_at, expires_at, revoked_by, unsealed)
         SELECT noted.tenant_id, :lease_id, :runtime_id, :connection_id, :agent, :run, :tool, :purpose, :cred_version,
-            :policy_id, :now, :expires_at, ''
+            :policy_id, :now, :expires_at, '', :unsealed
         FROM noted RETURNING id
     )
 """
@@ -100,6 +100,7 @@ _TYPES: Final[dict[str, Any]] = {
     **dict.fromkeys(("policies_version", "occurred_us"), BigInteger),
     **dict.fromkeys(("cred_version", "generation"), Integer),
     **dict.fromkeys(("nonce", "sealing_key"), LargeBinary),
+    "unsealed": Boolean,
     "scopes": ARRAY(Text),
     "labels": JSONB,
 }
@@ -189,3 +190,4 @@ class Still(Struct, frozen=True, kw_only=True):
     policy_id: UUID
     now: datetime
     expires_at: datetime
+    unsealed: bool

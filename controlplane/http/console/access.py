@@ -17,6 +17,7 @@ from controlplane.http.console.pages import (
     person,
     projects,
     roles,
+    runtime_keys,
     scim,
     service_accounts,
 )
@@ -35,6 +36,7 @@ READ: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/keys", "api-key:read", keys.page),
     ("/join-tokens", "join-token:read", join_tokens.page),
     ("/scim", "scim-token:read", scim.page),
+    ("/runtime-keys/{runtime:str}", "runtime-key:read", runtime_keys.page),
     ("/projects", "project:read", projects.page),
 )
 """Address, what it takes, and who answers."""
@@ -65,6 +67,9 @@ WRITE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/scim", "scim-token:create", scim.connect),
     ("/scim/{scim_token:str}/rotate", "scim-token:create", scim.rotate),
     ("/scim/{scim_token:str}/revoke", "scim-token:revoke", scim.revoke),
+    ("/runtime-keys/{runtime:str}", "runtime-key:create", runtime_keys.make),
+    ("/runtime-keys/{runtime:str}/{runtime_key:str}/rotate", "runtime-key:create", runtime_keys.rotate),
+    ("/runtime-keys/{runtime:str}/{runtime_key:str}/revoke", "runtime-key:revoke", runtime_keys.revoke),
     ("/projects", "project:write", projects.make),
     ("/projects/{project:str}", "project:write", projects.change),
     ("/projects/{project:str}/turn", "project:write", projects.turn),
@@ -81,6 +86,7 @@ SHOWN: Final = {
     "keys": frozenset({"api-key:read"}),
     "join-tokens": frozenset({"join-token:read", "project:read"}),
     "scim": frozenset({"scim-token:read"}),
+    "runtime-keys": frozenset({"runtime-key:read", "runtime:read"}),
     "projects": frozenset({"project:read"}),
 }
 """What everything takes that shows the pages of this part, those that a refused form comes back to included."""

@@ -151,6 +151,16 @@ async def decide_disclosures(
     return _home((await disclosures.set_policy(tx, actor, data.to)).slug)
 
 
+@post("/unsealed-reads", opt=rule(Surface.CONSOLE, "tenant:own", fresh=True))
+async def allow_unsealed_reads(
+    data: URLEncodedBody[Demand], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+) -> Response[Any]:
+    tenant, allowed = await tenants.get(tx), data.to == "on"
+    if allowed != tenant.unsealed_reads:
+        await tenants.allow_unsealed_reads(tx, actor, allowed)
+    return _home(tenant.slug)
+
+
 @post("/exports", opt=TAKE_AWAY)
 async def export(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> Response[Any]:
     await exports.request(tx, actor)
@@ -185,7 +195,16 @@ async def stay(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> 
 ABOUT_ONE: Final = (suspend, resume, delete, undelete, agree)
 """At ``/console/tenants/{target}``, for operators."""
 
-ABOUT_ONES_OWN: Final = (rename, demand_second_factor, decide_disclosures, export, download, leave, stay)
+ABOUT_ONES_OWN: Final = (
+    rename,
+    demand_second_factor,
+    decide_disclosures,
+    allow_unsealed_reads,
+    export,
+    download,
+    leave,
+    stay,
+)
 """At ``/console/t/{tenant}/settings``; with the tenant's transaction."""
 
 IN_THE_TENANT: Final = TENANT_TX

@@ -38,6 +38,7 @@ KINDS: Final = {
     "rotation": "rot",
     "run": "run",
     "runtime": "rt",
+    "runtime_key": "key",
     "scim_token": "scm",
     "session": "ses",
     "service_account": "sa",

@@ -32,6 +32,7 @@ from controlplane.http.tenant_api.providers import ProvidersController
 from controlplane.http.tenant_api.role_assignments import RoleAssignmentsController
 from controlplane.http.tenant_api.roles import RolesController
 from controlplane.http.tenant_api.runs import RunsController
+from controlplane.http.tenant_api.runtime_keys import RuntimeKeysController
 from controlplane.http.tenant_api.runtimes import RuntimesController
 from controlplane.http.tenant_api.scim_tokens import ScimTokensController
 from controlplane.http.tenant_api.service_accounts import ServiceAccountsController
@@ -58,6 +59,7 @@ router = Router(
         ApiKeysController,
         JoinTokensController,
         RuntimesController,
+        RuntimeKeysController,
         AgentsController,
         SessionsController,
         RunsController,

@@ -87,6 +87,8 @@ class LeaseView(Struct, frozen=True, kw_only=True):
     """When its token dies, because it was refreshed at a provider that kills the one before."""
     revoked_at: Moment | None
     revoked_by: str
+    unsealed: bool
+    """Its runtime cannot sign and has it as it is; nothing tells it that this was revoked."""
 
 
 class ReadView(Struct, frozen=True, kw_only=True):
@@ -95,7 +97,7 @@ class ReadView(Struct, frozen=True, kw_only=True):
     seq: int
     at: Moment
     act: str
-    """``lease``, ``renew``, ``call``, ``dry-run``."""
+    """``lease``, ``renew``, ``call``, ``dry-run``; ``unsealed``: by the key of a runtime that cannot sign."""
     outcome: str
     runtime: str
     agent: str
@@ -221,6 +223,7 @@ def _view(its: Leased, tx: TenantTx) -> LeaseView:
         dies_at=moment(its.dies_at),
         revoked_at=moment(its.revoked_at),
         revoked_by=its.revoked_by,
+        unsealed=its.unsealed,
     )
 
 

@@ -31,6 +31,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Whether operators of the service may work as the tenant's people: `never`, once an owner agrees (`ask`), or `allow`."""
     disclosure_policy: DisclosurePolicy
     """Whether people may read a credential in the clear: `never`, or `two_people` together."""
+    unsealed_reads: bool
+    """Whether runtimes' keys open `/v1/credentials`, where nothing is sealed to whoever asks. Policies decide as before."""
     return_urls: list[str]
     """Where browsers may be sent after an account was connected: exactly these addresses."""
 
@@ -48,6 +50,8 @@ class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Only owners decide this, with a fresh proof of who they are."""
     disclosure_policy: DisclosurePolicy | UnsetType = UNSET
     """Likewise."""
+    unsealed_reads: bool | UnsetType = UNSET
+    """For owners, with a fresh proof."""
     return_urls: list[ReturnUrl] | UnsetType = UNSET
     """All of them. https, or http for the caller's own machine; no fragment."""
 
@@ -109,6 +113,9 @@ async def change_settings(
     if not isinstance(data.disclosure_policy, UnsetType):
         deciding.check_owner(request)
         tenant = await disclosures.set_policy(tx, actor, data.disclosure_policy)
+    if not isinstance(data.unsealed_reads, UnsetType) and data.unsealed_reads != tenant.unsealed_reads:
+        deciding.check_owner(request)
+        tenant = await tenants.allow_unsealed_reads(tx, actor, data.unsealed_reads)
     if not isinstance(data.return_urls, UnsetType):
         await return_urls.decide(tx, actor, data.return_urls)
     return await _settings(tx, tenant)
@@ -120,6 +127,7 @@ async def _settings(tx: TenantTx, tenant: Tenant) -> Settings:
         mfa_required=tenant.mfa_required,
         impersonation_policy=tenant.impersonation_policy,
         disclosure_policy=tenant.disclosure_policy,
+        unsealed_reads=tenant.unsealed_reads,
         return_urls=await return_urls.listing(tx),
     )
 

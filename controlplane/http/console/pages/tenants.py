@@ -105,6 +105,7 @@ class TenantFacts(Struct, frozen=True, kw_only=True):
     plan: str | None
     created_at: datetime
     mfa_required: bool
+    unsealed_reads: bool
 
 
 TOTALS: Final = text("SELECT status, count(*) AS tenants FROM tenants GROUP BY status")
@@ -127,7 +128,7 @@ NEWEST: Final = text(
 ONE: Final = text(
     """
     SELECT tenant_id, slug, name, status, status_reason, status_message, status_by, status_since, purge_at, plan,
-        created_at, mfa_required
+        created_at, mfa_required, unsealed_reads
     FROM tenants WHERE tenant_id = :tenant_id
     """
 )
