@@ -79,6 +79,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     mfa_required: bool = False
     """Whether people enter with two factors only, unless by the tenant's provider."""
     impersonation_policy: ImpersonationPolicy = "ask"
+    device_flow: bool = False
+    """Whether accounts may be connected by a code that somebody types in on another device."""
 
     def is_named(self, reference: Reference) -> bool:
         """Whether *reference* means this tenant."""

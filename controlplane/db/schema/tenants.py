@@ -41,11 +41,12 @@ tenants = Table(
     Column("sso_enforced", Boolean, nullable=False, server_default=text("false")),
     Column("mfa_required", Boolean, nullable=False, server_default=text("false")),
     Column("impersonation_policy", Text, nullable=False, server_default=text("'ask'")),
+    Column("device_flow", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("impersonation_policy IN ('never', 'ask', 'allow')", name="impersonation_policy"),
 )
 """``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan.
 ``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request.
-``mfa_required``: who enters must have shown two factors; here for the same reason."""
+``device_flow``: whether accounts may be connected by a code that is typed in elsewhere. ``mfa_required``: who enters must have shown two factors; here for the same reason."""
 
 projects = tenant_table(
     "projects",

@@ -14,7 +14,7 @@ from controlplane.domain.audit import Actor
 from controlplane.domain.impersonation import requests
 from controlplane.domain.permissions import Person
 from controlplane.domain.tenants import ImpersonationPolicy, Tenant
-from controlplane.domain.vault import return_urls
+from controlplane.domain.vault import return_urls, waiting
 from controlplane.http import deciding, demanded_factors
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.principals import AnyRequest
@@ -31,6 +31,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Whether operators of the service may work as the tenant's people: `never`, once an owner agrees (`ask`), or `allow`."""
     return_urls: list[str]
     """Where browsers may be sent after an account was connected: exactly these addresses."""
+    device_flow: bool
+    """Whether accounts may be connected by a code that somebody types in on another device."""
 
 
 ReturnUrl = Annotated[str, Meta(min_length=8, max_length=return_urls.MOST_CHARACTERS)]
@@ -46,6 +48,8 @@ class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Only owners decide this, with a fresh proof of who they are."""
     return_urls: list[ReturnUrl] | UnsetType = UNSET
     """All of them. https, or http for the caller's own machine; no fragment."""
+    device_flow: bool | UnsetType = UNSET
+    """Only owners decide this. Whoever is shown a code, and types it in, connects their account to this tenant."""
 
 
 @get("/", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
@@ -104,6 +108,9 @@ async def change_settings(
         tenant = await requests.set_policy(tx, actor, data.impersonation_policy)
     if not isinstance(data.return_urls, UnsetType):
         await return_urls.decide(tx, actor, data.return_urls)
+    if not isinstance(data.device_flow, UnsetType):
+        deciding.check_owner(request)
+        tenant = await waiting.allow(tx, actor, data.device_flow)
     return await _settings(tx, tenant)
 
 
@@ -113,6 +120,7 @@ async def _settings(tx: TenantTx, tenant: Tenant) -> Settings:
         mfa_required=tenant.mfa_required,
         impersonation_policy=tenant.impersonation_policy,
         return_urls=await return_urls.listing(tx),
+        device_flow=tenant.device_flow,
     )
 
 
