@@ -37,6 +37,7 @@ BODIES = {
     "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
     "NewMintedConnection": {"app": "app_00000000000000000000000000", "way": "client_credentials"},
     "NewMinting": {},
+    "Ending": {"how": "needs_reauth", "reason": "x", "provider": "github-oauth"},
     "ConnectionChange": {"name": "y"},
     "Replacement": {"fields": {"api_key": "y"}},
     "Disabling": {},
@@ -101,6 +102,7 @@ REFERENCES = {
     "NewStaticConnection": {"project": "project"},
     "NewMintedConnection": {"app": "app", "project": "project"},
     "ConnectionChange": {"project": "project"},
+    "Ending": {"app": "app"},
     "NewJoinToken": {"project": "project"},
     "NewRoleAssignment": {
         "role": "role",

@@ -80,13 +80,16 @@ async def _asked(desk: Desk, actor: Actor, tenant_id: TenantId, session: Connect
         return
     try:
         async with desk.db.tenant(tenant_id) as tx:
-            client = await desk.client(tx, await desk.app(tx, session))
+            app = await desk.app(tx, session)
+            client = await desk.client(tx, app)
             code = await sealed.open_code(tx, claimed.id, claimed.code_blob)
     except NotFound:
         await _over(desk, tenant_id, session, claimed, LinkOver())
         return
-    server = servers.read(claimed.endpoints, desk.vault.provider(session.provider))
-    met = Met(session=session, client=client, server=server)
+    provider = desk.vault.provider(session.provider)
+    server = servers.read(claimed.endpoints, provider)
+    variables = provider.chosen({**session.variables, **app.variables})
+    met = Met(session=session, client=client, server=server, variables=variables)
     try:
         given = await devices.poll(desk.vault.caller, server, client, code)
     except Failure as failure:

@@ -1,6 +1,6 @@
 """Back from the provider: what a browser brings is used up, checked, exchanged, and kept until somebody confirms it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -103,6 +103,8 @@ class Met(Struct, frozen=True, kw_only=True):
     session: ConnectSession
     client: Client
     server: Server
+    variables: Mapping[str, str]
+    """What its addresses have left open: where a lease may be used can hang on it."""
     verifier: Secret | None = None
     slug: str = ""
 
@@ -168,13 +170,21 @@ async def _met(desk: Desk, tenant_id: TenantId, transaction: Transaction, sessio
             tenant = await tenants.get(tx)
             if tenant.status != "active":
                 raise NoLongerServed
-            client = await desk.client(tx, await desk.app(tx, session))
+            app = await desk.app(tx, session)
+            client = await desk.client(tx, app)
             blob = transaction.pkce_blob
             verifier = await sealed.open_verifier(tx, transaction.id, blob) if blob is not None else None
     except NotFound:
         raise AnotherApp from None
-    server = servers.read(transaction.endpoints, desk.vault.provider(session.provider))
-    return Met(session=session, client=client, server=server, verifier=verifier, slug=tenant.slug)
+    provider = desk.vault.provider(session.provider)
+    return Met(
+        session=session,
+        client=client,
+        server=servers.read(transaction.endpoints, provider),
+        variables=provider.chosen({**session.variables, **app.variables}),
+        verifier=verifier,
+        slug=tenant.slug,
+    )
 
 
 async def _arrived(desk: Desk, tenant_id: TenantId, met: Met, query: Sequence[tuple[str, str]]) -> Connection:
@@ -234,7 +244,7 @@ def _as_arrived(met: Met, given: Tokens, facts: dict[str, str], desk: Desk) -> A
         account_key=known.pop("account", None),
         account_name=known.pop("name", ""),
         account_email=known.pop("email", ""),
-        facts=known,
+        facts={**met.variables, **known},
         endpoints=servers.written(met.server, provider),
     )
 

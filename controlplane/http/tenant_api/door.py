@@ -15,6 +15,7 @@ from controlplane.http.tenant_api.connect_sessions import ConnectSessionsControl
 from controlplane.http.tenant_api.connections import ConnectionsController
 from controlplane.http.tenant_api.discovered_apps import DiscoveredAppsController
 from controlplane.http.tenant_api.domains import DomainsController
+from controlplane.http.tenant_api.ending import EndingController
 from controlplane.http.tenant_api.events import EventsController
 from controlplane.http.tenant_api.exports import ExportsController
 from controlplane.http.tenant_api.groups import GroupsController
@@ -77,6 +78,7 @@ router = Router(
         ConnectSessionsController,
         ConnectionsController,
         MintedConnectionsController,
+        EndingController,
     ],
     dependencies=TENANT_TX,
 )
