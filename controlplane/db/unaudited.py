@@ -15,7 +15,7 @@ UNAUDITED = frozenset(
         *(t.sso_flows, t.session_entries, t.logout_tokens, t.impersonation_sessions),
         *(t.exports, t.export_parts, t.purge_steps, t.key_rotations),
         *(t.connection_events, t.refresh_orphans, t.connect_sessions, t.login_transactions),
-        *(t.connection_revocations, t.leases, t.vault_reads, t.credential_prints),
+        *(t.device_transactions, t.connection_revocations, t.leases, t.vault_reads, t.credential_prints),
         *(t.idempotency_records, t.platform_idempotency_records),
     )
 )

@@ -65,6 +65,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "connection_events": "are of connections; what was done is in audit_events",
         "connect_sessions": "lead through this installation",
         "login_transactions": "lead through this installation",
+        "device_transactions": "lead through this installation",
         "connection_revocations": "are of connections",
         "return_urls": "are for those who connect through this installation",
         "exports": "are about earlier archives",

@@ -84,6 +84,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
     """Whether two people together may read a credential in the clear."""
     unsealed_reads: bool = False
     """Whether runtimes that cannot sign may have credentials that are not sealed to them."""
+    device_flow: bool = False
+    """Whether accounts may be connected by a code that somebody types in on another device."""
 
     def is_named(self, reference: Reference) -> bool:
         """Whether *reference* means this tenant."""

@@ -70,6 +70,7 @@ NOT_TOLD = {
     "sso.glass-broken": "how people come in is for auditors",
     "sso.logged-out": "how people come in is for auditors",
     "tenant.return-urls-changed": "the tenant's own settings",
+    "tenant.device-flow-changed": "the tenant's own settings",
     "sso.signed-in": "how people come in is for auditors",
     "tenant.created": "nobody can listen yet",
     "tenant.deleted": "nobody is served any more",

@@ -29,7 +29,7 @@ from controlplane.domain.impersonation.requests import Wanted
 from controlplane.domain.letters import Letterhead
 from controlplane.domain.sso import connections
 from controlplane.domain.sso.connections import NewConnection
-from controlplane.domain.vault import catalogue, disclosures, leaving, minted, policies, statics
+from controlplane.domain.vault import catalogue, connecting, disclosures, leaving, minted, policies, statics, waiting
 from controlplane.domain.vault import connections as vault_connections
 from controlplane.domain.vault.disclosures import Who
 from controlplane.domain.vault.minted import NewMinted
@@ -154,9 +154,11 @@ class Company:
             ("/connections/{connection}/confirm", self._pending),
             ("/connections/{connection}/enable", self._disabled),
             ("/connections/{connection}/minting", self._minted),
+            ("/connect-sessions/{connect_session}/device", self._device),
+            ("/connect-sessions/{connect_session}/poll", self._device),
             ("/connections/{connection}/refresh", self._refreshed),
         ):
-            if name == "connection" and part in path:
+            if name in ("connection", "connect_session") and part in path:
                 return await factory()
         if name == "disclosure" and path.endswith("/read"):
             return await self._agreed()
@@ -223,6 +225,14 @@ class Company:
     async def _connect_session(self):
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             session, _ = await begun.begin(tx, owner_ref=CANARY)
+        return text_id("cns", session.id)
+
+    async def _device(self):
+        """On which somebody is to consent, and nobody has asked lately whether they have."""
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            await waiting.allow(tx, SHELL, True)
+            session, _ = await begun.begin(tx, owner_ref=CANARY, person_id=self.person_id)
+            await waiting.begin(tx, SHELL, (await connecting.use(tx, session.id)).id, begun.DEVICE, {})
         return text_id("cns", session.id)
 
     async def _connection(self):

@@ -138,6 +138,19 @@ async def test_the_app_names_its_addresses_itself_where_no_document_does(db, ten
     assert authority.asked[-1].path == "/token"
 
 
+async def test_where_it_is_stays_with_the_connection_so_that_a_lease_can_say(
+    db, tenant, authority, begin, browser, api
+):
+    places = {**authority.overrides(), "lookup": f"{authority.url}/me"}
+    variables = {"host": "acme.cloud.databricks.com"}
+    app = await app_at(db, tenant, authority, provider="databricks", overrides=places, variables=variables)
+    session = await begin(app=shown(app))
+
+    led = said(await browser.come_back(authority.allow(await browser.follow(session["url"]))))
+
+    assert (await api("GET", f"/connections/{led['connection']}")).json()["facts"] == variables
+
+
 async def test_the_request_is_pushed_beforehand_where_the_provider_takes_it(authority, connect):
     authority.pushes = True
 

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from controlplane.domain.vault import apps, connections
+from controlplane.domain.vault import apps, connections, waiting
 from controlplane.domain.vault.apps import NewApp
 from controlplane.domain.vault.sealed import Proof
 from controlplane.kit.ids import parse_id
@@ -16,6 +16,7 @@ from tests.services.authority import Authority
 from tests.services.dialects import GitHubApp
 from tests.services.fake import ID, SECRET, running
 from tests.services.mcp import Mcp
+from tests.services.other_device import OtherDevice
 
 
 @pytest.fixture
@@ -245,6 +246,26 @@ async def test_a_browser_goes_from_the_address_of_an_mcp_server_to_whoever_lets_
     assert [parse_qs(urlsplit(url).query)["client_id"] for url in urls] == [[address]] * 2
     assert "Is this the right account?" in shown_page
     assert (await send("/connections/mcp", url="https://10.0.0.7/mcp")).status_code == 400
+
+
+async def test_somebody_consents_on_another_device(see, send, db, tenant, clock):
+    async with running(OtherDevice(clock)) as other:
+        app = await app_at(db, tenant, other, provider="generic-oauth2", overrides=other.overrides())
+        form = {"provider": "generic-oauth2", "app": shown(app)}
+        before = await send("/connections/device", **form)
+        async with db.tenant(tenant.tenant_id) as tx:
+            await waiting.allow(tx, SHELL, True)
+        begun = (await send("/connections/device", **form)).headers["location"].partition(tenant.slug)[2]
+        asked, early = await see(begun), await send(begun)
+        other.said = "yes"
+        clock.forward(timedelta(seconds=5))
+        done = await send(begun)
+
+    assert before.status_code == 403
+    assert "On another device" in await see("/connections/new?provider=generic-oauth2")
+    assert "WDJB-MJHT" in asked
+    assert early.headers["location"].endswith(begun)
+    assert "Is this the right account?" in await see(done.headers["location"].partition(tenant.slug)[2])
 
 
 async def test_an_app_gets_tokens_by_itself_without_a_browser(see, send, db, tenant, authority):

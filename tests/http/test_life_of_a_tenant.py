@@ -286,6 +286,7 @@ async def test_an_admin_renames_the_tenant(make, tenant, call):
             "impersonation_policy": "ask",
             "disclosure_policy": "never",
             "unsealed_reads": False,
+            "device_flow": False,
             "return_urls": [],
         }
     )

@@ -38,6 +38,7 @@ BODIES = {
     "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
     "NewMintedConnection": {"app": "app_00000000000000000000000000", "way": "client_credentials"},
     "NewMinting": {},
+    "Ending": {"how": "needs_reauth", "reason": "x", "provider": "github-oauth"},
     "ConnectionChange": {"name": "y"},
     "Replacement": {"fields": {"api_key": "y"}},
     "Disabling": {},
@@ -107,6 +108,7 @@ REFERENCES = {
     "NewMintedConnection": {"app": "app", "project": "project"},
     "NewDisclosure": {"connection": "connection"},
     "ConnectionChange": {"project": "project"},
+    "Ending": {"app": "app"},
     "NewJoinToken": {"project": "project"},
     "NewRoleAssignment": {
         "role": "role",

@@ -44,12 +44,14 @@ tenants = Table(
     Column("disclosure_policy", Text, nullable=False, server_default=text("'never'")),
     CheckConstraint("disclosure_policy IN ('never', 'two_people')", name="disclosure_policy"),
     Column("unsealed_reads", Boolean, nullable=False, server_default=text("false")),
+    Column("device_flow", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("impersonation_policy IN ('never', 'ask', 'allow')", name="impersonation_policy"),
 )
 """``status_reason`` is for operators, ``status_message`` for the tenant's people; ``plan`` None is the default plan.
 ``sso_enforced``: who enters must come from the tenant's provider; kept here, because it is asked with every request.
 ``mfa_required``: who enters must have shown two factors; here for the same reason.
-``unsealed_reads``: whether runtimes may have credentials that are not sealed to them."""
+``unsealed_reads``: whether runtimes may have credentials that are not sealed to them.
+``device_flow``: whether accounts may be connected by a code that is typed in elsewhere."""
 
 projects = tenant_table(
     "projects",

@@ -219,6 +219,27 @@ login_transactions = tenant_table(
 )
 """Browsers that are away at a provider. ``issuer`` and ``endpoints`` are what they were sent off with."""
 
+device_transactions = tenant_table(
+    "device_transactions",
+    Column("id", Uuid, nullable=False),
+    Column("session_id", Uuid, nullable=False),
+    Column("code_blob", LargeBinary),
+    Column("user_code", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("endpoints", JSONB, nullable=False),
+    Column("interval_s", Integer, nullable=False),
+    Column("polls", Integer, nullable=False),
+    Column("next_poll_at", Instant, nullable=False),
+    Column("begun_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    ForeignKeyConstraint(
+        ["tenant_id", "session_id"], ["connect_sessions.tenant_id", "connect_sessions.id"], ondelete="CASCADE"
+    ),
+    Index(None, "tenant_id", "session_id", unique=True),
+)
+"""Persons who consent on another device. The code that is asked with goes as soon as it has ended, however it did."""
+
 connection_revocations = tenant_table(
     "connection_revocations",
     Column("id", Uuid, nullable=False),

@@ -115,6 +115,7 @@ ALL: Final[Sequence[EventType]] = (
     _act("connection.refreshed", "A connection has its next token.", provider=str, cred_version=int),
     _act("connection.replaced", "Another credential was put in its place.", cred_version=int),
     _act("connection.revoked", "A provider was told that a connection has ended.", provider=str, outcome=str),
+    _act("connections.ended", "Connections were ended, many at once.", how=str, connections=int, left=int),
     _act("disclosure.approved", "A second person has agreed that a credential is read.", **DISCLOSED),
     _act("disclosure.ended", "A credential will not be read.", how=str, **DISCLOSED),
     _act("disclosure.read", "Somebody has read a credential.", cred_version=int, fingerprints=list[str], **DISCLOSED),

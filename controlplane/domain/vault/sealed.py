@@ -111,6 +111,19 @@ async def open_verifier(tx: TenantTx, transaction_id: UUID, blob: bytes) -> Secr
     return Secret((await keys.unseal(tx, "pkce", blob, _of_transaction(transaction_id))).decode())
 
 
+async def seal_code(tx: TenantTx, transaction_id: UUID, code: Secret) -> bytes:
+    """That a device asks with, for the minutes that a person consents elsewhere."""
+    return await keys.seal(tx, "pkce", code.reveal().encode(), _of_device(transaction_id))
+
+
+async def open_code(tx: TenantTx, transaction_id: UUID, blob: bytes) -> Secret:
+    """
+    Raises:
+        NotOpened: If it is not the code of this transaction.
+    """
+    return Secret((await keys.unseal(tx, "pkce", blob, _of_device(transaction_id))).decode())
+
+
 class _Inside(Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: str = ""
     scheme: str = "Bearer"
@@ -151,6 +164,10 @@ def _of_transaction(transaction_id: UUID) -> Context:
     return Context(t.login_transactions.name, str(transaction_id))
 
 
+def _of_device(transaction_id: UUID) -> Context:
+    return Context(t.device_transactions.name, str(transaction_id))
+
+
 def _version_of(row: Mapping[str, Any]) -> Context:
     return _of_connection(row["id"], row["cred_version"])
 
@@ -188,5 +205,6 @@ SEALED: Final = (
     _app_of(t.oauth_apps),
     _app_of(t.platform_oauth_apps),
     SealedColumn(t.login_transactions, "pkce_blob", "pkce", lambda row: _of_transaction(row["id"])),
+    SealedColumn(t.device_transactions, "code_blob", "pkce", lambda row: _of_device(row["id"])),
 )
 """What stands beside a connection is sealed for the connection's own row, to which it can move as it is."""

@@ -73,7 +73,7 @@ async def go(desk: Desk, tenant_id: TenantId, session_id: ConnectSessionId) -> A
         client = await desk.client(tx, app)
     provider = desk.vault.provider(session.provider)
     try:
-        server = await _server(desk, provider, app, session)
+        server = await server_of(desk, provider, app, session)
         return await _depart(desk, tenant_id, session, client, (provider, server))
     except (Failure, Refusal) as error:
         refusal = ProviderSilent(error) if isinstance(error, Failure) else error
@@ -83,7 +83,7 @@ async def go(desk: Desk, tenant_id: TenantId, session_id: ConnectSessionId) -> A
         raise refusal from error
 
 
-async def _server(desk: Desk, provider: Provider, app: App, session: ConnectSession) -> Server:
+async def server_of(desk: Desk, provider: Provider, app: App, session: ConnectSession) -> Server:
     """Where consent is asked for; what names only its issuer, or whose tokens it takes, is asked for the rest."""
     named = servers.named(provider, app, session.variables)
     if provider.kind == "mcp":

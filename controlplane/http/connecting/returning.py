@@ -1,12 +1,13 @@
 """Back from the provider: what a browser brings is used up, checked, exchanged, and kept until somebody confirms it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
 from msgspec import Struct
 
 from controlplane.domain import tenants
+from controlplane.domain.audit import Actor
 from controlplane.domain.quotas import QuotaExceeded
 from controlplane.domain.vault import apps, confirming, connecting, sealed, servers
 from controlplane.domain.vault.confirming import AnotherAccount, Arrived
@@ -96,16 +97,16 @@ class Back(Struct, frozen=True, kw_only=True):
     location: str
 
 
-class _Met(Struct, frozen=True, kw_only=True):
+class Met(Struct, frozen=True, kw_only=True):
     """Whom a browser has come back from, and for what."""
 
     session: ConnectSession
     client: Client
     server: Server
-    verifier: Secret | None
-    variables: dict[str, str]
-    """Which of the provider's places it is."""
-    slug: str
+    variables: Mapping[str, str]
+    """What its addresses have left open: where a lease may be used can hang on it."""
+    verifier: Secret | None = None
+    slug: str = ""
 
 
 async def back(desk: Desk, app: str, query: Sequence[tuple[str, str]]) -> Back:
@@ -132,13 +133,13 @@ async def back(desk: Desk, app: str, query: Sequence[tuple[str, str]]) -> Back:
     try:
         await _check_bound(desk, transaction, session, app)
     except Refusal as refusal:
-        await _failed(desk, tenant_id, session, refusal)
+        await failed(desk, tenant_id, session, refusal)
         raise
     try:
         met = await _met(desk, tenant_id, transaction, session)
         pending = await _arrived(desk, tenant_id, met, query)
     except Refusal as refusal:
-        await _failed(desk, tenant_id, session, refusal)
+        await failed(desk, tenant_id, session, refusal)
         return Back(location=_onward(session, await _slug(desk, tenant_id), problem=refusal.code))
     return Back(location=_onward(session, met.slug, connection=text_id("con", pending.id)))
 
@@ -163,7 +164,7 @@ async def _check_bound(desk: Desk, transaction: Transaction, session: ConnectSes
         raise AnotherApp
 
 
-async def _met(desk: Desk, tenant_id: TenantId, transaction: Transaction, session: ConnectSession) -> _Met:
+async def _met(desk: Desk, tenant_id: TenantId, transaction: Transaction, session: ConnectSession) -> Met:
     try:
         async with desk.db.tenant(tenant_id) as tx:
             tenant = await tenants.get(tx)
@@ -176,38 +177,47 @@ async def _met(desk: Desk, tenant_id: TenantId, transaction: Transaction, sessio
     except NotFound:
         raise AnotherApp from None
     provider = desk.vault.provider(session.provider)
-    return _Met(
+    return Met(
         session=session,
         client=client,
         server=servers.read(transaction.endpoints, provider),
-        verifier=verifier,
         variables=provider.chosen({**session.variables, **app.variables}),
+        verifier=verifier,
         slug=tenant.slug,
     )
 
 
-async def _arrived(desk: Desk, tenant_id: TenantId, met: _Met, query: Sequence[tuple[str, str]]) -> Connection:
+async def _arrived(desk: Desk, tenant_id: TenantId, met: Met, query: Sequence[tuple[str, str]]) -> Connection:
     """What the code is worth, kept. No transaction is open while the provider is asked."""
     code, caller = _code(met, query), desk.vault.caller
     try:
         given = await granting.exchange(caller, met.server, met.client, code, met.verifier)
     except Failure as failure:
-        await _note_fault(desk, tenant_id, met.session, failure)
+        await note_fault(desk, tenant_id, met.session, failure)
         raise ExchangeFailed(failure) from failure
+    return await kept(desk, desk.nobody(), tenant_id, met, given)
+
+
+async def kept(desk: Desk, actor: Actor, tenant_id: TenantId, met: Met, given: Tokens) -> Connection:
+    """What a provider has given for a session, to be confirmed; given back where it cannot be kept.
+
+    Raises:
+        ProviderSilent: If it does not say whose it is.
+        AnotherAccount, QuotaExceeded: If it is not to be kept.
+    """
     try:
         try:
-            facts = await looking_up.whose(caller, met.server, given)
+            facts = await looking_up.whose(desk.vault.caller, met.server, given)
         except Failure as failure:
             raise ProviderSilent(failure) from failure
         async with desk.db.tenant(tenant_id) as tx:
-            arrived = _as_arrived(met, given, facts, desk)
-            return await confirming.arrive(tx, desk.nobody(), met.session, arrived)
+            return await confirming.arrive(tx, actor, met.session, _as_arrived(met, given, facts, desk))
     except Refusal:
         await _give_back(desk, met, given)
         raise
 
 
-def _code(met: _Met, query: Sequence[tuple[str, str]]) -> str:
+def _code(met: Met, query: Sequence[tuple[str, str]]) -> str:
     try:
         return callbacks.code_of(met.server, met.client, query)
     except CallbackRefused as refused:
@@ -218,7 +228,7 @@ def _code(met: _Met, query: Sequence[tuple[str, str]]) -> str:
         raise AnswerUnfit(refused.why) from refused
 
 
-def _as_arrived(met: _Met, given: Tokens, facts: dict[str, str], desk: Desk) -> Arrived:
+def _as_arrived(met: Met, given: Tokens, facts: dict[str, str], desk: Desk) -> Arrived:
     now, known = desk.db.clock(), {name: value[:MOST_OF_A_FACT] for name, value in facts.items()}
     ends, refresh_ends = given.expires_in_s, given.refresh_expires_in_s
     provider = desk.vault.provider(met.session.provider)
@@ -239,7 +249,7 @@ def _as_arrived(met: _Met, given: Tokens, facts: dict[str, str], desk: Desk) -> 
     )
 
 
-async def _give_back(desk: Desk, met: _Met, given: Tokens) -> None:
+async def _give_back(desk: Desk, met: Met, given: Tokens) -> None:
     """What is not kept is not left lying at the provider either, as far as it can be helped."""
     try:
         await revoking.revoke(
@@ -249,7 +259,7 @@ async def _give_back(desk: Desk, met: _Met, given: Tokens) -> None:
         return  # it is written down that nothing was kept, and nobody has the tokens any more
 
 
-async def _note_fault(desk: Desk, tenant_id: TenantId, session: ConnectSession, failure: Failure) -> None:
+async def note_fault(desk: Desk, tenant_id: TenantId, session: ConnectSession, failure: Failure) -> None:
     """The app's own fault is said of the app."""
     if failure.kind != "app_fault":
         return
@@ -261,7 +271,7 @@ async def _note_fault(desk: Desk, tenant_id: TenantId, session: ConnectSession, 
             await apps.broken(platform, desk.nobody(), session.platform_app_id, failure.code)
 
 
-async def _failed(desk: Desk, tenant_id: TenantId, session: ConnectSession, refusal: Refusal) -> None:
+async def failed(desk: Desk, tenant_id: TenantId, session: ConnectSession, refusal: Refusal) -> None:
     async with desk.db.tenant(tenant_id) as tx:
         await connecting.failed(tx, session.id, refusal.code)
     facts = {"session": text_id("cns", session.id), "detail": refusal.detail}

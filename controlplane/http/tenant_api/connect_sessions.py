@@ -10,18 +10,20 @@ from msgspec import Meta, Struct
 from controlplane.db.database import TenantTx
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
+from controlplane.domain.permissions import Person
 from controlplane.domain.vault import connecting, return_urls
+from controlplane.domain.vault.confirming import NotTheirs
 from controlplane.domain.vault.connecting import ConnectSession, State
 from controlplane.http.authorize import Surface, rule
-from controlplane.http.connecting import starting
-from controlplane.http.connecting.desk import Vault
+from controlplane.http.connecting import elsewhere, starting
+from controlplane.http.connecting.desk import Desk, Vault
 from controlplane.http.connecting.starting import Wanted
 from controlplane.http.instants import Moment, moment
 from controlplane.http.oauth_apps import ProviderName, Scopes, Variables
 from controlplane.http.paths import identity
 from controlplane.http.principals import AnyRequest
 from controlplane.http.tenant_api.connections import ConnectionName, Labels, OwnerRef, Reference
-from controlplane.kit.ids import text_id
+from controlplane.kit.ids import ConnectSessionId, TenantId, text_id
 
 Identity = Annotated[str, Meta(min_length=1, max_length=40)]
 
@@ -77,6 +79,17 @@ class CreatedConnectSession(ConnectSessionView, frozen=True, kw_only=True):
     """The link for whoever is to connect: good for half an hour and for one time. Shown this once."""
 
 
+class DeviceCodeView(Struct, frozen=True, kw_only=True):
+    """For the person who is to consent. Show it to nobody else: whoever types it in connects their account."""
+
+    user_code: str
+    address: str
+    """Where they type it in."""
+    interval_s: int
+    """How long to wait before asking what became of it, and again."""
+    expires_at: Moment
+
+
 class ConnectSessionsController(Controller):
     path = "/connect-sessions"
     tags = ("connect-sessions",)
@@ -117,6 +130,57 @@ class ConnectSessionsController(Controller):
     async def show(self, tx: NamedDependency[TenantTx], connect_session: FromPath[str]) -> ConnectSessionView:
         """How far one attempt has got; kept for a day."""
         return ConnectSessionView(**_facts(await connecting.get(tx, identity("cns", connect_session))))
+
+    @post("/{connect_session:str}/device", status_code=200, opt=rule(Surface.TENANT, "connection:connect"))
+    async def device(
+        self,
+        request: AnyRequest,
+        actor: NamedDependency[Actor],
+        connect_desk: NamedDependency[Desk],
+        connect_session: FromPath[str],
+    ) -> DeviceCodeView:
+        """Get a code that the person types in on another device, instead of following the link, which is used up.
+
+        Off unless an owner has turned `device_flow` on: a code can be shown to somebody who does not know what for.
+        """
+        session_id = ConnectSessionId(identity("cns", connect_session))
+        tenant_id = await _theirs(connect_desk, request, session_id)
+        found = await elsewhere.begin(connect_desk, actor, tenant_id, session_id)
+        return DeviceCodeView(
+            user_code=found.user_code,
+            address=found.address,
+            interval_s=found.interval_s,
+            expires_at=moment(found.expires_at),
+        )
+
+    @post("/{connect_session:str}/poll", status_code=200, opt=rule(Surface.TENANT, "connection:connect"))
+    async def poll(
+        self,
+        request: AnyRequest,
+        actor: NamedDependency[Actor],
+        connect_desk: NamedDependency[Desk],
+        connect_session: FromPath[str],
+    ) -> ConnectSessionView:
+        """Ask whether the person has consented on the other device by now. The provider is asked no more often than it
+        lets us; in between the answer is `away`. What comes of it waits to be confirmed like every other."""
+        session_id = ConnectSessionId(identity("cns", connect_session))
+        tenant_id = await _theirs(connect_desk, request, session_id)
+        return ConnectSessionView(**_facts(await elsewhere.ask(connect_desk, actor, tenant_id, session_id)))
+
+
+async def _theirs(desk: Desk, request: AnyRequest, session_id: ConnectSessionId) -> TenantId:
+    """
+    Raises:
+        NotFound: If there is no such session.
+        NotTheirs: If somebody else has begun it.
+    """
+    tenant_id: TenantId = request.state.tenant_id
+    async with desk.db.tenant(tenant_id) as tx:
+        session = await connecting.get(tx, session_id)
+    person_id = request.user.account_id if isinstance(request.user, Person) else None
+    if session.person_id != person_id:
+        raise NotTheirs
+    return tenant_id
 
 
 def _facts(its: ConnectSession) -> dict[str, Any]:

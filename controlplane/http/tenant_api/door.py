@@ -16,6 +16,7 @@ from controlplane.http.tenant_api.connections import ConnectionsController
 from controlplane.http.tenant_api.disclosures import DisclosuresController
 from controlplane.http.tenant_api.discovered_apps import DiscoveredAppsController
 from controlplane.http.tenant_api.domains import DomainsController
+from controlplane.http.tenant_api.ending import EndingController
 from controlplane.http.tenant_api.events import EventsController
 from controlplane.http.tenant_api.exports import ExportsController
 from controlplane.http.tenant_api.groups import GroupsController
@@ -81,6 +82,7 @@ router = Router(
         ConnectSessionsController,
         ConnectionsController,
         MintedConnectionsController,
+        EndingController,
     ],
     dependencies=TENANT_TX,
 )

@@ -14,7 +14,7 @@ from controlplane.domain.audit import Actor
 from controlplane.domain.impersonation import requests
 from controlplane.domain.permissions import Person
 from controlplane.domain.tenants import DisclosurePolicy, ImpersonationPolicy, Tenant
-from controlplane.domain.vault import disclosures, return_urls
+from controlplane.domain.vault import disclosures, return_urls, waiting
 from controlplane.http import deciding, demanded_factors
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.principals import AnyRequest
@@ -35,6 +35,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Whether runtimes' keys open `/v1/credentials`, where nothing is sealed to whoever asks. Policies decide as before."""
     return_urls: list[str]
     """Where browsers may be sent after an account was connected: exactly these addresses."""
+    device_flow: bool
+    """Whether accounts may be connected by a code that somebody types in on another device."""
 
 
 ReturnUrl = Annotated[str, Meta(min_length=8, max_length=return_urls.MOST_CHARACTERS)]
@@ -54,6 +56,8 @@ class SettingsChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """For owners, with a fresh proof."""
     return_urls: list[ReturnUrl] | UnsetType = UNSET
     """All of them. https, or http for the caller's own machine; no fragment."""
+    device_flow: bool | UnsetType = UNSET
+    """Only owners decide this. Whoever is shown a code, and types it in, connects their account to this tenant."""
 
 
 @get("/", opt=rule(Surface.TENANT, "tenant:read"), tags=["tenant"])
@@ -107,6 +111,19 @@ async def change_settings(
         tenant = await tenants.demand_second_factor(tx, actor, data.mfa_required)
     if not isinstance(data.name, UnsetType):
         tenant = await tenants.rename(tx, actor, data.name)
+    tenant = await _decided_by_owners(data, request, tx, actor, tenant)
+    if not isinstance(data.return_urls, UnsetType):
+        await return_urls.decide(tx, actor, data.return_urls)
+    return await _settings(tx, tenant)
+
+
+async def _decided_by_owners(
+    data: SettingsChange, request: AnyRequest, tx: TenantTx, actor: Actor, tenant: Tenant
+) -> Tenant:
+    """
+    Raises:
+        Refusal: If it is decided by somebody else, or without a fresh proof.
+    """
     if not isinstance(data.impersonation_policy, UnsetType):
         deciding.check_owner(request)
         tenant = await requests.set_policy(tx, actor, data.impersonation_policy)
@@ -116,9 +133,10 @@ async def change_settings(
     if not isinstance(data.unsealed_reads, UnsetType) and data.unsealed_reads != tenant.unsealed_reads:
         deciding.check_owner(request)
         tenant = await tenants.allow_unsealed_reads(tx, actor, data.unsealed_reads)
-    if not isinstance(data.return_urls, UnsetType):
-        await return_urls.decide(tx, actor, data.return_urls)
-    return await _settings(tx, tenant)
+    if not isinstance(data.device_flow, UnsetType):
+        deciding.check_owner(request)
+        tenant = await waiting.allow(tx, actor, data.device_flow)
+    return tenant
 
 
 async def _settings(tx: TenantTx, tenant: Tenant) -> Settings:
@@ -129,6 +147,7 @@ async def _settings(tx: TenantTx, tenant: Tenant) -> Settings:
         disclosure_policy=tenant.disclosure_policy,
         unsealed_reads=tenant.unsealed_reads,
         return_urls=await return_urls.listing(tx),
+        device_flow=tenant.device_flow,
     )
 
 

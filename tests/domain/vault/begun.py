@@ -13,6 +13,7 @@ from controlplane.domain.vault.policies import NewPolicy
 from controlplane.domain.vault.provider import Field, Provider, Verified
 from controlplane.domain.vault.sealed import Access, Proof
 from controlplane.kit.ids import new_id
+from controlplane.kit.oauth.devices import Device
 from controlplane.kit.secret import Secret
 from tests.conftest import KEYRING
 from tests.make import SHELL
@@ -46,6 +47,9 @@ GIVEN = Arrived(
     account_name="Ada",
     account_email="ada@example.com",
     endpoints={"token": "https://as.example/token", "revoke": "https://as.example/revoke"},
+)
+DEVICE = Device(
+    code=Secret("dc"), user_code="ABCD", address="https://as.example/activate", expires_in_s=600, interval_s=5
 )
 LEFT = Departure(
     issuer="https://as.example",

@@ -12,7 +12,7 @@ from litestar.params import FromQuery
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 
-from controlplane.domain import projects
+from controlplane.domain import projects, tenants
 from controlplane.domain.audit import Actor
 from controlplane.domain.newest import Reading
 from controlplane.domain.projects import Project
@@ -100,6 +100,8 @@ class GalleryPage(Struct, frozen=True, kw_only=True):
     installs: dict[str, str]
     """Where an app is installed, by app, where that is what has to be done first."""
     projects: list[Project]
+    elsewhere: bool
+    """Whether somebody may consent on another device."""
 
 
 async def page(
@@ -152,7 +154,18 @@ async def connect(
 ) -> Response[Any]:
     """Send this browser to the provider, to come back with an account of its own."""
     filled = await forms.read(request, Filled)
-    wanted = Wanted(
+    wanted = await wanted_of(request, filled)
+    try:
+        return await off(screen, actor, connect_desk, wanted)
+    except NotFound:
+        raise
+    except Refusal as problem:
+        return await screen.show(gallery_page(vault, filled), problem)
+
+
+async def wanted_of(request: Request[Any, Any, Any], filled: Filled) -> Wanted:
+    """What the form of a connection wants to be begun."""
+    return Wanted(
         provider=filled.provider,
         app_id=identity("app", filled.app) if filled.app else None,
         connection_id=identity("con", filled.connection) if filled.connection else None,
@@ -162,12 +175,6 @@ async def connect(
         name=filled.name.strip(),
         project=filled.project or None,
     )
-    try:
-        return await off(screen, actor, connect_desk, wanted)
-    except NotFound:
-        raise
-    except Refusal as problem:
-        return await screen.show(gallery_page(vault, filled), problem)
 
 
 async def off(screen: Screen, actor: Actor, desk: Desk, wanted: Wanted) -> Response[Any]:
@@ -226,6 +233,7 @@ async def _gather_gallery(tx: Reading, vault: Vault, filled: Filled) -> GalleryP
         apps=[app for app in known if chosen is not None and app.provider == chosen.id],
         installs=_installs(chosen, known) if chosen is not None else {},
         projects=await projects.listing(own, after=None, limit=MOST_PROJECTS),
+        elsewhere=(await tenants.get(own)).device_flow,
     )
 
 
