@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from controlplane.db import schema as t
 from controlplane.db.database import Database
@@ -13,7 +14,10 @@ from controlplane.domain.rotations import resealing
 from controlplane.domain.vault import connections
 from tests.domain.test_rotations import BOTH, ONLY_NEW
 from tests.domain.test_rotations_under_load import finish
-from tests.refreshing.rig import Rig
+from tests.refreshing.rig import QUICK, Rig
+
+PATIENT = replace(QUICK, call_s=20.0, deadline_s=25.0, adopt_s=30.0, block_s=60.0)
+"""Nothing is late here: what is asked is whether keys that change hurt anybody."""
 
 CONNECTIONS = 8
 READERS, ASKERS = 4, 4
@@ -32,7 +36,10 @@ async def replicas(app_url):
 async def rigs(replicas, make, strict):
     """Connections of one tenant, a third of them made by each replica; the first three have a refresher each."""
     tenant = await make.tenant()
-    rigs = [await Rig(replicas[number % 3], make, strict).connect(tenant=tenant) for number in range(CONNECTIONS)]
+    rigs = [
+        await Rig(replicas[number % 3], make, strict, pace=PATIENT).connect(tenant=tenant)
+        for number in range(CONNECTIONS)
+    ]
     yield rigs
     for each in rigs:
         await each.close()

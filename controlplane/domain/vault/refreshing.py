@@ -158,12 +158,15 @@ class Refresher:
         if seen.refreshed_at is not None and seen.refreshed_at > lately and not seen.fail_class:
             return False
         until = time.monotonic() + self._pace.block_s
-        ended = await self._wait(self._begin(tenant_id, connection_id, seen.cred_version, forced=True), until)
-        now = await self._look(tenant_id, connection_id)
-        standing.check_served(now)
-        if now.cred_version == seen.cred_version:
-            raise _refused(ended, self._pace.poll_s)
-        return True
+        while True:
+            ended = await self._wait(self._begin(tenant_id, connection_id, seen.cred_version, forced=True), until)
+            now = await self._look(tenant_id, connection_id)
+            standing.check_served(now)
+            if now.cred_version != seen.cred_version:
+                return True
+            if ended is None or ended.kind or time.monotonic() >= until:
+                raise _refused(ended, self._pace.poll_s)
+            # that one brought what was seen already: it had begun before
 
     async def ahead(self, tenant_id: TenantId) -> int:
         """Begin what is due in a tenant, and return how much that was. Waits for no provider."""
