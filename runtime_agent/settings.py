@@ -14,11 +14,16 @@ from msgspec import Meta, Struct
 from runtime_agent import sources
 from runtime_agent.problems import BadSetting
 from runtime_agent.sources import Source
+from runtime_agent.wire.commands import Kind
 
 PREFIX = "RUNTIME_AGENT_"
 FILE = "agent.toml"
 NOT_SETTINGS = {"home", "join_token"}
 """Variables with our prefix that are read elsewhere: the home says where the file is, the token is no setting."""
+
+
+LISTS = {"sources", "commands"}
+"""Settings that are lists, in the environment separated by commas."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +37,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long acknowledged records stay where no backup is ever announced, at most."""
     keep_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 256
     """How much of them stays, at most; the oldest go first."""
+    commands: tuple[Kind, ...] = ("rescan", "drain")
+    """What the control plane may have done here; nobody but the owner of this machine can allow more. Also: pause,
+    resume, cancel, approve, reject, which are done through EngineX's own server. In the environment separated by commas."""
+    engine_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8787"
+    """Where EngineX's own server listens."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of what ``run`` writes to stderr: debug, info, warning or error."""
 
@@ -93,7 +103,7 @@ def read(home: Path, environ: Mapping[str, str]) -> Settings:
         if not variable.startswith(PREFIX) or name in NOT_SETTINGS:
             continue
         _check_known(name, variable)
-        from_environment[name] = [part for part in value.split(",") if part] if name == "sources" else value
+        from_environment[name] = [part for part in value.split(",") if part] if name in LISTS else value
     overruled = _converted(from_environment, strict=False)
     return msgspec.structs.replace(read_file, **{name: getattr(overruled, name) for name in from_environment})
 

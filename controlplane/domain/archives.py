@@ -54,6 +54,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "webhook_progress": "stands at this installation's events",
         "oauth_apps": "are set up again: their secrets are sealed for this installation, and its addresses registered",
         "connections": "are connected again: what providers gave, they gave to this installation",
+        "commands": "were for this installation's runtimes to fetch; who asked for what is in audit_events",
         "policies": "are about runtimes and connections of this installation",
         "policy_heads": "count this installation's changes",
         "credential_prints": "are of connections",

@@ -18,6 +18,9 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
+from controlplane.db.schema.commands import (
+    commands,
+)
 from controlplane.db.schema.events import (
     event_consumers,
     event_heads,
@@ -149,6 +152,7 @@ __all__ = [
     "ceremonies",
     "checkpoints",
     "chore_leases",
+    "commands",
     "connect_sessions",
     "connection_events",
     "connection_revocations",

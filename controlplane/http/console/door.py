@@ -36,7 +36,9 @@ from controlplane.http.console import (
     single_sign_on,
 )
 from controlplane.http.console.pages import (
+    approvals,
     audit,
+    commands,
     connection,
     connections,
     impersonations,
@@ -64,7 +66,7 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 ACROSS: Final = "operator:tenant-read"
 """What it takes to look at every tenant at once."""
 
-WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
+WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "command:read"})
 """What pages of work take together: each shows some of everything."""
 
 PAGES: Final[Sequence[tuple[str, str, Handler]]] = (
@@ -173,6 +175,8 @@ router = Router(
                 *_hung([*PAGES, *ONE]),
                 *ACTS,
                 *access.handlers(),
+                *approvals.HANDLERS,
+                *commands.HANDLERS,
                 *webhooks.HANDLERS,
                 *connections.HANDLERS,
                 *connection.HANDLERS,

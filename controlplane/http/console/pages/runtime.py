@@ -14,8 +14,10 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from controlplane.db import schema as t
-from controlplane.domain import agents, fleet, sessions
+from controlplane.domain import agents, commands, fleet, sessions
 from controlplane.domain.agents import Agent
+from controlplane.domain.commands import Command
+from controlplane.domain.commands.receipts import Which
 from controlplane.domain.fleet import Ledger, Member
 from controlplane.domain.newest import Reading
 from controlplane.domain.outcomes import Filters
@@ -27,6 +29,7 @@ from controlplane.http.paths import identity
 
 DELIVERIES: Final = 8
 SESSIONS: Final = 8
+COMMANDS: Final = 8
 MOST_AGENTS: Final = 50
 
 
@@ -72,6 +75,7 @@ class RuntimePage(Struct, frozen=True, kw_only=True):
     agents: list[Agent]
     deliveries: list[Delivery]
     sessions: list[Session]
+    commands: list[Command]
 
     @property
     def waiting(self) -> int:
@@ -133,6 +137,7 @@ async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
             Delivery, NEWEST_DELIVERIES, tenant_id=runtime.tenant_id, runtime_id=runtime.id, most=DELIVERIES
         ),
         sessions=await sessions.listing(tx, Filters(runtime_id=runtime.id), limit=SESSIONS),
+        commands=await commands.listing(tx, Which(runtime_id=runtime.id), limit=COMMANDS),
     )
 
 
@@ -145,7 +150,7 @@ async def live(screen: NamedDependency[Screen], runtime: FromPath[str], seen: Fr
 
 
 def _page(view: View, runtime: str) -> Page:
-    parts = ("head", "ledger", "sessions", "words", "facts")
+    parts = ("head", "ledger", "commands", "sessions", "words", "facts")
     return Page(
         template="runtime/page.html",
         parts=tuple(f"runtime/{part}" for part in parts),
