@@ -1,7 +1,9 @@
 """GET /v1/runtime/poll and POST /v1/runtime/commands/ack: what a runtime is asked to do, and that it has it."""
 
+import asyncio
 import time
-from typing import Annotated, Any, Final, TypeAlias
+from contextlib import suppress
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 from litestar import Controller, Request, get, post
@@ -18,9 +20,6 @@ from controlplane.http.runtime_api import standing
 from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.commands import LONGEST_WAIT_S, Accepted, Confirmed, Orders
-
-LOOK_AGAIN_S: Final = 10.0
-"""Nudges may get lost, and a runtime may be revoked while it waits."""
 
 After: TypeAlias = Annotated[int, QueryParameter(ge=0, le=2**53, description="The last number that the agent has.")]
 Wait: TypeAlias = Annotated[
@@ -71,7 +70,8 @@ class CommandsController(Controller):
                 left = until - time.monotonic()
                 if found or left <= 0 or streams.ended:
                     return Orders(store_id=cursor.store_id, orders=found)
-                await listener.wait(min(left, LOOK_AGAIN_S))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(streams.nudged(listener), left)
 
     @post(
         "/commands/ack",
