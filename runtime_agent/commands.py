@@ -48,6 +48,8 @@ class Commands:
         self._outbox, self._server, self._http, self._tokens, self._clock = outbox, server, http, tokens, clock
         self._credentials = Credentials(http, tokens, clock)
         self._store: UUID | None = None
+        self._again: list[str] = []
+        """To be acknowledged once more: a control plane that went back hands them out until they are."""
 
     async def step(self) -> None:
         """Carry out what may be, then acknowledge what is here or fetch what there is.
@@ -58,9 +60,10 @@ class Commands:
             DiskFull: If nothing more can be kept.
         """
         await self._work()
-        kept = inbox.unconfirmed(self._outbox, MOST_AT_ONCE)
+        kept = [*self._again, *inbox.unconfirmed(self._outbox, MOST_AT_ONCE)][:MOST_AT_ONCE]
         if kept:
             inbox.confirm(self._outbox, kept, await self._server.accept(kept))
+            self._again = []
         else:
             await self._fetch()
 
@@ -76,7 +79,7 @@ class Commands:
                 good.append(await self._checked(order))
             except CommandForged as error:
                 forged = error
-        inbox.keep(self._outbox, found.store_id, good)
+        self._again = inbox.keep(self._outbox, found.store_id, good)
         if forged is not None:
             raise forged
 

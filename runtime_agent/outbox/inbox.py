@@ -4,7 +4,7 @@ That one has begun, or has ended, is written in the same transaction as the reco
 dies, disk and log tell the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 from uuid import UUID
@@ -34,8 +34,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
     line: str = ""
 
 
-def keep(outbox: Outbox, store_id: UUID, commands: Iterable[Command]) -> None:
-    """Write down what is not here yet; one that is, is what it was."""
+def keep(outbox: Outbox, store_id: UUID, commands: Sequence[Command]) -> list[str]:
+    """Write down what is not here yet; one that is, is what it was.
+
+    Returns:
+        Those that were confirmed before, and that the control plane does not know to be here any more.
+    """
     rows = [
         (each.command, store_id.bytes, each.number, msgspec.json.encode(each), _until_ms(each)) for each in commands
     ]
@@ -45,6 +49,8 @@ def keep(outbox: Outbox, store_id: UUID, commands: Iterable[Command]) -> None:
             " ON CONFLICT (id) DO UPDATE SET store = excluded.store, number = excluded.number",
             rows,
         )
+        asked = "SELECT 1 FROM inbox WHERE id = ? AND state <> 'kept'"
+        return [each.command for each in commands if tx.execute(asked, [each.command]).fetchone()]
 
 
 def reached(outbox: Outbox, store_id: UUID) -> int:

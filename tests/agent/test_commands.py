@@ -252,6 +252,7 @@ async def test_a_control_plane_that_went_back_delivers_again_and_it_is_not_done_
     await machine.go_on()
 
     assert len(machine.done) == 1
+    assert (await machine.receipt(asked)).state == "delivered", "else it would be handed out for ever"
     await machine.ask()
     await machine.go_on()
     assert len(machine.done) == 2
