@@ -108,8 +108,8 @@ async def decide(tx: TenantTx, actor: Actor, approval_id: UUID, decision: Decisi
         raise ApprovalDecided(before)
     command = await commands.create(tx, actor, Wanted(kind=decision, session_id=approval_id, comment=comment))
     own = {"comment": comment} if comment else {}
-    target = ("session", text_id("ses", approval_id))
-    audit.record(tx, actor, PAST[decision], target, own=own, command=text_id("cmd", command.id))
+    action, target = PAST[decision], ("session", text_id("ses", approval_id))
+    audit.record(tx, actor, action, target, own=own, command=text_id("cmd", command.id))
     return await get(tx, approval_id)
 
 

@@ -18,7 +18,8 @@ READS: Final = frozenset(
     {"tenant:read", "project:read", "user:read", "invitation:read", "group:read", "role:read", "service-account:read"}
     | {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "join-token:read", "api-key:read"}
     | {"scim-token:read", "domain:read", "sso:read", "audit:read", "event:read", "webhook:read", "impersonation:read"}
-    | {"provider:read", "oauth-app:read", "connection:read", "command:read", "approval:read"}
+    | {"provider:read", "oauth-app:read", "connection:read", "policy:read", "lease:read"}
+    | {"command:read", "approval:read"}
 )
 """In either mode: to look."""
 
@@ -48,6 +49,8 @@ NEVER: Final[Mapping[str, str]] = MappingProxyType(
         "oauth-app:write": "apps decide where people are sent, and hold secrets",
         "connection:connect": "whoever connects says whose account it is",
         "connection:write": "connections hold credentials",
+        "policy:write": "policies decide who gets credentials",
+        "lease:revoke": "it takes a credential away from work that is under way",
         "command:create": "runtimes act in the tenant's own network",
         "command:withdraw": "runtimes act in the tenant's own network",
         "approval:decide": "whoever decides answers for it",
