@@ -24,7 +24,7 @@ from controlplane.chores.refreshes import of_refreshes
 from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import keys, tombstones
+from controlplane.domain import commands, keys, tombstones
 from controlplane.domain.audit.denials import Denials
 from controlplane.domain.directory.lists import Bookmarks
 from controlplane.domain.key_uses import KEEP_OF_RUNTIMES, KEEP_SCIM, KEEP_SYNCED, KeyUses
@@ -186,9 +186,13 @@ class Parts:
         caller = Caller(self.guard, self.db.clock, within_s=pace.call_s)
         return Refresher(self.db, self.catalogue, caller, self.vault.redirect_uri, pace, shared)
 
-    async def tell(self, tenant_id: TenantId) -> None:
-        """Wake who waits for events of a tenant."""
+    async def tell(self, tenant_id: TenantId, told: Sequence[Any]) -> None:
+        """Wake who waits for events of a tenant: readers, the runtimes that are asked for something, who looks on."""
         await self.wakeups.nudge(topic(tenant_id))
+        for runtime in commands.addressed(told):
+            await self.wakeups.nudge(commands.topic(runtime))
+        if any(each["type"].startswith("command.") for each in told):
+            await self.wakeups.nudge(f"tenant:{tenant_id}")
 
     def chores(self) -> Sequence[loop.Chore]:
         uses = (self.key_uses, self.scim_uses, self.scim_syncs, self.runtime_key_uses)

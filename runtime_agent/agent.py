@@ -11,19 +11,23 @@ from uuid import uuid4
 
 import httpx
 
-from runtime_agent import heartbeat, home
+from runtime_agent import doing, heartbeat, home
 from runtime_agent.clock import Clock, utc_now
+from runtime_agent.commands import Commands
 from runtime_agent.credential_files import CredentialFiles
 from runtime_agent.credentials import Credentials
+from runtime_agent.doing import Look
 from runtime_agent.heartbeat import DEFAULT_S
 from runtime_agent.http import Busy, Http, Refused, Unreachable
 from runtime_agent.identity import Identity
-from runtime_agent.outbox import DiskFull, Outbox, cursor, open_outbox, pruning
+from runtime_agent.orders import CommandForged
+from runtime_agent.outbox import DiskFull, Outbox, cursor, inbox, open_outbox, pruning
 from runtime_agent.pace import Pace
 from runtime_agent.problems import Refusal
 from runtime_agent.scan import Outcome, Scanner
 from runtime_agent.server import Server
 from runtime_agent.settings import Settings, key_given
+from runtime_agent.sources.engine.acting import EngineServer
 from runtime_agent.sync import Sync
 from runtime_agent.tokens import Tokens
 from runtime_agent.touched import Touched
@@ -60,6 +64,9 @@ class Agent:
         self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
         self.scanners = [Scanner(outbox, source, clock, Touched()) for source in post.settings.opened()]
         self.troubles = Troubles()
+        self.commands = Commands(outbox, self.server, http, self.tokens, clock)
+        self.commands_pace = Pace()
+        """Of its own: a poll that a proxy cuts off keeps nothing else waiting."""
         self.last_words = ""
         """What the server, or the way to it, said last when it did not simply answer."""
 
@@ -101,6 +108,8 @@ class Agent:
         self.heard()
         self.pace.window_ms = pulse.reconnect_window_ms
         self.credentials.heed(pulse.leases)
+        if pulse.cmds_waiting:
+            self.commands.asked.set()
         self.sync.credit, self.sync.durable = pulse.credit, pulse.durable
         try:
             await self.credentials.renew_due()
@@ -110,6 +119,40 @@ class Agent:
             logger.info("cursor.differs: the server stands at %d/%d", pulse.epoch, pulse.acked)
             self.sync.doubt()
         return pulse
+
+    def take_commands(self, look: Look, said: Callable[[], None]) -> None:
+        """From now on do what is asked, as far as it is allowed here.
+
+        Args:
+            look: Looks at everything once more.
+            said: Called when there is something new in the log.
+        """
+        kinds = doing.of_the_agent(self.outbox, look)
+        for scanner in self.scanners:
+            if scanner.source.kind == "engine":
+                engine = EngineServer(self.post.settings.engine_url)
+                kinds |= doing.of_sessions(self.outbox, scanner.source, engine, self.clock)
+        self.commands.doers, self.commands.said = kinds, said
+        self.commands.allowed = frozenset(self.post.settings.commands)
+
+    async def obey(self) -> None:
+        """Make one step with commands; whatever goes wrong, ``commands_pace`` knows when to try again."""
+        try:
+            await self.commands.step()
+        except Busy as busy:
+            self.commands_pace.busy(busy.retry_after_s)
+        except Refused as refused:
+            self.commands_pace.refused()
+            logger.warning("commands.refused: %s", refused)
+        except CommandForged as forged:
+            self.commands_pace.failed()
+            logger.warning("%s: %s", forged.code, forged)
+            found = [Trouble(code=forged.code, line=str(forged)[:500])]
+            self.troubles.report("commands", found, self.clock())
+        except (Unreachable, DiskFull, OSError):
+            self.commands_pace.failed()
+        else:
+            self.commands_pace.answered()
 
     def heard(self) -> None:
         """The server answered as it should."""
@@ -169,6 +212,7 @@ class Agent:
         keep = timedelta(days=settings.keep_days)
         dropped = self.sync.prune() or pruning.by_window(self.outbox, self.clock(), keep, settings.keep_mib << 20)
         cursor.forget_gone(self.outbox, self.clock())
+        inbox.forget(self.outbox, self.clock())
         if dropped:
             pruning.shrink(self.outbox)
         return dropped

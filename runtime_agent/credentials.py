@@ -156,7 +156,7 @@ class Credentials:
         nonce = secrets.token_hex(signing.NONCE_BYTES)
         lease = await self._signed(path, message, nonce, Lease)
         if lease.key not in self._identity().lease_keys:
-            await self._learn_keys()
+            await self.learn_keys()
         return opened(self._identity(), lease, nonce, self.now())
 
     async def _signed(self, path: str, message: Struct, nonce: str, into: type[Answer]) -> Answer:
@@ -191,7 +191,7 @@ class Credentials:
         self._tokens.discard(token)
         return await call({"Authorization": f"Bearer {await self._tokens.current()}"})
 
-    async def _learn_keys(self) -> None:
+    async def learn_keys(self) -> None:
         """Trust what the keys that are pinned vouch for; the very first are taken as they come."""
         told = await self._plain("/v1/runtime/lease-keys", LeaseKeys)
         known = trusted(self._identity().lease_keys, told)

@@ -16,6 +16,7 @@ from runtime_agent.home import OUTBOX
 from runtime_agent.outbox import DiskFull, OutboxDamaged, cursor
 from runtime_agent.outbox.file import set_aside
 from runtime_agent.scan import Outcome, Scanner, Stopped
+from runtime_agent.sources.acting import Failed
 from runtime_agent.watch import Watcher
 from runtime_agent.wire.heartbeat import Trouble
 
@@ -106,12 +107,16 @@ class Daemon:
         for scanner in agent.scanners:
             self._look[scanner.source.kind] = asyncio.Event()
             self._watchers[scanner.source.kind] = Watcher(scanner.source, self._teller(scanner))
+        self._wanted: dict[str, list[asyncio.Future[bool]]] = {kind: [] for kind in self._look}
+        self._unread: dict[str, bool] = {}
+        """Of each kind, whether the last look at everything was in vain."""
+        agent.take_commands(self._look_again, self._unsent.set)
         self._reporter = status.Reporter(agent.post.home, agent.clock)
 
     def loops(self) -> list[Callable[[], Awaitable[None]]]:
         lookers = [self._looker(scanner) for scanner in self._agent.scanners]
         files = [self._keep_files] if self._agent.files.any() else []
-        return [self._send, self._beat, self._tidy, *files, *lookers]
+        return [self._send, self._beat, self._obey, self._tidy, *files, *lookers]
 
     def close(self) -> None:
         for watcher in self._watchers.values():
@@ -160,6 +165,28 @@ class Daemon:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._heard.wait(), wait_s)
 
+    async def _obey(self) -> None:
+        agent = self._agent
+        while True:
+            if wait_s := agent.commands_pace.wait_s():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(agent.commands.asked.wait(), wait_s)
+            await agent.obey()
+
+    async def _look_again(self) -> None:
+        """Look at everything, from now on, and come back when that is done.
+
+        Raises:
+            Failed: If a home could not be looked at.
+        """
+        done: list[asyncio.Future[bool]] = []
+        for kind, wanted in self._wanted.items():
+            done.append(self._loop.create_future())
+            wanted.append(done[-1])
+            self._look[kind].set()
+        if not all(await asyncio.gather(*done)):
+            raise Failed("home-unreadable", "a source's home cannot be read; its last words say why")
+
     async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(PRUNE_S)
@@ -190,8 +217,11 @@ class Daemon:
             next_full = 0.0
             while True:
                 look_now.clear()
-                if time.monotonic() >= next_full:
+                wanted, self._wanted[scanner.source.kind] = self._wanted[scanner.source.kind], []
+                if wanted or time.monotonic() >= next_full:
                     next_full = await self._look_at_everything(scanner, watcher)
+                for each in wanted:
+                    each.set_result(not self._unread[scanner.source.kind])
                 await self._look_at_some(scanner)
                 wait_s = self._wait_s(scanner, next_full)
                 with suppress(TimeoutError):
@@ -207,6 +237,7 @@ class Daemon:
         agent.troubles.report("watch", watcher.troubles, agent.clock())
         self._unsent.set()
         self._report()
+        self._unread[scanner.source.kind] = outcome is None
         if outcome is None:
             return time.monotonic() + HOME_MISSING_S
         if watcher.active:

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from runtime_agent.clock import from_ms, to_ms
-from runtime_agent.outbox import Outbox, cursor, log, quarantine
+from runtime_agent.outbox import Outbox, cursor, inbox, log, quarantine
 from runtime_agent.outbox.position import Position, position, same_history
 from runtime_agent.version import version
 from runtime_agent.wire.heartbeat import Backlog, Heartbeat, Pulse, Trouble
@@ -51,6 +51,7 @@ def compose(
         quarantined=quarantine.count(outbox),
         disk_free_bytes=disk_free_bytes(outbox.path.parent),
         troubles=troubles[:MOST_TROUBLES],
+        draining=inbox.draining(outbox),
     )
     return heartbeat, where
 

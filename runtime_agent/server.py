@@ -1,7 +1,7 @@
 """The control plane, seen from here: the calls of a runtime that has joined."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
@@ -14,6 +14,7 @@ from runtime_agent.http import Http, Refused
 from runtime_agent.outbox.log import Batch
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire import sync
+from runtime_agent.wire.commands import Accepted, Confirmed, Orders
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
 
 STALE = "authentication-required"
@@ -62,6 +63,20 @@ class Server:
     async def heartbeat(self, heartbeat: Heartbeat) -> Pulse:
         return await self._say("/v1/runtime/heartbeat", heartbeat, Pulse)
 
+    async def poll(self, store_id: UUID | None, after: int, wait_s: int) -> Orders:
+        """Commands that are not acknowledged, and those that are not finished and numbered beyond *after*."""
+        store = f"&store={store_id}" if store_id else ""
+
+        def ask(token: str) -> Awaitable[Orders]:
+            path = f"/v1/runtime/poll?after={after}&wait={wait_s}{store}"
+            return self._http.get(path, {"Authorization": f"Bearer {token}"}, Orders)
+
+        return await self._with_token(ask)
+
+    async def accept(self, commands: list[str]) -> list[str]:
+        """Those of *commands*, which are all on the disk, that are not to be carried out after all."""
+        return (await self._say("/v1/runtime/commands/ack", Accepted(commands=commands), Confirmed)).void
+
     async def bye(self, bye: Bye) -> None:
         await self._say("/v1/runtime/bye", bye, dict)
 
@@ -69,13 +84,18 @@ class Server:
         return await self._post(path, msgspec.json.encode(message), {}, into)
 
     async def _post(self, path: str, body: bytes, headers: Mapping[str, str], into: type[Answer]) -> Answer:
-        """With a token; a stale one is replaced once."""
+        def send(token: str) -> Awaitable[Answer]:
+            return self._http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
+
+        return await self._with_token(send)
+
+    async def _with_token(self, call: Callable[[str], Awaitable[Answer]]) -> Answer:
+        """A stale one is replaced once."""
         token = await self._tokens.current()
         try:
-            return await self._http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
+            return await call(token)
         except Refused as refused:
             if refused.problem.status != 401 or refused.problem.code != STALE:
                 raise
         self._tokens.discard(token)
-        token = await self._tokens.current()
-        return await self._http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
+        return await call(await self._tokens.current())

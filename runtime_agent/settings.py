@@ -14,14 +14,15 @@ from msgspec import Meta, Struct
 from runtime_agent import engine_files, sources
 from runtime_agent.problems import BadSetting
 from runtime_agent.sources import Source
+from runtime_agent.wire.commands import Kind
 
 PREFIX = "RUNTIME_AGENT_"
 FILE = "agent.toml"
 NOT_SETTINGS = {"home", "join_token"}
 """Variables with our prefix that are read elsewhere: the home says where the file is, the token is no setting."""
 
-LISTS = {"sources", "credential_files"}
-"""In the environment separated by commas."""
+LISTS = {"sources", "commands", "credential_files"}
+"""Settings that are lists, in the environment separated by commas."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +39,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     credential_files: list[str] = []
     """``CONNECTION=FILE`` each: credentials that are kept as files for a runtime that reads nothing else, by the
     connection's name or id, as ``credentials/credentials/FILE.enc`` in the home of the source ``engine``."""
+    commands: tuple[Kind, ...] = ("rescan", "drain")
+    """What the control plane may have done here; nobody but the owner of this machine can allow more. Also: pause,
+    resume, cancel, approve, reject, which are done through EngineX's own server. In the environment separated by commas."""
+    engine_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8787"
+    """Where EngineX's own server listens."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of what ``run`` writes to stderr: debug, info, warning or error."""
 

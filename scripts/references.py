@@ -236,7 +236,7 @@ def _hint(refusal: type[Refusal]) -> str:
 def _default(value: object) -> str:
     if value is None or value == "" or value is msgspec.NODEFAULT:
         return ""
-    return f"`{value}`"
+    return f"`{','.join(map(str, value))}`" if type(value) is tuple and value else f"`{value}`"
 
 
 def _field_docstrings(struct: type) -> dict[str, str]:

@@ -12,6 +12,7 @@ from controlplane.db.partitions import Partitions
 from controlplane.domain import (
     api_keys,
     assignments,
+    commands,
     consumers,
     domains,
     exports,
@@ -96,6 +97,7 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
     secrets.append(await _listens(db, tenant, boss))
     async with db.tenant(tenant.tenant_id) as tx:
         await begun.fill(tx, slug, runtime.id)
+        await commands.create(tx, boss, commands.Wanted(kind="rescan", runtime_id=runtime.id, comment=slug))
     await _keeps(db, tenant, boss)
     await _exports(db, tenant, boss)
     return Holdings(tenant, runtime, accounts, secrets)

@@ -39,6 +39,11 @@ class Rows:
         )
         return await self._insert(t.sessions, runtime, started_at, row | given)
 
+    async def change(self, runtime: Joined, session_id: UUID, **given: Any) -> None:
+        """Have the session stand otherwise than before; columns only."""
+        async with self._db.tenant(runtime.tenant_id) as tx:
+            await tx.run(tx.update(t.sessions).where(t.sessions.c.id == session_id).values(**given))
+
     async def run(self, runtime: Joined, session_id: UUID, started_at: datetime | None = None, **given: Any) -> UUID:
         """Its id has the time of its session's."""
         started_at = started_at or self._db.clock()

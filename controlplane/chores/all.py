@@ -9,6 +9,7 @@ import msgspec
 
 from controlplane.chores import audit_logs, keys, lifecycle, vault, webhooks
 from controlplane.chores.check_domains import check_domains
+from controlplane.chores.commands import expire_commands
 from controlplane.chores.impersonations import end_impersonations
 from controlplane.chores.loop import Chore
 from controlplane.chores.send_mails import send_mails
@@ -69,6 +70,7 @@ def chores(
     return (
         Chore(name="forget-ended-sign-ins", every=timedelta(minutes=10), run=forget_ended_sign_ins),
         Chore(name="end-impersonations", every=timedelta(seconds=10), run=partial(end_impersonations, db)),
+        Chore(name="expire-commands", every=timedelta(seconds=5), run=partial(expire_commands, db)),
         Chore(name="forget-kept-answers", every=timedelta(minutes=10), run=forget_kept_answers),
         Chore(name="keep-key-uses", every=key_uses.EVERY, run=keep_key_uses, everywhere=True),
         Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),

@@ -8,6 +8,7 @@ import msgspec
 from controlplane.cli import leaving
 from controlplane.cli.api_key import api_key
 from controlplane.cli.audit import audit
+from controlplane.cli.command import command
 from controlplane.cli.db import db
 from controlplane.cli.doctor import doctor
 from controlplane.cli.join_token import join_token
@@ -37,11 +38,11 @@ def program() -> None:
     """The control plane: what no single runtime can hold, for all of them."""
 
 
-for command in leaving.COMMANDS:
-    tenant.add_command(command)
+for each in leaving.COMMANDS:
+    tenant.add_command(each)
 
-for command in (up, serve, db, operator, tenant, api_key, join_token, vault, audit, openapi, doctor):
-    program.add_command(command)
+for group in (up, serve, db, operator, tenant, api_key, join_token, command, vault, audit, openapi, doctor):
+    program.add_command(group)
 
 
 def main() -> None:

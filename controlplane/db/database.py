@@ -258,8 +258,8 @@ class Database:
         """
         self.clock = clock
         self._sealing = sealing
-        self.on_told: Callable[[TenantId], Awaitable[None]] | None = None
-        """Done after a commit with events of a tenant. Whoever must not miss any looks for itself as well."""
+        self.on_told: Callable[[TenantId, Sequence[Any]], Awaitable[None]] | None = None
+        """Done after a commit with events of a tenant, and these. Whoever must not miss any looks for itself as well."""
         self._routes: dict[tuple[str, bytes], TenantId] = {}
         self._turns = asyncio.Semaphore(pool_size)
         self._engine: AsyncEngine = engine_of(
@@ -293,7 +293,7 @@ class Database:
             yield tx
             await tx.finish()
         if tx.told and self.on_told is not None:
-            await self.on_told(tenant_id)
+            await self.on_told(tenant_id, tx.told)
 
     async def glance(self, tenant_id: TenantId, into: type[Row], statement: str, *values: object) -> list[Row]:
         """Rows of one statement inside a tenant, without a transaction around it: one way to the database and back.

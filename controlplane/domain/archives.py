@@ -55,6 +55,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "oauth_apps": "are set up again: their secrets are sealed for this installation, and its addresses registered",
         "connections": "are connected again: what providers gave, they gave to this installation",
         "disclosures": "are of connections; who read what is in audit_events",
+        "commands": "were for this installation's runtimes to fetch; who asked for what is in audit_events",
         "policies": "are about runtimes and connections of this installation",
         "policy_heads": "count this installation's changes",
         "credential_prints": "are of connections",

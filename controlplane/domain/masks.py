@@ -20,6 +20,7 @@ READS: Final = frozenset(
     | {"scim-token:read", "domain:read", "sso:read", "audit:read", "event:read", "webhook:read", "impersonation:read"}
     | {"provider:read", "oauth-app:read", "connection:read", "policy:read", "lease:read"}
     | {"runtime-key:read"}
+    | {"command:read", "approval:read"}
 )
 """In either mode: to look."""
 
@@ -54,6 +55,9 @@ NEVER: Final[Mapping[str, str]] = MappingProxyType(
         "policy:write": "policies decide who gets credentials",
         "lease:revoke": "it takes a credential away from work that is under way",
         "connection:disclose": "whoever reads a credential has it",
+        "command:create": "runtimes act in the tenant's own network",
+        "command:withdraw": "runtimes act in the tenant's own network",
+        "approval:decide": "whoever decides answers for it",
         "webhook:write": "webhooks let data out, and their secrets are shown",
     }
 )

@@ -34,6 +34,11 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "runtime-key:read": "See the keys of runtimes that cannot sign, never their secret.",
         "runtime-key:create": "Let a runtime have credentials that are not sealed to it.",
         "runtime-key:revoke": "Revoke keys of runtimes.",
+        "command:read": "See what runtimes were asked to do, and how far each has got.",
+        "command:create": "Ask runtimes to look anew, to drain, and to pause, resume or cancel sessions.",
+        "command:withdraw": "Take commands back that their runtime does not have yet.",
+        "approval:read": "See what waits for somebody's approval.",
+        "approval:decide": "Approve and reject what sessions ask for.",
         "join-token:read": "See join tokens, never their secret.",
         "join-token:create": "Make join tokens: let runtimes in.",
         "join-token:revoke": "Revoke join tokens.",
@@ -90,6 +95,7 @@ OPERATOR_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 RUNTIME_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "sync:write": "Report what a runtime does, as that runtime.",
+        "command:fetch": "Be asked to do something, as that runtime.",
         "credential:lease": "Have credentials that a policy lets the runtime have.",
     }
 )
@@ -105,6 +111,7 @@ SCIM_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 WITHIN_RUNTIMES: Final = frozenset(
     {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "runtime:write"}
+    | {"command:read", "command:create", "command:withdraw", "approval:read", "approval:decide"}
 )
 """What is about runtimes and what they report. A role that is limited to a project or to labels gives it there."""
 
@@ -137,7 +144,7 @@ RESERVED: Final = frozenset({"tenant:own"})
 
 _WORK = {
     *("session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"),
-    *("project:read", "provider:read", "tenant:read"),
+    *("project:read", "provider:read", "tenant:read", "command:read", "approval:read"),
 }
 
 Role: TypeAlias = Literal["owner", "admin", "user_admin", "developer", "auditor", "billing", "viewer"]
@@ -154,6 +161,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         "developer": frozenset(
             {*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}
+            | {"command:create", "command:withdraw", "approval:decide"}
             | {"oauth-app:read", "connection:read", "connection:connect", "policy:read", "lease:read", "lease:revoke"}
         ),
         "auditor": frozenset(

@@ -80,9 +80,17 @@ CREATE TABLE IF NOT EXISTS refused (
     key TEXT NOT NULL,
     at_ms INTEGER NOT NULL,
     PRIMARY KEY (unit, kind, key)
-) STRICT, WITHOUT ROWID
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inbox (
+    id TEXT PRIMARY KEY,            -- of a command
+    store BLOB NOT NULL,            -- which database of the control plane numbered it
+    number INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    state TEXT NOT NULL,
+    until_ms INTEGER NOT NULL
+) STRICT;
 """
-"""A table that programs of this version do well without, so a file that has it is still one of theirs."""
+"""Tables that programs of this version do well without, so a file that has them is still one of theirs."""
 
 SCRATCH = """
 CREATE TEMP TABLE present (source TEXT, key TEXT, PRIMARY KEY (source, key)) WITHOUT ROWID;
@@ -145,7 +153,7 @@ class Outbox:
             raise NewerOutbox(f"{self.path} was written by a newer runtime-agent")
         if version == 0:
             self._create()
-        self._db.execute(ADDED)
+        self._db.executescript(ADDED)
         self._db.executescript(SCRATCH)
         (owner,) = self._db.execute("SELECT runtime_id FROM state").fetchone() or (b"",)
         if owner != self.runtime_id.bytes:

@@ -9,7 +9,8 @@ Compatibility:
     Unknown fields are ignored on both sides.
 
 History of PROTOCOL:
-    1: 2026-11-21 join, token, hello, log, diff, heartbeat; sessions, runs, checkpoints, cost lines, gaps, quarantine.
+    1: 2026-11-21 join, token, hello, log, diff, heartbeat; sessions, runs, checkpoints, cost lines, gaps, quarantine;
+        commands.
 """
 
 PROTOCOL = 1

@@ -66,6 +66,8 @@ class Pulse(Struct, frozen=True, kw_only=True):
     """Of :data:`Flag`; unknown ones are ignored."""
     leases: list[Notice] = []
     """What there is to know of leases that the runtime holds: revoked ones, and those whose credential is another now."""
+    cmds_waiting: Count = 0
+    """Commands that are not acknowledged: poll, if no poll is open."""
 
 
 class Bye(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.commands import CommandId, Reached
 from runtime_agent.wire.types import Amount, Instant, Key, Line, Name, Quality, Seq, Status, WaitingFor
 
 MAX_RECORD_BYTES = 256 * 1024
@@ -180,5 +181,16 @@ class Quarantine(Record, frozen=True, kw_only=True, tag="quarantine"):
     was_seq: Seq | None = None
 
 
-AnyRecord: TypeAlias = SessionState | RunState | CheckpointSeen | CostLine | Gap | Quarantine
+class CommandState(Record, frozen=True, kw_only=True, tag="command"):
+    """How far a command has got. ``occurred_at`` is when."""
+
+    command: CommandId
+    state: Reached
+    code: Annotated[str, Meta(max_length=64)] = ""
+    """Why it did not succeed, for programs."""
+    line: Line = ""
+    """What came of it, for people."""
+
+
+AnyRecord: TypeAlias = SessionState | RunState | CheckpointSeen | CostLine | Gap | Quarantine | CommandState
 """What a line may be. Decode with ``msgspec.json.Decoder(AnyRecord)``."""

@@ -7,7 +7,7 @@ import httpx
 import pyotp
 import pytest
 
-from tests.programs import command, controlplane, said, told
+from tests.programs import agent, command, controlplane, said, told
 
 LISTS = [["tenant", "list"], ["operator", "list"], ["api-key", "list", "--tenant", "acme"]]
 LISTS += [["join-token", "list", "--tenant", "acme"], ["tenant", "show", "acme"], ["db", "check"], ["doctor"]]
@@ -154,3 +154,22 @@ def test_who_has_lost_an_authenticator_app_gets_in_without_it(running, shared_ho
         answers = [browser.post("/v1/auth/link", json={"token": link.partition("#")[2]}) for link in (half, whole)]
     assert answers[0].json()["code"] == "sign-in-link-invalid"  # forgetting ends the links that there were
     assert answers[1].status_code == 204
+
+
+def test_a_runtime_is_asked_from_the_shell_and_the_receipt_is_listed(running, shared_home, tmp_path):
+    token = told(shared_home, "join-token", "create", "--tenant", "acme")
+    (tmp_path / "engine").mkdir()
+    words = ("join", running.url, "--token-stdin", "--source", f"engine:{tmp_path / 'engine'}", "--json")
+    joined = agent(tmp_path / "agent", *words, stdin=token)
+    assert joined.returncode == 0, joined.stderr
+    runtime = json.loads(joined.stdout)["id"]
+
+    asked = told(shared_home, "command", "send", "rescan", runtime, "--tenant", "acme")
+    told(shared_home, "command", "withdraw", asked, "--tenant", "acme")
+
+    assert re.fullmatch(r"cmd_[0-9a-z]{26}", asked)
+    [listed] = json.loads(told(shared_home, "command", "list", "--tenant", "acme", "--json"))["data"]
+    assert (listed["id"], listed["state"], listed["code"]) == (asked, "superseded", "withdrawn")
+    refused = command(shared_home, "command", "send", "pause", runtime, "--tenant", "acme")
+    assert refused.returncode == 1
+    assert "ses_" in refused.stderr

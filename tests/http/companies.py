@@ -9,6 +9,7 @@ from controlplane.domain import (
     api_keys,
     assignments,
     audit,
+    commands,
     consumers,
     domains,
     events,
@@ -80,6 +81,7 @@ class Company:
         self.factory: dict[str, Callable[[], Awaitable[str]]] = {
             "tenant": self._tenant,
             "agent": self._agent,
+            "approval": self._approval,
             "actor": self._key,
             "assignment": self._assignment,
             "export": self._export,
@@ -88,6 +90,7 @@ class Company:
             "scim_token": self._scim_token,
             "service_account": self._service_account,
             "checkpoint": self._checkpoint,
+            "command": self._command,
             "app": self._app,
             "connect_session": self._connect_session,
             "connection": self._connection,
@@ -174,6 +177,16 @@ class Company:
         return text_id(
             "ses", await self._rows.session(self.runtime, agent=CANARY, error={"name": "ToolError", "line": CANARY})
         )
+
+    async def _approval(self):
+        asks = {"status": "waiting", "waiting_for": "human_approval"}
+        return text_id("apr", await self._rows.session(self.runtime, agent=CANARY, **asks))
+
+    async def _command(self):
+        """Which can still be taken back."""
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            wanted = commands.Wanted(kind="rescan", runtime_id=self.runtime.id, comment=CANARY)
+            return text_id("cmd", (await commands.create(tx, SHELL, wanted)).id)
 
     async def _run(self):
         session = await self._rows.session(self.runtime, agent=CANARY)

@@ -27,7 +27,9 @@ TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLAT
 BODIES = {
     "Batch": {"ids": ["x"]},
     "Acknowledgement": {"through": 0},
+    "DecisionBody": {},
     "NewApiKey": {"name": "x"},
+    "NewCommand": {"kind": "rescan"},
     "NewPolicyBody": {"name": "x", "effect": "allow", "modes": ["lease"]},
     "PolicyChange": {"name": "y"},
     "Revoking": {"all": True},
@@ -83,6 +85,7 @@ BODIES = {
 """By the name of the schema: something that its owner is let through with."""
 
 NEEDED = {
+    "NewCommand": {"runtime": "runtime"},
     "NewRoleAssignment": {"service_account": "service_account"},
     "NewConnectSession": {"app": "app"},
     "NewMintedConnection": {"app": "app"},
@@ -102,6 +105,7 @@ UNIQUE = {
 """Fields of bodies that can be taken already, and what they are like."""
 
 REFERENCES = {
+    "NewCommand": {"runtime": "runtime"},
     "NewApiKey": {"service_account": "service_account"},
     "NewConnectSession": {"app": "app", "connection": "connection", "project": "project"},
     "NewStaticConnection": {"project": "project"},

@@ -18,6 +18,9 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
+from controlplane.db.schema.commands import (
+    commands,
+)
 from controlplane.db.schema.disclosures import disclosures
 from controlplane.db.schema.events import (
     event_consumers,
@@ -152,6 +155,7 @@ __all__ = [
     "ceremonies",
     "checkpoints",
     "chore_leases",
+    "commands",
     "connect_sessions",
     "connection_events",
     "connection_revocations",

@@ -60,6 +60,28 @@ class SessionWaiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``human_approval`` or ``resume``."""
 
 
+class CommandTurned(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A command to a runtime has got further."""
+
+    command: str
+    runtime: str
+    kind: str
+    state: str
+    """``delivered``, ``running``, ``succeeded``, ``failed``, ``expired`` or ``superseded``."""
+    session: str | None = None
+    code: str = ""
+    """Why it did not succeed."""
+
+
+class ApprovalRequested(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session of a runtime goes on only once a human has decided."""
+
+    approval: str
+    session: str
+    runtime: str
+    agent: str
+
+
 class EventType(Struct, frozen=True):
     name: str
     """``noun.verb``."""
@@ -90,6 +112,12 @@ ALL: Final[Sequence[EventType]] = (
     _act("api-key.created", "An API key was made.", scopes=list[str] | None),
     _act("api-key.revoked", "An API key was revoked."),
     _act("api-key.rotated", "An API key was replaced by another."),
+    _act("approval.approved", "Somebody approved what a session asked for.", command=str),
+    _act("approval.rejected", "Somebody rejected what a session asked for.", command=str),
+    _act("command.created", "A runtime was asked to do something.", runtime=str, kind=str, session=str, not_after=str),
+    _act(
+        "command.withdrawn", "A command was taken back before its runtime had it.", runtime=str, kind=str, session=str
+    ),
     _act("connection.changed", "A connection was named or labelled anew, or given to another project."),
     _act("connection.confirmed", "Somebody confirmed that the right account was connected.", provider=str),
     _act("connection.connected", "An account was connected; it waits to be confirmed.", provider=str),
@@ -178,6 +206,10 @@ ALL: Final[Sequence[EventType]] = (
     _act("webhook.deleted", "A webhook was deleted."),
     _act("webhook.disabled", "Nothing is sent to a webhook any more.", reason=str),
     _act("webhook.secret-rotated", "A webhook has a new secret.", overlap_s=int),
+    EventType("approval.requested", "A session waits for somebody's approval.", ApprovalRequested),
+    EventType("command.delivered", "A runtime has a command on its disk.", CommandTurned),
+    EventType("command.finished", "A command has come to its end.", CommandTurned),
+    EventType("command.started", "A runtime carries a command out.", CommandTurned),
     EventType("runtime.silent", "A runtime has not been heard from.", RuntimeTurned),
     EventType("session.failed", "A session failed.", SessionFailed),
     EventType("session.waiting", "A session waits for a human.", SessionWaiting),

@@ -23,6 +23,7 @@ from runtime_agent.wire.records import (
     MAX_RECORD_BYTES,
     AnyRecord,
     CheckpointSeen,
+    CommandState,
     CostLine,
     Record,
     RunState,
@@ -224,6 +225,7 @@ _TIMES: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
     RunState: (("started_at", "changed_at", "ended_at"), ("session",)),
     CheckpointSeen: (("created_at",), ("session", "checkpoint")),
     CostLine: (("spent_at",), ("session",)),
+    CommandState: (("occurred_at",), ()),
 }
 """Of each kind the instants, and the names that may carry one."""
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
+from controlplane.domain import commands
 from controlplane.domain.sync import rows, turns
 from controlplane.domain.sync.batches import Unknown
 from controlplane.domain.sync.identities import Identities
@@ -23,6 +24,7 @@ from controlplane.domain.sync.turns import Turned
 from controlplane.kit.ids import ProjectId, RuntimeId
 from runtime_agent.wire.records import (
     CheckpointSeen,
+    CommandState,
     CostLine,
     Gap,
     Quarantine,
@@ -50,6 +52,7 @@ class Rows:
         self._facts: dict[Table, dict[int, Fact]] = {t.checkpoints: {}, t.cost_entries: {}}
         self._losses: list[Row] = []
         self._agents: set[str] = set()
+        self._commands: list[CommandState] = []
 
     def add(self, seq: int, record: Record | Unknown) -> None:
         """Project *record*. Of two states of one thing in a batch the later one stays."""
@@ -63,6 +66,8 @@ class Rows:
                 self._put_fact(t.checkpoints, rows.checkpoint(self._ids, seq, record))
             case CostLine():
                 self._put_fact(t.cost_entries, rows.cost(self._ids, seq, record))
+            case CommandState():
+                self._commands.append(record)
             case Gap():
                 self._lost("gap", seq, record, record.count, record.reason, record.detail)
             case Quarantine():
@@ -115,6 +120,8 @@ class Rows:
             values: dict[str, object] = {table.name: rows for table, rows in given.items()}
             values |= {"runtime_id": runtime_id, "project_id": project_id, "epoch": epoch, "received_at": tx.now}
             await self._write(tx, runtime_id, tuple(given), values)
+        if self._commands:
+            await commands.report(tx, runtime_id, self._commands)
         if self._losses:
             for row in self._losses:
                 row |= {"runtime_id": runtime_id, "epoch": epoch, "noticed_at": tx.now}

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 
 from controlplane.db.database import TenantTx
 from controlplane.domain import events
-from controlplane.domain.events.catalogue import SessionFailed, SessionWaiting
+from controlplane.domain.events.catalogue import ApprovalRequested, SessionFailed, SessionWaiting
 from controlplane.domain.sync.rows import SessionRow
 from controlplane.kit.ids import RuntimeId, text_id
 
@@ -55,3 +55,7 @@ def tell(tx: TenantTx, runtime_id: RuntimeId, turned: Iterable[Turned]) -> None:
             waiting_for = each.waiting_for or UNSET
             waits = SessionWaiting(session=session, runtime=runtime, agent=each.agent, waiting_for=waiting_for)
             events.tell(tx, "session.waiting", waits)
+            if each.waiting_for == "human_approval":
+                approval = text_id("apr", each.id)
+                asked = ApprovalRequested(approval=approval, session=session, runtime=runtime, agent=each.agent)
+                events.tell(tx, "approval.requested", asked)

@@ -36,7 +36,9 @@ from controlplane.http.console import (
     single_sign_on,
 )
 from controlplane.http.console.pages import (
+    approvals,
     audit,
+    commands,
     connection,
     connections,
     could_use,
@@ -71,7 +73,7 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 ACROSS: Final = "operator:tenant-read"
 """What it takes to look at every tenant at once."""
 
-WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
+WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "command:read"})
 """What pages of work take together: each shows some of everything."""
 
 PAGES: Final[Sequence[tuple[str, str, Handler]]] = (
@@ -180,6 +182,8 @@ router = Router(
                 *_hung([*PAGES, *ONE]),
                 *ACTS,
                 *access.handlers(),
+                *approvals.HANDLERS,
+                *commands.HANDLERS,
                 *webhooks.HANDLERS,
                 *connections.HANDLERS,
                 *minted.HANDLERS,

@@ -31,6 +31,7 @@ PLACES: Final = (
     Place("runtimes", "/runtimes", "Runtimes", "r"),
 )
 TENANTS: Final = Place("tenants", "/tenants", "Tenants", "t")
+APPROVALS: Final = Place("approvals", "/approvals", "Approvals", "i")
 CONNECTIONS: Final = Place("connections", "/connections", "Connections", "c")
 VAULT: Final = Place("vault", "/vault", "Vault", "v")
 AUDIT: Final = Place("audit", "/audit", "Audit", "a")
@@ -73,7 +74,8 @@ class View(Struct, frozen=True, kw_only=True):
         access = [Place("access", tab, "Access", "p")] if tab else []
         vault = [CONNECTIONS] if self.may("connection:read") else []
         own = [*([AUDIT] if self.may("audit:read") else ()), *([WEBHOOKS] if self.may("webhook:read") else ())]
-        return [*PLACES, *vault, *access, *own, SETTINGS]
+        asked = [APPROVALS] if self.may("approval:read") else []
+        return [*PLACES, *asked, *vault, *access, *own, SETTINGS]
 
     @property
     def base(self) -> str:

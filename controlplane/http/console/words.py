@@ -47,6 +47,17 @@ CONNECTION_STATES: Final = {
 }
 """The mark and the word of each; those that want somebody first."""
 
+COMMAND_STATES: Final = {
+    "queued": "waiting",
+    "delivered": "draining",
+    "running": "running",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "expired": "lost",
+    "superseded": "cancelled",
+}
+"""The mark of each."""
+
 WAITS: Final = {"human_approval": "for a human", "resume": "to be resumed"}
 
 ROUNDS_UP: Final = 0.9995

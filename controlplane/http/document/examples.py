@@ -8,8 +8,10 @@ from controlplane.http.document.parameters import NO_ZERO, SAMPLE, Schema
 IDS: Final = {
     "Agent": "agt",
     "ApiKey": "key",
+    "Approval": "apr",
     "BrowserSession": "bs",
     "Checkpoint": "cp",
+    "Command": "cmd",
     "ConnectSession": "cns",
     "Connection": "con",
     "Delivery": "dlv",
@@ -103,7 +105,7 @@ HEX: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 PUBLIC_KEY: Final = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 """That of RFC 8037 appendix A.2."""
 
-PATTERNED: Final = (MOMENT, HEX, HEX[:32], PUBLIC_KEY, "08:00")
+PATTERNED: Final = (MOMENT, HEX, HEX[:32], PUBLIC_KEY, "08:00", f"cmd_{SAMPLE}")
 """What fits the patterns there are."""
 
 

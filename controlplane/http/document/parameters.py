@@ -18,8 +18,10 @@ SAMPLE: Final = "01m708nkw8f8tshbwj0hqsf1bv"
 
 KINDS: Final = {
     "agent": "agt",
+    "approval": "apr",
     "assignment": "asg",
     "checkpoint": "cp",
+    "command": "cmd",
     "app": "app",
     "connect_session": "cns",
     "delivery": "dlv",

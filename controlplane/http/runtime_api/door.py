@@ -9,6 +9,7 @@ from litestar.di import Provide
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.runtime_tokens import AccessTokens, TokenInvalid
 from controlplane.http.runtime_api.calls import CallsController
+from controlplane.http.runtime_api.commands import CommandsController
 from controlplane.http.runtime_api.heartbeat import HeartbeatController
 from controlplane.http.runtime_api.join import JoinController
 from controlplane.http.runtime_api.leases import LeasesController
@@ -35,6 +36,13 @@ def provide_runtime(request: Request[Runtime, Any, Any]) -> Runtime:
 
 router = Router(
     "/v1/runtime",
-    route_handlers=[JoinController, SyncController, HeartbeatController, LeasesController, CallsController],
+    route_handlers=[
+        JoinController,
+        SyncController,
+        HeartbeatController,
+        CommandsController,
+        LeasesController,
+        CallsController,
+    ],
     dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
 )

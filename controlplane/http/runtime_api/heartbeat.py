@@ -6,7 +6,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from controlplane.db.database import Database
-from controlplane.domain import reports, runtimes
+from controlplane.domain import commands, reports, runtimes
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.vault import leased
 from controlplane.http.authorize import Surface, rule
@@ -36,6 +36,7 @@ class HeartbeatController(Controller):
         async with db.tenant(runtime.tenant_id) as tx:
             cursor = await standing.seen(tx, runtime)
             notices = await leased.notices(tx, runtime.id)
+            asked = await commands.waits(tx, runtime.id)
             turned = cursor.state != state
             if turned:
                 await runtimes.turn(tx, runtime.id, state, reason)
@@ -51,6 +52,7 @@ class HeartbeatController(Controller):
             head=cursor.known_head(runtime.id).hex(),
             next_ms=runtimes.HEARTBEAT_MS,
             leases=notices,
+            cmds_waiting=asked,
         )
 
     @post("/bye", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say goodbye for good")

@@ -9,8 +9,10 @@ from litestar import Router
 from controlplane.http.tenant_api import tenant
 from controlplane.http.tenant_api.agents import AgentsController
 from controlplane.http.tenant_api.api_keys import ApiKeysController
+from controlplane.http.tenant_api.approvals import ApprovalsController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
+from controlplane.http.tenant_api.commands import CommandsController
 from controlplane.http.tenant_api.connect_sessions import ConnectSessionsController
 from controlplane.http.tenant_api.connections import ConnectionsController
 from controlplane.http.tenant_api.disclosures import DisclosuresController
@@ -65,6 +67,8 @@ router = Router(
         SessionsController,
         RunsController,
         CheckpointsController,
+        CommandsController,
+        ApprovalsController,
         AuditEventsController,
         DomainsController,
         SsoConnectionsController,

@@ -14,8 +14,9 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from controlplane.db import schema as t
-from controlplane.domain import agents, fleet, sessions
+from controlplane.domain import agents, commands, fleet, sessions
 from controlplane.domain.agents import Agent
+from controlplane.domain.commands import Command, receipts
 from controlplane.domain.fleet import Ledger, Member
 from controlplane.domain.newest import Reading
 from controlplane.domain.outcomes import Filters
@@ -29,6 +30,7 @@ from controlplane.http.paths import identity
 
 DELIVERIES: Final = 8
 SESSIONS: Final = 8
+COMMANDS: Final = 8
 MOST_AGENTS: Final = 50
 
 
@@ -75,6 +77,7 @@ class RuntimePage(Struct, frozen=True, kw_only=True):
     deliveries: list[Delivery]
     sessions: list[Session]
     leases: Out
+    commands: list[Command]
 
     @property
     def waiting(self) -> int:
@@ -137,6 +140,7 @@ async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
         ),
         sessions=await sessions.listing(tx, Filters(runtime_id=runtime.id), limit=SESSIONS),
         leases=await out(within(tx), Which(runtime_id=runtime.id)),
+        commands=await commands.listing(tx, receipts.Which(runtime_id=runtime.id), limit=COMMANDS),
     )
 
 
@@ -149,7 +153,7 @@ async def live(screen: NamedDependency[Screen], runtime: FromPath[str], seen: Fr
 
 
 def _page(view: View, runtime: str) -> Page:
-    parts = ("head", "ledger", "sessions", "leases", "words", "facts")
+    parts = ("head", "ledger", "commands", "sessions", "leases", "words", "facts")
     return Page(
         template="runtime/page.html",
         parts=tuple(f"runtime/{part}" for part in parts),

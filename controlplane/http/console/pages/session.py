@@ -12,8 +12,10 @@ from litestar.response import ServerSentEvent
 from msgspec import Struct
 from sqlalchemy import text
 
-from controlplane.domain import checkpoints, runs, sessions
+from controlplane.domain import checkpoints, commands, runs, sessions
 from controlplane.domain.checkpoints import Checkpoint
+from controlplane.domain.commands import Command
+from controlplane.domain.commands.receipts import Which
 from controlplane.domain.newest import MARGIN, Reading
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.runs import Run
@@ -28,6 +30,7 @@ from controlplane.kit.ids import born_at, first_id
 
 MOST_CHECKPOINTS: Final = 500
 MOST_RUNS: Final = 50
+MOST_COMMANDS: Final = 10
 
 
 class Cost(Struct, frozen=True, kw_only=True):
@@ -60,6 +63,12 @@ class SessionPage(Struct, frozen=True, kw_only=True):
     checkpoints: list[Checkpoint]
     costs: list[Cost]
     timeline: Timeline
+    commands: list[Command]
+
+    @property
+    def fitting(self) -> list[str]:
+        """Kinds of commands that could come to something now."""
+        return [kind for kind in commands.FITTING if commands.fits(kind, self.session)]
 
     @property
     def micro_usd(self) -> int | None:
@@ -140,6 +149,7 @@ async def gather(tx: Reading, session_id: UUID) -> SessionPage:
         checkpoints=sorted(made, key=lambda checkpoint: (checkpoint.created_at, checkpoint.id)),
         costs=costs,
         timeline=timeline.draw(session, detail, made, executions, tx.now),
+        commands=await commands.listing(tx, Which(session_id=session.id), limit=MOST_COMMANDS),
     )
 
 
@@ -152,7 +162,7 @@ async def live(screen: NamedDependency[Screen], session: FromPath[str], seen: Fr
 
 
 def _page(view: View, session: str) -> Page:
-    parts = ("head", "path", "runs", "checkpoints", "cost", "facts")
+    parts = ("head", "commands", "path", "runs", "checkpoints", "cost", "facts")
     return Page(
         template="session/page.html",
         parts=tuple(f"session/{part}" for part in parts),

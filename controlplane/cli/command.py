@@ -1,0 +1,113 @@
+"""``controlplane command``: what runtimes are asked to do, and the receipts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from controlplane.cli.options import home_option, instant, json_option, show, show_list, tenant_option
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from uuid import UUID
+
+    from controlplane.db.database import TenantTx
+    from controlplane.domain.approvals import Decision
+    from controlplane.domain.commands import Command
+    from controlplane.domain.keys import Keyring
+
+COLUMNS = ("kind", "state", "code", "runtime", "session", "created_at", "ended_at", "id")
+KINDS = ("rescan", "drain", "pause", "resume", "cancel", "approve", "reject")
+
+
+@click.group("command")
+def command() -> None:
+    """What runtimes are asked to do."""
+
+
+@command.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("target", metavar="RUNTIME|SESSION")
+@tenant_option
+@click.option("--comment", default="", help="For the runtime, and for the log.")
+@home_option
+@json_option
+def send(kind: str, target: str, tenant: str, comment: str, home: Path, as_json: bool) -> None:
+    """Ask for it and print the command's id: rescan and drain of a runtime, rt_…, the others of a session, ses_…
+
+    It must begin within an hour. A runtime that polls hears of it within half a minute.
+    """
+    from controlplane.cli.shell import parsed, shell, within
+    from controlplane.domain import approvals, commands
+
+    identity = parsed("ses" if kind in commands.FITTING else "rt", target)
+
+    async def work(tx: "TenantTx", _: "Keyring") -> "Command":
+        if kind in {"approve", "reject"}:
+            found = await approvals.decide(tx, shell(), identity, cast("Decision", kind), comment)
+            assert found.decision is not None, "it was just made"
+            return found.decision
+        session = identity if kind in commands.FITTING else None
+        wanted = commands.Wanted(
+            kind=kind, comment=comment, session_id=session, runtime_id=None if session else identity
+        )
+        return await commands.create(tx, shell(), wanted)
+
+    made = _shown(within(home, tenant, work))
+    show(made, str(made["id"]), as_json)
+
+
+@command.command("list")
+@tenant_option
+@home_option
+@json_option
+def list_(tenant: str, home: Path, as_json: bool) -> None:
+    """List a tenant's commands, newest first."""
+    from controlplane.cli.shell import every, within
+    from controlplane.domain import commands
+    from controlplane.domain.commands.receipts import Which
+
+    async def work(tx: "TenantTx", _: "Keyring") -> "list[Command]":
+        def page(*, after: "UUID | None", limit: int) -> "Awaitable[list[Command]]":
+            return commands.listing(tx, Which(), before=after, limit=limit)
+
+        return await every(page, lambda each: each.id)
+
+    found = within(home, tenant, work)
+    show_list([_shown(each) for each in found], COLUMNS, as_json)
+
+
+@command.command()
+@click.argument("command_id", metavar="COMMAND")
+@tenant_option
+@home_option
+@json_option
+def withdraw(command_id: str, tenant: str, home: Path, as_json: bool) -> None:
+    """Take it back, by its id, cmd_…: as long as its runtime does not have it."""
+    from controlplane.cli.shell import parsed, shell, within
+    from controlplane.domain import commands
+
+    identity = parsed("cmd", command_id)
+    taken_back = _shown(within(home, tenant, lambda tx, _: commands.withdraw(tx, shell(), identity)))
+    show(taken_back, f"withdrawn {command_id}", as_json)
+
+
+def _shown(its: "Command") -> dict[str, object]:
+    from controlplane.kit.ids import text_id
+
+    return {
+        "id": text_id("cmd", its.id),
+        "kind": its.kind,
+        "state": its.state,
+        "code": its.code,
+        "detail": its.detail,
+        "runtime": text_id("rt", its.runtime_id),
+        "session": text_id("ses", its.session_id) if its.session_id else None,
+        "comment": its.comment,
+        "created_by": its.created_by,
+        "created_at": instant(its.created_at),
+        "not_after": instant(its.not_after),
+        "delivered_at": instant(its.delivered_at),
+        "started_at": instant(its.started_at),
+        "ended_at": instant(its.ended_at),
+    }

@@ -1,0 +1,207 @@
+"""Asking a runtime to do something, and taking that back while it can be."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from controlplane.db import schema as t
+from controlplane.db.database import TenantTx
+from controlplane.domain import audit, runtimes, sessions
+from controlplane.domain.audit import Actor
+from controlplane.domain.commands import receipts
+from controlplane.domain.commands.receipts import Command, Turned
+from controlplane.domain.sessions import Session
+from controlplane.kit.clock import rfc3339
+from controlplane.kit.ids import CommandId, RuntimeId, new_id, text_id
+from controlplane.kit.problems import NotFound, Refusal
+
+LIFETIME: Final = timedelta(hours=1)
+"""Until when it must have begun, where nobody says."""
+
+LONGEST: Final = timedelta(days=30)
+
+MOST_OPEN: Final = 100
+"""Commands of one runtime that are not finished."""
+
+FITTING: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "pause": frozenset({"running"}),
+        "resume": frozenset({"resume"}),
+        "cancel": frozenset({"running", "resume", "human_approval"}),
+        "approve": frozenset({"human_approval"}),
+        "reject": frozenset({"human_approval"}),
+    }
+)
+"""What a session has to do for a command to be of use to it: its status, or what it waits for. Other kinds are about
+the runtime as a whole."""
+
+WITHDRAWN: Final = "withdrawn"
+
+DECISIONS: Final = ("approve", "reject")
+
+
+class RuntimeGone(Refusal):
+    code, status, title = "runtime-gone", 409, "This runtime takes no commands any more"
+    hint = "It was revoked, or has left."
+
+
+class SessionUnfit(Refusal):
+    """The command would come to nothing."""
+
+    code, status, title = "session-unfit", 409, "The session is not in a state for this command"
+    hint = "Pause what runs, resume what was paused, decide on what waits for approval."
+
+    def __init__(self, standing: str) -> None:
+        super().__init__(f"the session stands at {standing}")
+        self.standing = standing
+
+    def facts(self) -> dict[str, object]:
+        return {"standing": self.standing}
+
+
+class TooManyCommands(Refusal):
+    code, status, title = "too-many-commands", 409, f"The runtime has {MOST_OPEN} commands that are not finished"
+    hint = "Wait for it, or withdraw some."
+
+
+class NotAfterUnfit(Refusal):
+    code, status, title = "not-after-unfit", 400, "A command must be able to begin"
+    hint = f"not_after lies in the future, and at most {LONGEST.days} days ahead."
+
+
+class CommandUnderWay(Refusal):
+    """The runtime has it."""
+
+    code, status, title = "command-under-way", 409, "The command was delivered, or is finished already"
+    hint = "What a runtime has on its disk it carries out. Ask for the opposite instead."
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    kind: str
+    runtime_id: UUID | None = None
+    session_id: UUID | None = None
+    """For the kinds in :data:`FITTING`; says which runtime, too."""
+    comment: str = ""
+    not_after: datetime | None = None
+
+
+class _Newest(Struct, frozen=True):
+    number: int
+    unfinished: int
+
+
+NUMBERED: Final = text("""
+    SELECT coalesce(max(c.number), 0) AS number, count(*) FILTER (WHERE c.ended_at IS NULL) AS unfinished
+    FROM commands c WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id
+""")
+
+
+def fits(kind: str, session: Session) -> bool:
+    """Whether a command of *kind* could come to something there."""
+    return _standing(session) in FITTING[kind]
+
+
+async def create(tx: TenantTx, actor: Actor, wanted: Wanted) -> Command:
+    """Ask a runtime to do something. What was asked of the same thing and not yet delivered is superseded.
+
+    Raises:
+        NotFound: If the tenant has no such runtime or session.
+        RuntimeGone, SessionUnfit, TooManyCommands, NotAfterUnfit: If nothing could come of it.
+    """
+    session = None if wanted.session_id is None else await sessions.get(tx, wanted.session_id)
+    if session is not None and not fits(wanted.kind, session):
+        raise SessionUnfit(_standing(session))
+    not_after = wanted.not_after or tx.now + LIFETIME
+    if not tx.now < not_after <= tx.now + LONGEST:
+        raise NotAfterUnfit
+    runtime_id = RuntimeId(session.runtime_id) if session is not None else wanted.runtime_id
+    if runtime_id is None or (wanted.runtime_id or runtime_id) != runtime_id:
+        raise NotFound
+    number = await _numbered(tx, RuntimeId(runtime_id))
+    command_id = CommandId(new_id(tx.now))
+    await _supersede(tx, RuntimeId(runtime_id), wanted, command_id)
+    row = {
+        "id": command_id,
+        "runtime_id": runtime_id,
+        "number": number,
+        "kind": wanted.kind,
+        "session_id": wanted.session_id,
+        "agent": session.agent if session else "",
+        "source_id": session.source_id if session else "",
+        "session_changed_at": session.changed_at if session and wanted.kind in DECISIONS else None,
+        "comment": wanted.comment,
+        "state": "queued",
+        "code": "",
+        "detail": "",
+        "created_by": actor.id,
+        "created_at": tx.now,
+        "not_after": not_after,
+    }
+    await tx.run(tx.insert(t.commands).values(**row))
+    _record(tx, actor, "command.created", await receipts.get(tx, command_id), not_after=rfc3339(not_after))
+    return await receipts.get(tx, command_id)
+
+
+async def withdraw(tx: TenantTx, actor: Actor, command_id: UUID) -> Command:
+    """Take a command back that its runtime does not have yet. Doing it again changes nothing.
+
+    Raises:
+        NotFound: If the tenant has no such command.
+        CommandUnderWay: If its runtime has it, or it is finished.
+    """
+    command = await receipts.get(tx, command_id)
+    if command.code == WITHDRAWN:
+        return command
+    queued = tx.update(t.commands).where(t.commands.c.id == command_id, t.commands.c.state == "queued")
+    ended = queued.values(state="superseded", code=WITHDRAWN, detail=f"withdrawn by {actor.id}", ended_at=tx.now)
+    turned = await tx.take(Turned, ended) if command.state == "queued" else []
+    if not turned:
+        raise CommandUnderWay
+    receipts.tell(tx, turned[0])
+    _record(tx, actor, "command.withdrawn", command)
+    return await receipts.get(tx, command_id)
+
+
+async def _numbered(tx: TenantTx, runtime_id: RuntimeId) -> int:
+    """The next number of the runtime's commands, its row locked: they are numbered one after the other.
+
+    Raises:
+        RuntimeGone, TooManyCommands: If it takes no more.
+    """
+    runtime = await runtimes.get(tx, runtime_id)
+    if runtime.revoked_at is not None or await runtimes.identify(tx, runtime_id) is None:
+        raise RuntimeGone
+    [newest] = await tx.query(_Newest, NUMBERED, tenant_id=tx.tenant_id, runtime_id=runtime_id)
+    if newest.unfinished >= MOST_OPEN:
+        raise TooManyCommands
+    return newest.number + 1
+
+
+async def _supersede(tx: TenantTx, runtime_id: RuntimeId, wanted: Wanted, by: CommandId) -> None:
+    its = t.commands.c
+    older = tx.update(t.commands).where(its.runtime_id == runtime_id, its.state == "queued")
+    if wanted.session_id is not None:
+        older = older.where(its.session_id == wanted.session_id)
+    else:
+        older = older.where(its.session_id.is_(None), its.kind == wanted.kind)
+    ended = older.values(state="superseded", code="superseded", detail="", superseded_by=by, ended_at=tx.now)
+    for each in await tx.take(Turned, ended):
+        receipts.tell(tx, each)
+
+
+def _standing(session: Session) -> str:
+    """The status, and of what waits what for."""
+    return (session.waiting_for or session.status) if session.status == "waiting" else session.status
+
+
+def _record(tx: TenantTx, actor: Actor, action: str, command: Command, **facts: object) -> None:
+    about = {"runtime": text_id("rt", command.runtime_id), "kind": command.kind}
+    if command.session_id is not None:
+        about["session"] = text_id("ses", command.session_id)
+    own = {"comment": command.comment} if command.comment else {}
+    audit.record(tx, actor, action, ("command", text_id("cmd", command.id)), own=own, **about, **facts)

@@ -1,0 +1,90 @@
+"""GET /v1/runtime/poll and POST /v1/runtime/commands/ack: what a runtime is asked to do, and that it has it."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Annotated, Any, TypeAlias
+from uuid import UUID
+
+from litestar import Controller, Request, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromQuery, JSONBody, QueryParameter
+from msgspec import Struct
+
+from controlplane.db.database import Database
+from controlplane.domain import commands
+from controlplane.domain.keys import Keyring
+from controlplane.domain.permissions import Runtime
+from controlplane.http.authorize import Surface, rule
+from controlplane.http.runtime_api import standing
+from controlplane.kit.ids import parse_id, text_id
+from controlplane.kit.wakeups import Wakeups
+from runtime_agent.wire.commands import LONGEST_WAIT_S, Accepted, Confirmed, Orders
+
+After: TypeAlias = Annotated[int, QueryParameter(ge=0, le=2**53, description="The last number that the agent has.")]
+Wait: TypeAlias = Annotated[
+    int, QueryParameter(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait where there is nothing.")
+]
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where the agent stands, and how long it wants to wait."""
+
+    store: UUID | None
+    after: int
+    wait_s: int
+
+
+def provide_place(store: FromQuery[UUID | None] = None, after: After = 0, wait: Wait = 0) -> Place:
+    return Place(store=store, after=after, wait_s=wait)
+
+
+class CommandsController(Controller):
+    @get(
+        "/poll",
+        opt=rule(Surface.RUNTIME, "command:fetch"),
+        summary="Wait for commands",
+        dependencies={"place": Provide(provide_place, sync_to_thread=False)},
+    )
+    async def poll(
+        self,
+        request: Request[Runtime, Any, Any],
+        runtime: NamedDependency[Runtime],
+        db: NamedDependency[Database],
+        keyring: NamedDependency[Keyring],
+        wakeups: NamedDependency[Wakeups],
+        place: NamedDependency[Place],
+    ) -> Orders:
+        """Hand out what is not acknowledged, signed, as soon as there is something.
+
+        What was acknowledged and is not finished comes again to an agent that names a lower number, or another store.
+        """
+        until = time.monotonic() + place.wait_s
+        streams = request.app.state.streams
+        async with wakeups.listen(commands.topic(text_id("rt", runtime.id))) as listener:
+            while True:
+                async with db.tenant(runtime.tenant_id) as tx:
+                    cursor = await standing.seen(tx, runtime)
+                    known = place.after if place.store == cursor.store_id else 0
+                    found = await commands.waiting(tx, keyring, runtime.id, known)
+                left = until - time.monotonic()
+                if found or left <= 0 or streams.ended:
+                    return Orders(store_id=cursor.store_id, orders=found)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(streams.nudged(listener), left)
+
+    @post(
+        "/commands/ack",
+        status_code=200,
+        opt=rule(Surface.RUNTIME, "command:fetch"),
+        summary="Acknowledge commands",
+    )
+    async def acknowledge(
+        self, data: JSONBody[Accepted], runtime: NamedDependency[Runtime], db: NamedDependency[Database]
+    ) -> Confirmed:
+        """Say that commands are on the agent's disk, and hear which of them are not to be carried out after all."""
+        ids = {command: parse_id("cmd", command) for command in data.commands}
+        async with db.tenant(runtime.tenant_id) as tx:
+            await standing.seen(tx, runtime)
+            wanted = await commands.accept(tx, runtime.id, [each for each in ids.values() if each is not None])
+        return Confirmed(void=[command for command, each in ids.items() if each not in wanted])

@@ -1,0 +1,139 @@
+"""/v1/tenants/{tenant}/commands: what runtimes are asked to do, and the receipt of each."""
+
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import Meta, Struct
+
+from controlplane.db.database import TenantTx
+from controlplane.domain import commands
+from controlplane.domain.audit import Actor
+from controlplane.domain.commands import Command, State, Wanted
+from controlplane.domain.commands.receipts import Which
+from controlplane.http.authorize import Surface, rule
+from controlplane.http.instants import Moment, moment
+from controlplane.http.pages import Page, Paging
+from controlplane.http.paths import identity
+from controlplane.http.problems import Invalid
+from controlplane.http.tenant_api import filters
+from controlplane.http.words import word
+from controlplane.kit.ids import text_id
+
+OfRuntime: TypeAlias = Literal["rescan", "drain"]
+OfSession: TypeAlias = Literal["pause", "resume", "cancel"]
+Id: TypeAlias = Annotated[str, Meta(max_length=40)]
+
+
+class NewCommand(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Decisions on what waits for approval are made at ``approvals``."""
+
+    kind: OfRuntime | OfSession
+    runtime: Id | None = None
+    """For ``rescan`` and ``drain``."""
+    session: Id | None = None
+    """For the others."""
+    comment: Annotated[str, Meta(max_length=1000, pattern=r"^[^\u0000]*$")] = ""
+    not_after: Annotated[datetime, Meta(tz=True)] | None = None
+    """What has not begun by then does not begin. Null: an hour from now."""
+
+
+class CommandView(Struct, frozen=True, kw_only=True):
+    id: str
+    runtime: str
+    session: str | None
+    kind: str
+    state: State
+    code: str
+    """Why it did not succeed."""
+    detail: str
+    comment: str
+    created_by: str
+    created_at: Moment
+    not_after: Moment
+    delivered_at: Moment | None
+    """The runtime has it on its disk."""
+    started_at: Moment | None
+    """By the runtime's clock."""
+    ended_at: Moment | None
+    superseded_by: str | None
+
+
+class CommandsController(Controller):
+    path = "/commands"
+    tags = ("commands",)
+    opt = rule(Surface.TENANT, "command:read")
+
+    @get("/")
+    async def listing(
+        self,
+        tx: NamedDependency[TenantTx],
+        paging: NamedDependency[Paging],
+        runtime: FromQuery[str | None] = None,
+        session: FromQuery[str | None] = None,
+        kind: FromQuery[str | None] = None,
+        in_state: Annotated[State | None, QueryParameter(name="state")] = None,
+    ) -> Page[CommandView]:
+        """Commands, newest first."""
+        which = Which(
+            runtime_id=filters.identity("rt", "runtime", runtime),
+            session_id=filters.identity("ses", "session", session),
+            kind=word("kind", kind),
+            state=in_state,
+        )
+        rows = await commands.listing(tx, which, before=paging.after_id, limit=paging.fetch)
+        return paging.page(rows, lambda row: row.id, view)
+
+    @post("/", status_code=201, opt=rule(Surface.TENANT, "command:create"))
+    async def create(
+        self, data: JSONBody[NewCommand], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+    ) -> CommandView:
+        """Ask a runtime to do something. What was asked of the same thing and not yet delivered is superseded."""
+        of_session = data.kind in commands.FITTING
+        if (data.session is None) == of_session or (data.runtime is None) != of_session:
+            wanted, unwanted = ("session", "runtime") if of_session else ("runtime", "session")
+            raise Invalid(
+                [{"in": "body", "name": wanted, "detail": f"{data.kind} takes a {wanted}, and no {unwanted}"}]
+            )
+        asked = Wanted(
+            kind=data.kind,
+            runtime_id=identity("rt", data.runtime) if data.runtime is not None else None,
+            session_id=identity("ses", data.session) if data.session is not None else None,
+            comment=data.comment,
+            not_after=data.not_after,
+        )
+        return view(await commands.create(tx, actor, asked))
+
+    @get("/{command:str}")
+    async def show(self, tx: NamedDependency[TenantTx], command: FromPath[str]) -> CommandView:
+        """One command: its receipt."""
+        return view(await commands.get(tx, identity("cmd", command)))
+
+    @post("/{command:str}/cancel", status_code=200, opt=rule(Surface.TENANT, "command:withdraw"))
+    async def cancel(
+        self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], command: FromPath[str]
+    ) -> CommandView:
+        """Take it back, which works until its runtime has it. Doing it again changes nothing."""
+        return view(await commands.withdraw(tx, actor, identity("cmd", command)))
+
+
+def view(its: Command) -> CommandView:
+    return CommandView(
+        id=text_id("cmd", its.id),
+        runtime=text_id("rt", its.runtime_id),
+        session=text_id("ses", its.session_id) if its.session_id else None,
+        kind=its.kind,
+        state=its.state,
+        code=its.code,
+        detail=its.detail,
+        comment=its.comment,
+        created_by=its.created_by,
+        created_at=moment(its.created_at),
+        not_after=moment(its.not_after),
+        delivered_at=moment(its.delivered_at),
+        started_at=moment(its.started_at),
+        ended_at=moment(its.ended_at),
+        superseded_by=text_id("cmd", its.superseded_by) if its.superseded_by else None,
+    )
