@@ -69,6 +69,7 @@ from controlplane.http.sso.desk import DESK, Operators, SignOn
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.http.tenant_api.events import topic
 from controlplane.kit import herd, limiter, log, mailing, presence, wakeups
+from controlplane.kit.blobs import Blobs
 from controlplane.kit.guard import Guard
 from controlplane.kit.ids import TenantId
 from controlplane.kit.mailing import Post
@@ -104,7 +105,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "refresher"),
+    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "refresher", "blobs"),
 )
 """What handlers can ask for by these names."""
 
@@ -165,6 +166,7 @@ class Parts:
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
+        self.blobs = Blobs(given.blob_url, os.environ)
         self.refresher = self._refresher()
         self.leasing = Leasing(db, keyring, self.catalogue, self.refresher, given.lease_durations())
         db.on_told = self.tell
@@ -227,6 +229,7 @@ class Parts:
             "oauth": self.oauth,
             "leasing": self.leasing,
             "refresher": self.refresher,
+            "blobs": self.blobs,
         }
 
     @asynccontextmanager

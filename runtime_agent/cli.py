@@ -145,10 +145,12 @@ def _once(options: argparse.Namespace) -> int:
     line = f"looked at {done.sessions:,} sessions, sent {done.sent:,} records, {done.left:,} left"
     if done.quarantined:
         line += f"; {done.quarantined:,} refused and kept here"
+    if done.chunks_left:
+        line += f"; {done.chunks_left:,} chunks of checkpoint content wait"
     _answer(options, done, line)
     if done.problem:
         _say(options, f"refused: {done.problem}")
-    return REFUSED if done.left or done.problem else DONE
+    return REFUSED if done.left or done.chunks_left or done.problem else DONE
 
 
 def _status(options: argparse.Namespace) -> int:

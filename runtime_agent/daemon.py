@@ -33,6 +33,9 @@ SOONEST_BEAT_S = 2.0
 
 PRUNE_S = 600.0
 
+CONTENT_S = 2.0
+"""Between looks for checkpoint content that may leave."""
+
 MUCH = 20
 """Calls in a row after which memory is given back."""
 
@@ -108,7 +111,13 @@ class Daemon:
         self._reporter = status.Reporter(agent.post.home, agent.clock)
 
     def loops(self) -> list[Callable[[], Awaitable[None]]]:
-        return [self._send, self._beat, self._tidy, *(self._looker(scanner) for scanner in self._agent.scanners)]
+        return [
+            self._send,
+            self._beat,
+            self._bring,
+            self._tidy,
+            *(self._looker(scanner) for scanner in self._agent.scanners),
+        ]
 
     def close(self) -> None:
         for watcher in self._watchers.values():
@@ -146,6 +155,16 @@ class Daemon:
                 await asyncio.sleep(min(interval_s, SOONEST_BEAT_S))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), interval_s - SOONEST_BEAT_S)
+
+    async def _bring(self) -> None:
+        while True:
+            if wait_s := self._agent.lane_pace.wait_s() or self._agent.pace.wait_s():
+                await asyncio.sleep(wait_s)
+                continue
+            if await self._agent.bring():
+                self._unsent.set()  # what was taken has a line in the log
+            else:
+                await asyncio.sleep(CONTENT_S)
 
     async def _tidy(self) -> None:
         while True:

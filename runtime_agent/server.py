@@ -11,9 +11,11 @@ from msgspec import Struct
 from zstandard import ZstdCompressor
 
 from runtime_agent.http import Http, Refused
+from runtime_agent.outbox.contents import Waiting
 from runtime_agent.outbox.log import Batch
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire import sync
+from runtime_agent.wire.content import CONTENT_TYPE, Check, Checked, Chunk, Commit, Committed, Put, Wanted
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
 
 STALE = "authentication-required"
@@ -65,17 +67,37 @@ class Server:
     async def bye(self, bye: Bye) -> None:
         await self._say("/v1/runtime/bye", bye, dict)
 
+    async def check(self, chunks: Sequence[Waiting], *, direct: bool) -> list[Wanted]:
+        """Which of *chunks* are wanted, and where each may be put."""
+        asked = Check(chunks=[Chunk(sha256=each.sha256.hex(), size=each.size) for each in chunks], direct=direct)
+        return (await self._say("/v1/runtime/sync/blobs/check", asked, Checked)).chunks
+
+    async def put(self, sha256: str, body: bytes) -> None:
+        """Send one chunk through the control plane."""
+        headers = {"Content-Type": CONTENT_TYPE}
+        await self._authorized("PUT", f"/v1/runtime/sync/blobs/{sha256}", body, headers, Put)
+
+    async def commit(self, hashes: Sequence[bytes]) -> None:
+        said = Commit(chunks=[each.hex() for each in hashes])
+        await self._say("/v1/runtime/sync/blobs/commit", said, Committed)
+
     async def _say(self, path: str, message: Struct, into: type[Answer]) -> Answer:
         return await self._post(path, msgspec.json.encode(message), {}, into)
 
     async def _post(self, path: str, body: bytes, headers: Mapping[str, str], into: type[Answer]) -> Answer:
+        return await self._authorized("POST", path, body, headers, into)
+
+    async def _authorized(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], into: type[Answer]
+    ) -> Answer:
         """With a token; a stale one is replaced once."""
+        send = self._http.put if method == "PUT" else self._http.post
         token = await self._tokens.current()
         try:
-            return await self._http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
+            return await send(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
         except Refused as refused:
             if refused.problem.status != 401 or refused.problem.code != STALE:
                 raise
         self._tokens.discard(token)
         token = await self._tokens.current()
-        return await self._http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
+        return await send(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from runtime_agent import sources
 from runtime_agent.problems import BadSetting
 from runtime_agent.sources import Source
+from runtime_agent.wire.content import Policy
 
 PREFIX = "RUNTIME_AGENT_"
 FILE = "agent.toml"
@@ -32,6 +33,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long acknowledged records stay where no backup is ever announced, at most."""
     keep_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 256
     """How much of them stays, at most; the oldest go first."""
+    content: Policy = "metadata"
+    """The most that may leave of checkpoints: metadata, sealed, plain. The project's policy can only say less."""
+    content_key: Annotated[str, Meta(max_length=100)] = ""
+    """The tenant's public key that content is sealed to, from ``content keygen``. Without it the control plane's word
+    would be taken for whose key it is, which only ``plain`` allows."""
+    content_kib_s: Annotated[int, Meta(ge=1, le=1 << 20)] = 1024
+    """How fast content is sent, in KiB a second, so that it leaves the line to others."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of what ``run`` writes to stderr: debug, info, warning or error."""
 

@@ -13,6 +13,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "tenant:own": "Be an owner: hold and hand on everything.",
         "project:read": "See projects and their environments.",
         "project:write": "Make, change and archive projects.",
+        "content:decide": "Decide what of checkpoints may leave the runtimes' network.",
         "user:read": "See the people of the tenant and their roles.",
         "invitation:read": "See who was invited, never their link.",
         "invitation:create": "Invite people to roles with no more than one's own permissions.",
@@ -120,6 +121,7 @@ DANGEROUS: Final = frozenset(
     {"tenant:own", "tenant:export", "tenant:delete", "user:write", "role:write", "role:assign", "service-account:write"}
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
     | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write", "policy:write"}
+    | {"content:decide"}
     | {"operator:tenant-write", "operator:tenant-delete"}
     | {"operator:key-create", "operator:key-revoke", "operator:vault-rotate"}
     | {"operator:oauth-app-write"}

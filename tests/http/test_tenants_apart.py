@@ -35,6 +35,7 @@ BODIES = {
     "OAuthAppChange": {"name": "y"},
     "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
     "ConnectionChange": {"name": "y"},
+    "ContentPolicyChange": {"policy": "plain"},
     "Replacement": {"fields": {"api_key": "y"}},
     "Disabling": {},
     "ConnectionConfirmation": {"owner_ref": "canary"},
@@ -145,7 +146,7 @@ HARMLESS = {
 WITHOUT_DENIALS = {"audit_events": "outcome <> 'denied'", "audit_heads": "false", "data_keys": "kind <> 'personal'"}
 """What of a table stays as it is when somebody is turned down, which is to be on record, and sealed."""
 
-ANSWERS = {"GET": {200}, "POST": {200, 201, 202}, "PATCH": {200}, "PUT": {204}, "DELETE": {202, 204}}
+ANSWERS = {"GET": {200}, "POST": {200, 201, 202}, "PATCH": {200}, "PUT": {200, 204}, "DELETE": {202, 204}}
 """What its owner gets."""
 
 

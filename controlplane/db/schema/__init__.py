@@ -18,6 +18,12 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
+from controlplane.db.schema.content import (
+    chunks,
+    content_chunks,
+    content_policies,
+    contents,
+)
 from controlplane.db.schema.events import (
     event_consumers,
     event_heads,
@@ -149,10 +155,14 @@ __all__ = [
     "ceremonies",
     "checkpoints",
     "chore_leases",
+    "chunks",
     "connect_sessions",
     "connection_events",
     "connection_revocations",
     "connections",
+    "content_chunks",
+    "content_policies",
+    "contents",
     "cost_entries",
     "credential_prints",
     "data_keys",

@@ -112,6 +112,7 @@ ALL: Final[Sequence[EventType]] = (
     _act("connection.refreshed", "A connection has its next token.", provider=str, cred_version=int),
     _act("connection.replaced", "Another credential was put in its place.", cred_version=int),
     _act("connection.revoked", "A provider was told that a connection has ended.", provider=str, outcome=str),
+    _act("content.decided", "It was decided what of checkpoints leaves.", policy=str, kid=str, keep_days=int),
     _act("group.changed", "A group was renamed or described anew."),
     _act("group.created", "A group was made."),
     _act("group.deleted", "A group was deleted."),

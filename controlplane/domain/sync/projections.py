@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import Table, TextClause, text
@@ -15,8 +16,9 @@ from sqlalchemy.dialects import postgresql
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain.sync import rows, turns
+from controlplane.domain.sync import contents, rows, turns
 from controlplane.domain.sync.batches import Unknown
+from controlplane.domain.sync.contents import Told
 from controlplane.domain.sync.identities import Identities
 from controlplane.domain.sync.rows import Fact, SessionRow, State
 from controlplane.domain.sync.turns import Turned
@@ -48,6 +50,7 @@ class Rows:
         self._ids = identities
         self._states: dict[Table, dict[int, State]] = {t.sessions: {}, t.runs: {}}
         self._facts: dict[Table, dict[int, Fact]] = {t.checkpoints: {}, t.cost_entries: {}}
+        self._contents: dict[UUID, Told] = {}
         self._losses: list[Row] = []
         self._agents: set[str] = set()
 
@@ -60,7 +63,10 @@ class Rows:
             case RunState():
                 self._put_state(t.runs, rows.run(self._ids, seq, record))
             case CheckpointSeen():
-                self._put_fact(t.checkpoints, rows.checkpoint(self._ids, seq, record))
+                row = rows.checkpoint(self._ids, seq, record)
+                self._put_fact(t.checkpoints, row)
+                if record.content is not None:
+                    self._contents[row.id] = Told(row, record.content)
             case CostLine():
                 self._put_fact(t.cost_entries, rows.cost(self._ids, seq, record))
             case Gap():
@@ -115,6 +121,8 @@ class Rows:
             values: dict[str, object] = {table.name: rows for table, rows in given.items()}
             values |= {"runtime_id": runtime_id, "project_id": project_id, "epoch": epoch, "received_at": tx.now}
             await self._write(tx, runtime_id, tuple(given), values)
+        if self._contents:
+            await contents.write(tx, runtime_id, project_id, self._contents.values())
         if self._losses:
             for row in self._losses:
                 row |= {"runtime_id": runtime_id, "epoch": epoch, "noticed_at": tx.now}

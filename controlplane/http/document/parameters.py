@@ -91,6 +91,7 @@ KNOWN: Final[dict[str, Schema]] = {
     "q": text(LONGEST, "invoice"),
     "replacement": text(LONGEST, "viewer"),
     "role": text(LONGEST, "viewer"),
+    "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$", "examples": ["0" * 64]},
     "since": _instant(),
     "state": _brought("state", "af0ifjsldkj"),
     "target": text(LONGEST, "acme"),

@@ -8,6 +8,7 @@ from litestar.di import Provide
 
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.runtime_tokens import AccessTokens, TokenInvalid
+from controlplane.http.runtime_api.blobs import BlobsController
 from controlplane.http.runtime_api.heartbeat import HeartbeatController
 from controlplane.http.runtime_api.join import JoinController
 from controlplane.http.runtime_api.leases import LeasesController
@@ -34,6 +35,6 @@ def provide_runtime(request: Request[Runtime, Any, Any]) -> Runtime:
 
 router = Router(
     "/v1/runtime",
-    route_handlers=[JoinController, SyncController, HeartbeatController, LeasesController],
+    route_handlers=[JoinController, SyncController, BlobsController, HeartbeatController, LeasesController],
     dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
 )

@@ -51,6 +51,7 @@ class HeartbeatController(Controller):
             head=cursor.known_head(runtime.id).hex(),
             next_ms=runtimes.HEARTBEAT_MS,
             leases=notices,
+            content=cursor.content(),
         )
 
     @post("/bye", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say goodbye for good")

@@ -13,6 +13,7 @@ from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.connect_sessions import ConnectSessionsController
 from controlplane.http.tenant_api.connections import ConnectionsController
+from controlplane.http.tenant_api.content_policies import ContentPoliciesController
 from controlplane.http.tenant_api.domains import DomainsController
 from controlplane.http.tenant_api.events import EventsController
 from controlplane.http.tenant_api.exports import ExportsController
@@ -44,6 +45,7 @@ router = Router(
         *tenant.HANDLERS,
         ExportsController,
         ProjectsController,
+        ContentPoliciesController,
         UsersController,
         InvitationsController,
         GroupsController,
