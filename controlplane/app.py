@@ -196,7 +196,8 @@ class Parts:
             *every_chore.of_vault(self.db, self.catalogue, self.oauth),
             *of_refreshes(self.db, self.refresher),
             *every_chore.of_keys(self.db, self.wakeups, self.given.key_rest()),
-            *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
+            *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones, self.blobs),
+            *every_chore.of_content(self.db, self.blobs),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
 

@@ -8,6 +8,7 @@ import msgspec
 from controlplane.cli import leaving
 from controlplane.cli.api_key import api_key
 from controlplane.cli.audit import audit
+from controlplane.cli.checkpoint import checkpoint
 from controlplane.cli.db import db
 from controlplane.cli.doctor import doctor
 from controlplane.cli.join_token import join_token
@@ -40,7 +41,7 @@ def program() -> None:
 for command in leaving.COMMANDS:
     tenant.add_command(command)
 
-for command in (up, serve, db, operator, tenant, api_key, join_token, vault, audit, openapi, doctor):
+for command in (up, serve, db, operator, tenant, api_key, join_token, checkpoint, vault, audit, openapi, doctor):
     program.add_command(command)
 
 

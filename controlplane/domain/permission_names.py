@@ -29,6 +29,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "session:read": "See sessions, and the totals over them.",
         "run:read": "See runs.",
         "checkpoint:read": "See checkpoints.",
+        "checkpoint:content": "Read and compare what checkpoints hold, where it has come.",
         "agent:read": "See agents.",
         "runtime:read": "See runtimes and how far they are synchronized.",
         "runtime:write": "Revoke runtimes.",
@@ -101,7 +102,8 @@ SCIM_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 """What a tenant's directory can do, by its token."""
 
 WITHIN_RUNTIMES: Final = frozenset(
-    {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "runtime:write"}
+    {"session:read", "run:read", "checkpoint:read", "checkpoint:content", "agent:read"}
+    | {"runtime:read", "runtime:write"}
 )
 """What is about runtimes and what they report. A role that is limited to a project or to labels gives it there."""
 
@@ -149,7 +151,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             | {"invitation:read", "invitation:create", "invitation:revoke"}
         ),
         "developer": frozenset(
-            {*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}
+            {*_WORK, "checkpoint:content", "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}
             | {"oauth-app:read", "connection:read", "connection:connect", "policy:read", "lease:read", "lease:revoke"}
         ),
         "auditor": frozenset(

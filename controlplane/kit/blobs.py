@@ -71,7 +71,8 @@ class Blobs:
     def _store(self) -> ObjectStore:
         try:
             if self._folder is not None:
-                return LocalStore(self._folder, mkdir=True)
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what lies there is nobody else's business
+                return LocalStore(self._folder)
             if self.url.startswith("s3://"):
                 return _s3(self.url, self._environ)
             return from_url(self.url)

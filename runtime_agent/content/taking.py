@@ -10,7 +10,7 @@ import msgspec
 
 from runtime_agent.clock import Clock
 from runtime_agent.content.cutting import cut
-from runtime_agent.content.sealing import SUITE, Envelope, Form, Plain, Sealed, fresh
+from runtime_agent.content.sealing import KEY, SUITE, Envelope, Form, Plain, Sealed, fresh
 from runtime_agent.identity import decoded, encoded
 from runtime_agent.outbox import Outbox, contents, cursor
 from runtime_agent.outbox.lines import new_record_id
@@ -51,7 +51,7 @@ def allowed(settings: Settings, told: ContentPolicy) -> Allowed:
         logger.warning("content.withheld: the project's key is not the one that is set here")
         return Allowed("metadata")
     key = ours or (theirs if settings.content == "plain" else b"")
-    return Allowed("sealed", key) if key else Allowed("metadata")
+    return Allowed("sealed", key) if len(key) == KEY else Allowed("metadata")
 
 
 class Taker:

@@ -95,3 +95,17 @@ class Put(Struct, frozen=True, kw_only=True):
     """The answer to one chunk."""
 
     sha256: Sha256
+
+
+class SealedContent(Struct, frozen=True, kw_only=True):
+    """A sealed checkpoint as the control plane exports it: all that it has of it, and nothing that opens it."""
+
+    format: Literal["engine-cloud-sealed-checkpoint-1"] = "engine-cloud-sealed-checkpoint-1"
+    checkpoint: str
+    size: int
+    digest: Sha256
+    suite: int
+    kid: str
+    sealed_key: str
+    chunks: list[str]
+    """Base64, in their order."""

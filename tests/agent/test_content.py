@@ -43,6 +43,7 @@ MEMORY = {"document": "MSA-1033.pdf", "canary": "never seen outside"}
         ("sealed", PUBLIC, PLAIN, "sealed"),
         ("sealed", PUBLIC, SEALED, "sealed"),
         ("sealed", "", SEALED, "metadata"),
+        ("sealed", "AAAA", PLAIN, "metadata"),
         ("sealed", encoded(bytes(32)), SEALED, "metadata"),
         ("plain", "", PLAIN, "plain"),
         ("plain", "", SEALED, "sealed"),

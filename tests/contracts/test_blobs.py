@@ -48,6 +48,12 @@ async def test_what_was_put_is_there_until_it_is_deleted(blobs):
         await blobs.get("chunks/a/b1", 3)
 
 
+async def test_a_folder_is_closed_to_other_accounts(tmp_path):
+    await Blobs(f"file://{tmp_path}/blobs", {}).put("chunks/a/b1", b"x")
+
+    assert (tmp_path / "blobs").stat().st_mode & 0o077 == 0
+
+
 async def test_more_than_was_expected_is_not_read(blobs):
     await blobs.put("chunks/a/b1", b"four")
 

@@ -87,6 +87,8 @@ ALL: Final[Sequence[EventType]] = (
     _act("api-key.created", "An API key was made.", scopes=list[str] | None),
     _act("api-key.revoked", "An API key was revoked."),
     _act("api-key.rotated", "An API key was replaced by another."),
+    _act("checkpoint.compared", "What two checkpoints hold was compared.", other=str),
+    _act("checkpoint.exported", "What a checkpoint holds was taken out.", policy=str),
     _act("connection.changed", "A connection was named or labelled anew, or given to another project."),
     _act("connection.confirmed", "Somebody confirmed that the right account was connected.", provider=str),
     _act("connection.connected", "An account was connected; it waits to be confirmed.", provider=str),

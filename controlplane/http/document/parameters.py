@@ -84,6 +84,7 @@ KNOWN: Final[dict[str, Schema]] = {
     "iss": _brought("iss", "https://login.example.com/acme"),
     "kind": text(LONGEST, "node_complete"),
     "node": text(LONGEST, "report"),
+    "other": identity("cp"),
     "owner_ref": text(LONGEST, "user-7"),
     "permission": {"type": "string", "enum": sorted(PERMISSIONS), "examples": ["run:read"]},
     "project": text(LONGEST, "default"),

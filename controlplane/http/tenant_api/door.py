@@ -14,6 +14,7 @@ from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.connect_sessions import ConnectSessionsController
 from controlplane.http.tenant_api.connections import ConnectionsController
 from controlplane.http.tenant_api.content_policies import ContentPoliciesController
+from controlplane.http.tenant_api.contents import ContentsController
 from controlplane.http.tenant_api.domains import DomainsController
 from controlplane.http.tenant_api.events import EventsController
 from controlplane.http.tenant_api.exports import ExportsController
@@ -61,6 +62,7 @@ router = Router(
         SessionsController,
         RunsController,
         CheckpointsController,
+        ContentsController,
         AuditEventsController,
         DomainsController,
         SsoConnectionsController,
