@@ -2,19 +2,16 @@
 
 import os
 from collections.abc import Awaitable, Callable
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
-
-import msgspec
 
 from controlplane.cli.problems import Declined
 from controlplane.cli.reach import settings_of, with_database
 from controlplane.cli.shell import parsed, shell, tenant_id
 from controlplane.db.database import Database
 from controlplane.domain import audit, checkpoints
-from controlplane.domain.content import reading
-from controlplane.domain.content.differences import MOST, Difference, differences
+from controlplane.domain.content import comparing, reading
+from controlplane.domain.content.differences import Difference
 from controlplane.domain.content.reading import Manifest, Part
 from controlplane.domain.keys import Keyring
 from controlplane.kit.blobs import Blobs
@@ -28,7 +25,7 @@ def exported(home: Path, tenant: str, identity: str) -> bytes:
 
     async def work(db: Database, blobs: Blobs) -> bytes:
         chain = await tenant_id(db, tenant)
-        name, manifest, parts = await _found(db, chain, identity, "checkpoint.exported")
+        name, manifest, parts = await _found(db, chain, identity)
         if manifest.policy == "sealed":
             return await reading.sealed(blobs, chain, manifest, parts, name)
         return await reading.document(blobs, chain, manifest, parts)
@@ -41,11 +38,10 @@ def compared(home: Path, tenant: str, before: str, after: str) -> list[Differenc
 
     async def work(db: Database, blobs: Blobs) -> list[Difference]:
         chain = await tenant_id(db, tenant)
-        documents = []
-        for identity in (before, after):
-            _, manifest, parts = await _found(db, chain, identity, "checkpoint.compared")
-            documents.append(msgspec.json.decode(await reading.document(blobs, chain, manifest, parts)))
-        return list(islice(differences(*documents), MOST))
+        async with db.tenant(chain) as tx:
+            first, second = [(await checkpoints.get(tx, parsed("cp", each))).id for each in (before, after)]
+            both = await comparing.pair(tx, shell(), first, second)
+        return list((await comparing.compared(blobs, chain, both)).differences)
 
     return _with_blobs(home, work)
 
@@ -62,12 +58,12 @@ def write_new(path: Path, content: bytes) -> None:
         raise Declined(f"{path}: {error.strerror}.", "Name a file that is not there yet.") from None
 
 
-async def _found(db: Database, chain: TenantId, identity: str, action: str) -> tuple[str, Manifest, list[Part]]:
+async def _found(db: Database, chain: TenantId, identity: str) -> tuple[str, Manifest, list[Part]]:
     """The source's own name of it, and what it is made of."""
     async with db.tenant(chain) as tx:
         found = await checkpoints.get(tx, parsed("cp", identity))
         manifest, parts = await reading.manifest(tx, found.id)
-        audit.record(tx, shell(), action, ("checkpoint", identity), policy=manifest.policy)
+        audit.record(tx, shell(), "checkpoint.exported", ("checkpoint", identity), policy=manifest.policy)
     return found.source_id, manifest, parts
 
 

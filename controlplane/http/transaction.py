@@ -18,9 +18,7 @@ from controlplane.http.idempotency import done_once
 
 
 async def _in_the_tenant(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[TenantTx]:
-    its: Rule = request.route_handler.opt["rule"]
-    async with db.tenant(request.state.tenant_id) as tx, done_once(request, tx):
-        tx.sight = await sights.sight(tx, request.user, its.permissions)
+    async with seeing(db, request) as tx, done_once(request, tx):
         await preconditions.check(request, tx)
         yield tx
 

@@ -55,7 +55,8 @@ class Lane:
             **sealed,
         )
         self.log = self.log or await self.agent.log()
-        self.log.write(session(n, **more), checkpoint(n, content=content))
+        whose = {"session": more["session"]} if "session" in more else {}
+        self.log.write(session(n, **more), checkpoint(n, content=content, **whose))
         last = len(self.log.lines)
         assert (await self.agent.send(self.log, last - 1, last)).status_code == 200
 
@@ -139,6 +140,23 @@ async def test_two_checkpoints_are_compared_place_by_place(lane):
         "/shared_memory/new": ("added", None, "true"),
     }
     assert (await lane.get(f"checkpoints/{before}/compare?other={before}")).json()["identical"] is True
+
+
+async def test_the_console_offers_the_file_and_shows_what_changed(lane, make, client):
+    for n, value in ((1, BEFORE), (2, AFTER)):
+        await lane.tell(n, document(value), session=checkpoint(1).session)
+        await lane.bring(n)
+    person = await make.person(lane.tenant)
+    before, after = await lane.shown()
+    base = f"/console/t/{lane.tenant.slug}"
+
+    page = await client.get(f"{base}/sessions/{before['session']}", headers=person.headers)
+    compare = f"{base}/checkpoints/{before['id']}/compare?other={after['id']}"
+    assert f"/checkpoints/{after['id']}/content" in page.text
+    assert compare in page.text
+
+    shown = await client.get(compare, headers=person.headers)
+    assert (shown.status_code, "/shared_memory/gone" in shown.text) == (200, True)
 
 
 def test_a_value_that_is_long_is_cut_and_one_that_is_deep_is_compared_whole():

@@ -28,7 +28,7 @@ GRACE: Final = timedelta(days=1)
 REST: Final = timedelta(seconds=2 * UPLOAD_FOR_S)
 """Between being condemned and being deleted: uploads that were begun before have ended by then."""
 
-HOLDERS: Final = text("SELECT tenant_id FROM contents UNION SELECT tenant_id FROM chunks ORDER BY tenant_id")
+CONTENT_HOLDERS: Final = text("SELECT tenant_id FROM contents UNION SELECT tenant_id FROM chunks ORDER BY tenant_id")
 
 PRUNE_CONTENTS: Final = text("""
     WITH old AS (
@@ -79,7 +79,7 @@ class _Pruned(Struct, frozen=True):
 
 async def holders(look: OperatorTx) -> list[Holder]:
     """The tenants that have content, or had."""
-    return await look.query(Holder, HOLDERS)
+    return await look.query(Holder, CONTENT_HOLDERS)
 
 
 async def prune(tx: TenantTx, actor: Actor) -> int:

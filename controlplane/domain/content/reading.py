@@ -15,7 +15,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from controlplane.db import schema as t
-from controlplane.db.database import TenantTx
+from controlplane.db.database import TenantTx, Tx
 from controlplane.domain.content.chunks import name_of
 from controlplane.kit.blobs import Absent, Blobs, TooMuch
 from controlplane.kit.problems import Refusal
@@ -108,9 +108,9 @@ class Part(Struct, frozen=True, kw_only=True):
     size: int
 
 
-async def standings(tx: TenantTx, checkpoints: Sequence[UUID]) -> dict[UUID, Standing]:
+async def standings(tx: Tx, tenant_id: UUID, checkpoints: Sequence[UUID]) -> dict[UUID, Standing]:
     """Of those of *checkpoints* whose content came, or was announced."""
-    found = await tx.query(Standing, STANDINGS, tenant_id=tx.tenant_id, seen=list(checkpoints))
+    found = await tx.query(Standing, STANDINGS, tenant_id=tenant_id, seen=list(checkpoints))
     return {each.checkpoint_id: each for each in found}
 
 
@@ -120,7 +120,7 @@ async def manifest(tx: TenantTx, checkpoint_id: UUID) -> tuple[Manifest, list[Pa
     Raises:
         ContentAbsent, ContentPruned, ContentIncomplete: If it is not.
     """
-    standing = (await standings(tx, [checkpoint_id])).get(checkpoint_id)
+    standing = (await standings(tx, tx.tenant_id, [checkpoint_id])).get(checkpoint_id)
     if standing is None:
         raise ContentAbsent
     if standing.state == "pruned":

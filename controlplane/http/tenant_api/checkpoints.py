@@ -27,11 +27,11 @@ class CheckpointsController(Controller):
     ) -> Page[CheckpointView]:
         """Checkpoints, newest first. Those of a run were made from its start until its session's next run."""
         rows = await checkpoints.listing(tx, filters, before=paging.after_id, limit=paging.fetch)
-        found = await reading.standings(tx, [row.id for row in rows])
+        found = await reading.standings(tx, tx.tenant_id, [row.id for row in rows])
         return paging.page(rows, lambda row: row.id, lambda row: views.checkpoint(row, found.get(row.id)))
 
     @get("/{checkpoint:str}")
     async def show(self, tx: NamedDependency[TenantTx], checkpoint: FromPath[str]) -> CheckpointView:
         """One checkpoint."""
         found = await checkpoints.get(tx, identity("cp", checkpoint))
-        return views.checkpoint(found, (await reading.standings(tx, [found.id])).get(found.id))
+        return views.checkpoint(found, (await reading.standings(tx, tx.tenant_id, [found.id])).get(found.id))

@@ -1,9 +1,7 @@
 """/v1/tenants/{tenant}/checkpoints/{checkpoint}/content and /compare: what a checkpoint held, for who may see that."""
 
-from itertools import islice
 from typing import Any, Final
 
-import msgspec
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
@@ -12,13 +10,12 @@ from msgspec import Struct
 from controlplane.db.database import Database
 from controlplane.domain import audit, checkpoints
 from controlplane.domain.audit import Actor
-from controlplane.domain.content import reading
-from controlplane.domain.content.differences import MOST, Difference, differences
+from controlplane.domain.content import comparing, reading
+from controlplane.domain.content.differences import Difference
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.paths import identity
 from controlplane.http.transaction import seeing
 from controlplane.kit.blobs import Blobs
-from controlplane.kit.ids import text_id
 
 SEALED: Final = "application/vnd.engine-cloud.sealed-checkpoint+json"
 
@@ -69,30 +66,17 @@ class ContentsController(Controller):
     ) -> Comparison:
         """What is different in the checkpoint *other*, place by place."""
         async with seeing(db, request) as tx:
-            pair = [await checkpoints.get(tx, identity("cp", each)) for each in (checkpoint, other)]
-            manifests = [await reading.manifest(tx, each.id) for each in pair]
-            named = text_id("cp", pair[1].id)
-            audit.record(tx, actor, "checkpoint.compared", ("checkpoint", checkpoint), other=named)
-        before, after = [
-            _parsed(await reading.document(blobs, each.tenant_id, *manifest))
-            for each, manifest in zip(pair, manifests, strict=True)
-        ]
-        found = list(islice(differences(before, after), MOST + 1))
+            before, after = [await checkpoints.get(tx, identity("cp", each)) for each in (checkpoint, other)]
+            both = await comparing.pair(tx, actor, before.id, after.id)
+        found = await comparing.compared(blobs, before.tenant_id, both)
         return Comparison(
             before=checkpoint,
-            after=named,
-            identical=not found,
-            differences=found[:MOST],
-            truncated=len(found) > MOST,
+            after=other,
+            identical=not found.differences,
+            differences=list(found.differences),
+            truncated=found.truncated,
         )
 
 
 def _file(content: bytes, name: str, media_type: str) -> Response[bytes]:
     return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        return msgspec.json.decode(content)
-    except msgspec.DecodeError:
-        raise reading.ContentDamaged from None

@@ -14,6 +14,8 @@ from sqlalchemy import text
 
 from controlplane.domain import checkpoints, runs, sessions
 from controlplane.domain.checkpoints import Checkpoint
+from controlplane.domain.content import reading
+from controlplane.domain.content.reading import Standing
 from controlplane.domain.newest import MARGIN, Reading
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.runs import Run
@@ -58,6 +60,8 @@ class SessionPage(Struct, frozen=True, kw_only=True):
     heard: Heard
     runs: list[Run]
     checkpoints: list[Checkpoint]
+    contents: dict[UUID, Standing]
+    """What has come of their files."""
     costs: list[Cost]
     timeline: Timeline
 
@@ -138,6 +142,7 @@ async def gather(tx: Reading, session_id: UUID) -> SessionPage:
         heard=heard,
         runs=sorted(executions, key=lambda run: run.started_at),
         checkpoints=sorted(made, key=lambda checkpoint: (checkpoint.created_at, checkpoint.id)),
+        contents=await reading.standings(tx, session.tenant_id, [checkpoint.id for checkpoint in made]),
         costs=costs,
         timeline=timeline.draw(session, detail, made, executions, tx.now),
     )
