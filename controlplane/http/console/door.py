@@ -68,7 +68,7 @@ ACROSS: Final = "operator:tenant-read"
 WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
 """What pages of work take together: each shows some of everything."""
 
-COMPARE: Final = rule(Surface.CONSOLE, "checkpoint:read", also=frozenset({"checkpoint:content"}))
+COMPARE: Final = rule(Surface.CONSOLE, "checkpoint:content", also=frozenset({"checkpoint:read"}))
 
 PAGES: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/live", "session:read", overview.live),

@@ -32,7 +32,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 class ContentsController(Controller):
     path = "/checkpoints/{checkpoint:str}"
     tags = ("checkpoints",)
-    opt = rule(Surface.TENANT, "checkpoint:read", also=frozenset({"checkpoint:content"}))
+    opt = rule(Surface.TENANT, "checkpoint:content", also=frozenset({"checkpoint:read"}))
 
     @get("/content", media_type="application/octet-stream")
     async def export(
