@@ -85,6 +85,7 @@ class Company:
             "scim_token": self._scim_token,
             "service_account": self._service_account,
             "checkpoint": self._checkpoint,
+            "other": self._checkpoint,
             "app": self._app,
             "connect_session": self._connect_session,
             "connection": self._connection,

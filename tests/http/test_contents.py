@@ -129,7 +129,7 @@ async def test_two_checkpoints_are_compared_place_by_place(lane):
         await lane.bring(n)
     before, after = [row["id"] for row in await lane.shown()]
 
-    found = (await lane.get(f"checkpoints/{before}/compare?other={after}")).json()
+    found = (await lane.get(f"checkpoints/{before}/compare/{after}")).json()
 
     told = {each["path"]: (each["change"], each["before"], each["after"]) for each in found["differences"]}
     assert told == {
@@ -139,7 +139,7 @@ async def test_two_checkpoints_are_compared_place_by_place(lane):
         "/shared_memory/gone": ("removed", '"x"', None),
         "/shared_memory/new": ("added", None, "true"),
     }
-    assert (await lane.get(f"checkpoints/{before}/compare?other={before}")).json()["identical"] is True
+    assert (await lane.get(f"checkpoints/{before}/compare/{before}")).json()["identical"] is True
 
 
 async def test_the_console_offers_the_file_and_shows_what_changed(lane, make, client):
@@ -151,7 +151,7 @@ async def test_the_console_offers_the_file_and_shows_what_changed(lane, make, cl
     base = f"/console/t/{lane.tenant.slug}"
 
     page = await client.get(f"{base}/sessions/{before['session']}", headers=person.headers)
-    compare = f"{base}/checkpoints/{before['id']}/compare?other={after['id']}"
+    compare = f"{base}/checkpoints/{before['id']}/compare/{after['id']}"
     assert f"/checkpoints/{after['id']}/content" in page.text
     assert compare in page.text
 
@@ -184,7 +184,7 @@ async def test_what_is_sealed_is_opened_by_the_tenants_key_and_by_nothing_that_i
     mine = Sealed(sealing.envelope_of(PRIVATE.private_bytes_raw(), decoded(package.sealed_key)))
     opened = b"".join(mine.opened(base64.b64decode(chunk), 1 << 20) for chunk in package.chunks)
     assert (opened, mine.digest(opened)) == (document(BEFORE), package.digest)
-    assert code(await lane.get(f"checkpoints/{row['id']}/compare?other={row['id']}")) == (409, "content-sealed")
+    assert code(await lane.get(f"checkpoints/{row['id']}/compare/{row['id']}")) == (409, "content-sealed")
 
 
 async def test_who_may_see_checkpoints_may_not_yet_see_what_they_hold(lane, make):

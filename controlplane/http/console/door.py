@@ -92,7 +92,7 @@ ONE: Final[Sequence[tuple[str, str, Handler]]] = (
 
 ACTS: Final[Sequence[HTTPRouteHandler]] = (
     post("/audit/verify", opt=rule(Surface.CONSOLE, "audit:read"), status_code=303)(audit.verify),
-    get("/checkpoints/{checkpoint:str}/compare", opt=COMPARE)(comparison.page),
+    get("/checkpoints/{checkpoint:str}/compare/{other:str}", opt=COMPARE)(comparison.page),
 )
 """What a tenant's pages can have done, and what is written down where it is looked at."""
 

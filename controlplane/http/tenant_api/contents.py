@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 from msgspec import Struct
 
 from controlplane.db.database import Database
@@ -54,7 +54,7 @@ class ContentsController(Controller):
         content = await reading.document(blobs, found.tenant_id, manifest, parts)
         return _file(content, f"{checkpoint}.json", "application/octet-stream")
 
-    @get("/compare")
+    @get("/compare/{other:str}")
     async def compare(
         self,
         request: Request[Any, Any, Any],
@@ -62,7 +62,7 @@ class ContentsController(Controller):
         blobs: NamedDependency[Blobs],
         actor: NamedDependency[Actor],
         checkpoint: FromPath[str],
-        other: FromQuery[str],
+        other: FromPath[str],
     ) -> Comparison:
         """What is different in the checkpoint *other*, place by place."""
         async with seeing(db, request) as tx:

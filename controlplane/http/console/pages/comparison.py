@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
 from controlplane.domain import checkpoints
 from controlplane.domain.audit import Actor
@@ -19,7 +19,7 @@ async def page(
     screen: NamedDependency[Screen],
     actor: NamedDependency[Actor],
     checkpoint: FromPath[str],
-    other: FromQuery[str],
+    other: FromPath[str],
 ) -> Response[str]:
     """That somebody looked is in the audit log; no transaction is open while the object store is asked."""
     blobs: Blobs = request.app.state.blobs
