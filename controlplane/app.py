@@ -71,6 +71,7 @@ from controlplane.http.sso.desk import DESK, Operators, SignOn
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.http.tenant_api.events import topic
 from controlplane.kit import herd, limiter, log, mailing, presence, wakeups
+from controlplane.kit.blobs import Blobs
 from controlplane.kit.guard import Guard
 from controlplane.kit.ids import TenantId
 from controlplane.kit.mailing import Post
@@ -108,7 +109,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "proxying", "refresher"),
+    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "proxying", "refresher", "blobs"),
 )
 """What handlers can ask for by these names."""
 
@@ -170,6 +171,7 @@ class Parts:
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
+        self.blobs = Blobs(given.blob_url, os.environ)
         self.refresher = self._refresher()
         self.leasing = Leasing(db, keyring, self.catalogue, self.refresher, given.lease_durations())
         self.proxying = Proxying(self.leasing, self.catalogue, self.refresher, self.guard)
@@ -204,7 +206,8 @@ class Parts:
             *every_chore.of_vault(self.db, self.catalogue, self.oauth),
             *of_refreshes(self.db, self.refresher),
             *every_chore.of_keys(self.db, self.wakeups, self.given.key_rest()),
-            *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones),
+            *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones, self.blobs),
+            *every_chore.of_content(self.db, self.blobs),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
 
@@ -239,6 +242,7 @@ class Parts:
             "leasing": self.leasing,
             "proxying": self.proxying,
             "refresher": self.refresher,
+            "blobs": self.blobs,
         }
 
     @asynccontextmanager

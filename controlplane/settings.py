@@ -58,6 +58,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds that a data key is used after it was unwrapped while the key service does not answer."""
     key_rest_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
     """Seconds that a replaced data key is kept after nothing names it, for those who read it just before."""
+    blob_url: Annotated[str, Meta(pattern="^(file:///|s3://|gs://|az://).")] = ""
+    """Where checkpoint content is kept: ``file:///folder``, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, with the
+    credentials that the store's own tools find. Empty: ``file://<home>/blobs``."""
     metrics_token: Annotated[str, Meta(min_length=16)] | None = None
     """Bearer token for ``/metrics``. None: from loopback only."""
     smtp_url: Annotated[str, Meta(pattern="^smtps?://[^/]")] | None = None
@@ -152,7 +155,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         if settings.keyring and settings.keyring != kek:
             raise SettingInvalid(f"{PREFIX}KEYRING: Expected to be unset, because {PREFIX}KEK names a keyring already")
         keyring = kek
-    return replace(settings, home=str(home), kek=kek, keyring=keyring)
+    blob_url = settings.blob_url or f"file://{home / 'blobs'}"
+    return replace(settings, home=str(home), kek=kek, keyring=keyring, blob_url=blob_url)
 
 
 def usual_home(environ: Mapping[str, str]) -> Path:

@@ -14,6 +14,8 @@ import httpx
 from runtime_agent import doing, heartbeat, home
 from runtime_agent.clock import Clock, utc_now
 from runtime_agent.commands import Commands
+from runtime_agent.content.lane import Lane
+from runtime_agent.content.taking import Taker
 from runtime_agent.credential_files import CredentialFiles
 from runtime_agent.credentials import Credentials
 from runtime_agent.doing import Look
@@ -21,7 +23,7 @@ from runtime_agent.heartbeat import DEFAULT_S
 from runtime_agent.http import Busy, Http, Refused, Unreachable
 from runtime_agent.identity import Identity
 from runtime_agent.orders import CommandForged
-from runtime_agent.outbox import DiskFull, Outbox, cursor, inbox, open_outbox, pruning
+from runtime_agent.outbox import DiskFull, Outbox, contents, cursor, inbox, open_outbox, pruning
 from runtime_agent.pace import Pace
 from runtime_agent.problems import Refusal
 from runtime_agent.scan import Outcome, Scanner
@@ -67,6 +69,9 @@ class Agent:
         self.commands = Commands(outbox, self.server, http, self.tokens, clock)
         self.commands_pace = Pace()
         """Of its own: a poll that a proxy cuts off keeps nothing else waiting."""
+        self.taker = Taker(outbox, [scanner.source for scanner in self.scanners], post.settings, clock)
+        self.lane = Lane(outbox, self.server, self.sync, post.settings.content_kib_s)
+        self.lane_pace = Pace()
         self.last_words = ""
         """What the server, or the way to it, said last when it did not simply answer."""
 
@@ -88,6 +93,26 @@ class Agent:
     async def keep_files(self) -> float:
         """Look at the credentials that are kept as files; seconds until the next look."""
         return await self.files.keep(self.post.identity.runtime, self.troubles)
+
+    async def bring(self) -> bool:
+        """Take some checkpoint content, or bring some of what was taken; False when there is nothing to do now.
+
+        Whatever goes wrong holds up this lane alone.
+        """
+        try:
+            taken = await asyncio.to_thread(self.taker.take, self.sync.content)
+            brought = await self.lane.step()
+        except (Unreachable, Busy, Refused, DiskFull, OSError) as error:
+            if isinstance(error, Busy):
+                self.lane_pace.busy(error.retry_after_s)
+            else:
+                self.lane_pace.failed()
+            line = str(error) or type(error).__name__
+            self.troubles.report("content", [Trouble(code="content-waits", line=line[:500])], self.clock())
+            return True
+        self.lane_pace.answered()
+        self.troubles.report("content", [], self.clock())
+        return taken or brought
 
     async def beat(self, interval_s: float = DEFAULT_S) -> Pulse | None:
         """Send one heartbeat and compare cursors; None when it did not arrive."""
@@ -111,6 +136,7 @@ class Agent:
         if pulse.cmds_waiting:
             self.commands.asked.set()
         self.sync.credit, self.sync.durable = pulse.credit, pulse.durable
+        self.sync.content = pulse.content
         try:
             await self.credentials.renew_due()
         except (Unreachable, Busy, Refused, Refusal) as error:  # what is held serves until it ends
@@ -207,12 +233,13 @@ class Agent:
         return outcome
 
     def prune(self) -> int:
-        """Forget what is safe to forget; return how many records."""
+        """Forget what is safe to forget; return how many records and chunks."""
         settings = self.post.settings
         keep = timedelta(days=settings.keep_days)
         dropped = self.sync.prune() or pruning.by_window(self.outbox, self.clock(), keep, settings.keep_mib << 20)
         cursor.forget_gone(self.outbox, self.clock())
         inbox.forget(self.outbox, self.clock())
+        dropped += contents.prune(self.outbox)
         if dropped:
             pruning.shrink(self.outbox)
         return dropped

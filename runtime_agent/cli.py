@@ -74,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     held.add_argument(
         "--field", metavar="FIELD", help="print this field (default: the access token, or the only field)"
     )
+    content = add("content", _content, "make a key pair for sealed checkpoints, or open one that was exported")
+    content.add_argument("what", choices=["keygen", "open"], help="keygen: into the new FILE; open: the exported FILE")
+    content.add_argument("file", type=Path, metavar="FILE")
+    content.add_argument("--key", type=Path, metavar="FILE", help="open: the private key that keygen made")
+    content.add_argument("--out", type=Path, metavar="FILE", help="open: where the checkpoint goes (default: stdout)")
     leave = add("leave", _leave, "send what is left, say goodbye and forget the keys")
     leave.add_argument("--yes", action="store_true", help="do not ask")
     leave.add_argument("--now", action="store_true", help="even if the control plane cannot be told")
@@ -145,10 +150,12 @@ def _once(options: argparse.Namespace) -> int:
     line = f"looked at {done.sessions:,} sessions, sent {done.sent:,} records, {done.left:,} left"
     if done.quarantined:
         line += f"; {done.quarantined:,} refused and kept here"
+    if done.chunks_left:
+        line += f"; {done.chunks_left:,} chunks of checkpoint content wait"
     _answer(options, done, line)
     if done.problem:
         _say(options, f"refused: {done.problem}")
-    return REFUSED if done.left or done.problem else DONE
+    return REFUSED if done.left or done.chunks_left or done.problem else DONE
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -186,6 +193,25 @@ def _credentials(options: argparse.Namespace) -> int:
         return DONE
     got = asyncio.run(leasing.got(post, options.name, agent=options.agent, purpose=options.purpose))
     _answer(options, got, None if options.json else leasing.chosen(got, options.field))
+    return DONE
+
+
+def _content(options: argparse.Namespace) -> int:
+    from runtime_agent.content import opening
+    from runtime_agent.identity import encoded
+
+    if options.what == "keygen":
+        public = encoded(opening.keygen(options.file))
+        _answer(options, {"public_key": public, "private_key_file": str(options.file)}, public)
+        return DONE
+    if options.key is None:
+        raise opening.Misused("open wants --key FILE")
+    checkpoint, document = opening.opened(options.file, options.key)
+    if options.out is not None:
+        opening.write_new(options.out, document)
+        _answer(options, {"checkpoint": checkpoint, "file": str(options.out)}, str(options.out))
+    else:
+        sys.stdout.buffer.write(document)
     return DONE
 
 

@@ -34,6 +34,9 @@ SOONEST_BEAT_S = 2.0
 
 PRUNE_S = 600.0
 
+CONTENT_S = 2.0
+"""Between looks for checkpoint content that may leave."""
+
 MUCH = 20
 """Calls in a row after which memory is given back."""
 
@@ -116,7 +119,7 @@ class Daemon:
     def loops(self) -> list[Callable[[], Awaitable[None]]]:
         lookers = [self._looker(scanner) for scanner in self._agent.scanners]
         files = [self._keep_files] if self._agent.files.any() else []
-        return [self._send, self._beat, self._obey, self._tidy, *files, *lookers]
+        return [self._send, self._beat, self._obey, self._bring, self._tidy, *files, *lookers]
 
     def close(self) -> None:
         for watcher in self._watchers.values():
@@ -186,6 +189,16 @@ class Daemon:
             self._look[kind].set()
         if not all(await asyncio.gather(*done)):
             raise Failed("home-unreadable", "a source's home cannot be read; its last words say why")
+
+    async def _bring(self) -> None:
+        while True:
+            if wait_s := self._agent.lane_pace.wait_s() or self._agent.pace.wait_s():
+                await asyncio.sleep(wait_s)
+                continue
+            if await self._agent.bring():
+                self._unsent.set()  # what was taken has a line in the log
+            else:
+                await asyncio.sleep(CONTENT_S)
 
     async def _tidy(self) -> None:
         while True:

@@ -10,12 +10,14 @@ from msgspec import Struct
 
 from runtime_agent import engine_files, heartbeat, home, joining
 from runtime_agent.clock import Clock
+from runtime_agent.content.sealing import KEY, SUITE
 from runtime_agent.http import Http, Unreachable
-from runtime_agent.identity import Identity
+from runtime_agent.identity import Identity, decoded
 from runtime_agent.outbox.lines import encode, new_record_id
 from runtime_agent.settings import Settings, key_given
 from runtime_agent.sources import Source
 from runtime_agent.status import Status, gather
+from runtime_agent.wire.leases import kid_of
 
 LITTLE_SPACE_BYTES = 256 << 20
 FAR_S = 60.0
@@ -64,6 +66,7 @@ async def examine(
         _disk(folder),
         *_outbox(status),
         *_files(status, settings, clock()),
+        _content(settings),
     ]
     if identity is not None:
         checks += await _server(identity, clock)
@@ -167,6 +170,26 @@ def _files(status: Status, settings: Settings, now: datetime) -> list[Check]:
             line = f"{each.file}: {each.connection} is not there, or has ended"
             found.append(Check("credential file", "warning", line, "See the troubles in: runtime-agent status"))
     return found
+
+
+def _content(settings: Settings) -> Check:
+    """The most that may leave of what checkpoints hold, whatever the project wants."""
+    if settings.content == "metadata":
+        return Check("content", "ok", "nothing of what checkpoints hold leaves")
+    if settings.content == "plain":
+        return Check("content", "warning", "what checkpoints hold leaves as it is, where the project takes it")
+    try:
+        key = decoded(settings.content_key)
+    except ValueError:
+        key = b""
+    if len(key) != KEY:
+        return Check(
+            "content",
+            "problem",
+            "content is to be sealed, and content_key is no public key: nothing of it leaves",
+            "Make a pair where only you read it: runtime-agent content keygen FILE",
+        )
+    return Check("content", "ok", f"what checkpoints hold leaves sealed to the key {kid_of(SUITE, key)}")
 
 
 async def _server(identity: Identity, clock: Clock) -> list[Check]:

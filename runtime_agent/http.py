@@ -92,6 +92,10 @@ class Http:
         """
         return await self._call(self._client.build_request("POST", path, content=content, headers=headers), into)
 
+    async def put(self, path: str, content: bytes, headers: Mapping[str, str], into: type[Answer]) -> Answer:
+        """As :meth:`post`."""
+        return await self._call(self._client.build_request("PUT", path, content=content, headers=headers), into)
+
     async def _call(self, request: httpx.Request, into: type[Answer]) -> Answer:
         try:
             answer = await self._client.send(request)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from runtime_agent.agent import Agent, Post, opened
 from runtime_agent.clock import to_ms
 from runtime_agent.home import OUTBOX
-from runtime_agent.outbox import DiskFull, OutboxDamaged, cursor, quarantine
+from runtime_agent.outbox import DiskFull, OutboxDamaged, contents, cursor, quarantine
 from runtime_agent.outbox.file import set_aside
 from runtime_agent.outbox.position import position
 from runtime_agent.scan import Outcome, Scanner
@@ -35,6 +35,8 @@ class Done(Struct, kw_only=True):
     """Acknowledged in this call, those of earlier calls included."""
     left: int = 0
     quarantined: int = 0
+    chunks_left: int = 0
+    """Of checkpoint content."""
     problem: str = ""
     """What kept us from finishing; empty: everything was looked at, and the control plane holds it."""
     troubles: list[Trouble] = []
@@ -74,8 +76,11 @@ async def _once(agent: Agent, progress: Progress) -> Done:
     for scanner in agent.scanners:
         await _look(agent, scanner, done, progress.looked)
     await _send_everything(agent, done, progress)
+    if not done.problem:
+        await _bring_content(agent, done, progress)
     where = position(agent.outbox)
     done.left, done.quarantined = where.last_seq - where.acked, quarantine.count(agent.outbox)
+    done.chunks_left = contents.pending(agent.outbox)
     done.troubles = agent.troubles.all()
     await asyncio.to_thread(agent.prune)
     return done
@@ -102,6 +107,25 @@ async def _read_again(agent: Agent, scanner: Scanner) -> int:
         await asyncio.sleep(max(0.0, (due_ms - to_ms(agent.clock())) / 1000))
         records += (await asyncio.to_thread(scanner.overdue)).records
     return records
+
+
+async def _bring_content(agent: Agent, done: Done, progress: Progress) -> None:
+    """What checkpoints hold, where it may leave: first what they are made of, by the log, then the chunks."""
+    try:
+        while await asyncio.to_thread(agent.taker.take, agent.sync.content):
+            pass
+    except DiskFull as error:
+        done.problem = str(error)
+        return
+    if agent.sync.unsent():
+        await _send_everything(agent, done, progress)
+    failures = 0
+    while failures < TRIES and agent.lane_pace.wait_s() <= LONGEST_WAIT_S:
+        await asyncio.sleep(agent.lane_pace.wait_s())
+        if not await agent.bring():
+            return
+        failures = failures + 1 if agent.lane_pace.connected is False else 0
+    done.problem = "; ".join(trouble.line for trouble in agent.troubles.all())
 
 
 async def _send_everything(agent: Agent, done: Done, progress: Progress) -> None:

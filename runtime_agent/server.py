@@ -11,10 +11,12 @@ from msgspec import Struct
 from zstandard import ZstdCompressor
 
 from runtime_agent.http import Http, Refused
+from runtime_agent.outbox.contents import Waiting
 from runtime_agent.outbox.log import Batch
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire import sync
 from runtime_agent.wire.commands import Accepted, Confirmed, Orders
+from runtime_agent.wire.content import CONTENT_TYPE, Check, Checked, Chunk, Commit, Committed, Put, Wanted
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
 
 STALE = "authentication-required"
@@ -79,6 +81,25 @@ class Server:
 
     async def bye(self, bye: Bye) -> None:
         await self._say("/v1/runtime/bye", bye, dict)
+
+    async def check(self, chunks: Sequence[Waiting], *, direct: bool) -> list[Wanted]:
+        """Which of *chunks* are wanted, and where each may be put."""
+        asked = Check(chunks=[Chunk(sha256=each.sha256.hex(), size=each.size) for each in chunks], direct=direct)
+        return (await self._say("/v1/runtime/sync/blobs/check", asked, Checked)).chunks
+
+    async def put(self, sha256: str, body: bytes) -> None:
+        """Send one chunk through the control plane."""
+        headers = {"Content-Type": CONTENT_TYPE}
+
+        def send(token: str) -> Awaitable[Put]:
+            given = {**headers, "Authorization": f"Bearer {token}"}
+            return self._http.put(f"/v1/runtime/sync/blobs/{sha256}", body, given, Put)
+
+        await self._with_token(send)
+
+    async def commit(self, hashes: Sequence[bytes]) -> None:
+        said = Commit(chunks=[each.hex() for each in hashes])
+        await self._say("/v1/runtime/sync/blobs/commit", said, Committed)
 
     async def _say(self, path: str, message: Struct, into: type[Answer]) -> Answer:
         return await self._post(path, msgspec.json.encode(message), {}, into)

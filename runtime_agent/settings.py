@@ -15,6 +15,7 @@ from runtime_agent import engine_files, sources
 from runtime_agent.problems import BadSetting
 from runtime_agent.sources import Source
 from runtime_agent.wire.commands import Kind
+from runtime_agent.wire.content import Policy
 
 PREFIX = "RUNTIME_AGENT_"
 FILE = "agent.toml"
@@ -44,6 +45,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resume, cancel, approve, reject, which are done through EngineX's own server. In the environment separated by commas."""
     engine_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8787"
     """Where EngineX's own server listens."""
+    content: Policy = "metadata"
+    """The most that may leave of checkpoints: metadata, sealed, plain. The project's policy can only say less."""
+    content_key: Annotated[str, Meta(max_length=100)] = ""
+    """The tenant's public key that content is sealed to, from ``content keygen``. Without it the control plane's word
+    would be taken for whose key it is, which only ``plain`` allows."""
+    content_kib_s: Annotated[int, Meta(ge=1, le=1 << 20)] = 1024
+    """How fast content is sent, in KiB a second, so that it leaves the line to others."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of what ``run`` writes to stderr: debug, info, warning or error."""
 

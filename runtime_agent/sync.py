@@ -9,6 +9,7 @@ from runtime_agent.outbox import Outbox, epochs, log, pruning, quarantine
 from runtime_agent.outbox.position import position
 from runtime_agent.outbox.quarantine import Reason
 from runtime_agent.server import Server, packed
+from runtime_agent.wire.content import ContentPolicy
 from runtime_agent.wire.problems import Problem
 from runtime_agent.wire.sync import MAX_RECORDS, Ack, Credit, Durable, Hello, Limits, Welcome
 
@@ -31,6 +32,8 @@ class Sync:
         """Learned at the last hello; None: hello is needed."""
         self.credit = Credit()
         self.durable: Durable | None = None
+        self.content = ContentPolicy()
+        """What the project wants of checkpoints."""
         self._limits = Limits()
         self._most = MAX_RECORDS
         self._diverged = False
@@ -41,6 +44,11 @@ class Sync:
     def doubt(self) -> None:
         """Something does not fit: the next step is a hello, and an answer on its way counts for nothing."""
         self.store_id = None
+
+    def unsent(self) -> bool:
+        """Whether the log has something to say, which goes before everything else."""
+        where = position(self._outbox)
+        return where.acked < where.last_seq
 
     async def step(self) -> bool:
         """Make one call, if there is anything to say; False when the server holds everything.
@@ -129,6 +137,7 @@ class Sync:
         )
         welcome = await self._server.hello(hello)
         self._limits, self.credit, self.durable = welcome.limits, welcome.credit, welcome.durable
+        self.content = welcome.content
         if welcome.mode == "new_epoch":
             await self._begin_epoch(welcome)
         elif self._diverged:

@@ -167,9 +167,10 @@ def said_once() -> dict[str, bytes]:
 
 @pytest.fixture
 async def app(
-    assembled: Litestar, said_once: dict[str, bytes], db: Database, names: NameServer
+    assembled: Litestar, said_once: dict[str, bytes], db: Database, names: NameServer, tmp_path: Path
 ) -> AsyncIterator[Litestar]:
-    given = Settings(public_url="http://test", dns_servers=names.place, outbound_loopback=True)
+    blob_url = f"file://{tmp_path}/blobs"
+    given = Settings(public_url="http://test", dns_servers=names.place, outbound_loopback=True, blob_url=blob_url)
     app = furnish(assembled, Parts(db, KEYRING, None, given), with_chores=False)
     app.state.update(said_once)
     async with app.lifespan():

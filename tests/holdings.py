@@ -28,6 +28,8 @@ from controlplane.domain import (
     users,
 )
 from controlplane.domain.audit import Actor, Personal, checkpoints, retention, streams
+from controlplane.domain.content import chunks, policies
+from controlplane.domain.content.policies import Wish
 from controlplane.domain.directory import people as announced
 from controlplane.domain.exports import Due
 from controlplane.domain.holdings import Holder
@@ -46,6 +48,7 @@ from controlplane.kit.ids import RuntimeId, new_id, text_id
 from controlplane.kit.openid.tokens import Identity
 from controlplane.kit.secret import Secret
 from runtime_agent.wire import chain
+from runtime_agent.wire.content import Chunk, Content
 from runtime_agent.wire.sync import Hello
 from tests.conftest import KEYRING
 from tests.domain.vault import begun
@@ -92,6 +95,9 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
         _, secret = await runtime_keys.create(tx, boss, KEYRING.pepper, runtime.id)
     secrets.append(secret)
     await _report(db, runtime, slug)
+    async with db.tenant(tenant.tenant_id) as tx:
+        await policies.decide(tx, SHELL, project.id, Wish(policy="plain"))
+        await chunks.check(tx, [Chunk(sha256="ab" * 32, size=5)])
     await _signs_on(db, tenant, boss, accounts[0])
     await _worked_as(db, make, tenant, boss)
     secrets.append(await _listens(db, tenant, boss))
@@ -211,7 +217,9 @@ async def _report(db: Database, runtime: Joined, mark: str) -> None:
     await rows.report(runtime, 4, records=1)
     await rows.loss(runtime)
     writing = await _hello(db, runtime)
-    writing.write(session(1), run(1), checkpoint(1))
+    chunk = Chunk(sha256="ab" * 32, size=5)
+    content = Content(policy="plain", size=5, digest="cd" * 32, chunks=[chunk])
+    writing.write(session(1), run(1), checkpoint(1, content=content))
     place, body = writing.batch(1, 3)
     partitions = Partitions(db)
     known: set[tuple[str, datetime]] = set()

@@ -81,7 +81,7 @@ def test_a_plan_that_cannot_be_stops_the_start(environ, value, complaint):
         settings.read({**environ, "CONTROLPLANE_PLANS": value})
 
 
-@pytest.mark.parametrize("name", ["REDIS_ULR", "BLOB_URL", "SMTP_HOST"])
+@pytest.mark.parametrize("name", ["REDIS_ULR", "BLOB_STORE", "SMTP_HOST"])
 def test_a_setting_that_nothing_reads_stops_the_start(environ, name):
     with pytest.raises(SettingInvalid, match=f"CONTROLPLANE_{name}: there is no such setting"):
         settings.read({**environ, f"CONTROLPLANE_{name}": "redis://x"})

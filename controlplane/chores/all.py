@@ -10,6 +10,7 @@ import msgspec
 from controlplane.chores import audit_logs, keys, lifecycle, vault, webhooks
 from controlplane.chores.check_domains import check_domains
 from controlplane.chores.commands import expire_commands
+from controlplane.chores.content import collect_content
 from controlplane.chores.impersonations import end_impersonations
 from controlplane.chores.loop import Chore
 from controlplane.chores.send_mails import send_mails
@@ -24,6 +25,7 @@ from controlplane.domain.letters import Letterhead
 from controlplane.domain.reports import Report
 from controlplane.domain.sso import flows
 from controlplane.domain.vault.catalogue import Catalogue
+from controlplane.kit.blobs import Blobs
 from controlplane.kit.mailing import Post
 from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.presence import Presence
@@ -155,7 +157,12 @@ def of_sign_on(db: Database, records: TxtRecords) -> Sequence[Chore]:
     )
 
 
-def of_lifecycles(db: Database, keyring: Keyring, folder: Path | None) -> Sequence[Chore]:
+def of_content(db: Database, blobs: Blobs) -> Sequence[Chore]:
+    """What checkpoint content leaves to be done."""
+    return (Chore(name="collect-content", every=timedelta(minutes=10), run=partial(collect_content, db, blobs)),)
+
+
+def of_lifecycles(db: Database, keyring: Keyring, folder: Path | None, blobs: Blobs) -> Sequence[Chore]:
     """What becomes of tenants: their archives, their end, and what they have of what they may have.
 
     Args:
@@ -165,7 +172,7 @@ def of_lifecycles(db: Database, keyring: Keyring, folder: Path | None) -> Sequen
     async def keep_tombstones() -> int:
         return await lifecycle.keep_tombstones(db, folder) if folder else 0
 
-    purge, write = partial(lifecycle.purge_tenants, db, keyring, folder), partial(lifecycle.write_exports, db)
+    purge, write = partial(lifecycle.purge_tenants, db, keyring, folder, blobs), partial(lifecycle.write_exports, db)
     return (
         Chore(name="expire-exports", every=timedelta(hours=1), run=partial(lifecycle.expire_exports, db)),
         Chore(name="keep-tombstones", every=timedelta(minutes=10), run=keep_tombstones, everywhere=True),

@@ -10,7 +10,9 @@ from prometheus_client import Gauge
 from controlplane.db.database import Database
 from controlplane.domain import exports, purges, quotas, tombstones
 from controlplane.domain.audit import Actor
+from controlplane.domain.content.chunks import FOLDER
 from controlplane.domain.keys import Keyring
+from controlplane.kit.blobs import Blobs
 from controlplane.kit.ids import TenantId
 
 ACTOR: Final = Actor(kind="chore", id="purge-tenants")
@@ -40,7 +42,7 @@ async def expire_exports(db: Database) -> int:
     return len(over)
 
 
-async def purge_tenants(db: Database, keyring: Keyring, folder: Path | None) -> int:
+async def purge_tenants(db: Database, keyring: Keyring, folder: Path | None, blobs: Blobs) -> int:
     """Go on with every purge whose time has come, as far as two minutes reach.
 
     Args:
@@ -50,7 +52,7 @@ async def purge_tenants(db: Database, keyring: Keyring, folder: Path | None) -> 
     async with db.operator() as look:
         due = await purges.due(look)
     for tenant_id in due:
-        done += await _purge(db, keyring, tenant_id, until)
+        done += await _purge(db, keyring, tenant_id, until, blobs)
     if done and folder is not None:
         tombstones.keep(folder, await tombstones.known(db))
     return done
@@ -73,10 +75,13 @@ async def recount(db: Database) -> int:
     return len(drifted)
 
 
-async def _purge(db: Database, keyring: Keyring, tenant_id: TenantId, until: float) -> int:
+async def _purge(db: Database, keyring: Keyring, tenant_id: TenantId, until: float, blobs: Blobs) -> int:
+    """The object store before the tables: those say, until they are empty, that there is something to do."""
     done = 0
     async with aclosing(purges.purge(db, keyring, ACTOR, tenant_id)) as steps:
-        async for _ in steps:
+        async for step in steps:
+            if step == purges.BEGAN:
+                await blobs.delete_under(f"{FOLDER}/{tenant_id}")
             done += 1
             if time.monotonic() > until:
                 break

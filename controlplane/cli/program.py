@@ -8,6 +8,7 @@ import msgspec
 from controlplane.cli import leaving
 from controlplane.cli.api_key import api_key
 from controlplane.cli.audit import audit
+from controlplane.cli.checkpoint import checkpoint
 from controlplane.cli.command import command
 from controlplane.cli.db import db
 from controlplane.cli.doctor import doctor
@@ -41,7 +42,10 @@ def program() -> None:
 for each in leaving.COMMANDS:
     tenant.add_command(each)
 
-for group in (up, serve, db, operator, tenant, api_key, join_token, command, vault, audit, openapi, doctor):
+for group in (
+    *(up, serve, db, operator, tenant, api_key, join_token, checkpoint),
+    *(command, vault, audit, openapi, doctor),
+):
     program.add_command(group)
 
 

@@ -69,6 +69,10 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "device_transactions": "lead through this installation",
         "connection_revocations": "are of connections",
         "return_urls": "are for those who connect through this installation",
+        "content_policies": "decide what comes to this installation",
+        "contents": "are in this installation's object store, and exported one by one",
+        "content_chunks": "are in this installation's object store",
+        "chunks": "are in this installation's object store",
         "exports": "are about earlier archives",
         "export_parts": "are earlier archives",
     }

@@ -13,6 +13,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "tenant:own": "Be an owner: hold and hand on everything.",
         "project:read": "See projects and their environments.",
         "project:write": "Make, change and archive projects.",
+        "content:decide": "Decide what of checkpoints may leave the runtimes' network.",
         "user:read": "See the people of the tenant and their roles.",
         "invitation:read": "See who was invited, never their link.",
         "invitation:create": "Invite people to roles with no more than one's own permissions.",
@@ -28,6 +29,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "session:read": "See sessions, and the totals over them.",
         "run:read": "See runs.",
         "checkpoint:read": "See checkpoints.",
+        "checkpoint:content": "Read and compare what checkpoints hold, where it has come.",
         "agent:read": "See agents.",
         "runtime:read": "See runtimes and how far they are synchronized.",
         "runtime:write": "Revoke runtimes.",
@@ -110,7 +112,8 @@ SCIM_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 """What a tenant's directory can do, by its token."""
 
 WITHIN_RUNTIMES: Final = frozenset(
-    {"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "runtime:write"}
+    {"session:read", "run:read", "checkpoint:read", "checkpoint:content", "agent:read"}
+    | {"runtime:read", "runtime:write"}
     | {"command:read", "command:create", "command:withdraw", "approval:read", "approval:decide"}
 )
 """What is about runtimes and what they report. A role that is limited to a project or to labels gives it there."""
@@ -132,7 +135,7 @@ DANGEROUS: Final = frozenset(
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
     | {"runtime-key:create", "runtime-key:revoke"}
     | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write", "policy:write"}
-    | {"connection:disclose"}
+    | {"connection:disclose", "content:decide"}
     | {"operator:tenant-write", "operator:tenant-delete"}
     | {"operator:key-create", "operator:key-revoke", "operator:vault-rotate"}
     | {"operator:oauth-app-write"}
@@ -160,7 +163,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             | {"invitation:read", "invitation:create", "invitation:revoke"}
         ),
         "developer": frozenset(
-            {*_WORK, "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}
+            {*_WORK, "checkpoint:content", "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}
             | {"command:create", "command:withdraw", "approval:decide"}
             | {"oauth-app:read", "connection:read", "connection:connect", "policy:read", "lease:read", "lease:revoke"}
         ),

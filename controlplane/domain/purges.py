@@ -31,6 +31,9 @@ START: Final = bytes(32)
 LAST: Final = ("vault_reads", "audit_events", "audit_heads", "data_keys")
 """What goes after everything else: the proof of what was done, and the keys to what backups still hold."""
 
+BEGAN: Final = "began"
+"""What a purge says first, and every time that it is gone on with: from here on nobody writes for the tenant."""
+
 BURIED: Final = "buried"
 """The step whose note says that certificate and tombstone are there."""
 
@@ -104,7 +107,7 @@ async def purge(
             return
         if tenant.status != "purging":
             tenant = await tenants.begin_purge(tx, actor)
-    yield "began"
+    yield BEGAN
     emptied = False
     while not emptied:  # what was being written while the purge began is found by another round
         emptied = True

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from litestar import Request
@@ -17,10 +18,17 @@ from controlplane.http.idempotency import done_once
 
 
 async def _in_the_tenant(db: NamedDependency[Database], request: Request[Any, Any, Any]) -> AsyncIterator[TenantTx]:
-    its: Rule = request.route_handler.opt["rule"]
-    async with db.tenant(request.state.tenant_id) as tx, done_once(request, tx):
-        tx.sight = await sights.sight(tx, request.user, its.permissions)
+    async with seeing(db, request) as tx, done_once(request, tx):
         await preconditions.check(request, tx)
+        yield tx
+
+
+@asynccontextmanager
+async def seeing(db: Database, request: Request[Any, Any, Any]) -> AsyncIterator[TenantTx]:
+    """As ``tx``, for handlers that talk to somebody else as well, which they do when the block has ended."""
+    its: Rule = request.route_handler.opt["rule"]
+    async with db.tenant(request.state.tenant_id) as tx:
+        tx.sight = await sights.sight(tx, request.user, its.permissions)
         yield tx
 
 

@@ -219,6 +219,7 @@ def forget_gone(outbox: Outbox, now: datetime) -> None:
         long_ago = [to_ms(now - GONE_FOR)]
         tx.execute("DELETE FROM entities WHERE unit IN (SELECT id FROM units WHERE gone_ms < ?)", long_ago)
         tx.execute("DELETE FROM refused WHERE unit IN (SELECT id FROM units WHERE gone_ms < ?)", long_ago)
+        tx.execute("DELETE FROM contents WHERE unit IN (SELECT id FROM units WHERE gone_ms < ?)", long_ago)
         tx.execute("DELETE FROM units WHERE gone_ms < ?", long_ago)
 
 

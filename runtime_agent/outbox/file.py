@@ -92,6 +92,35 @@ CREATE TABLE IF NOT EXISTS inbox (
 """
 """Tables that programs of this version do well without, so a file that has them is still one of theirs."""
 
+CONTENT = """
+CREATE TABLE IF NOT EXISTS contents (   -- checkpoints whose content was looked at; NULL: there was none to send
+    unit INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    record_id BLOB,
+    PRIMARY KEY (unit, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chunks (     -- as they are sent
+    id INTEGER PRIMARY KEY,
+    sha256 BLOB NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    waits INTEGER NOT NULL,             -- 1 until the server holds it
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS chunks_waiting ON chunks (id) WHERE waits = 1;
+CREATE TABLE IF NOT EXISTS chunk_uses (
+    sha256 BLOB NOT NULL,
+    record_id BLOB NOT NULL,            -- whose line names it
+    PRIMARY KEY (sha256, record_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS content_keys (
+    kid TEXT PRIMARY KEY,               -- of the tenant's key
+    material BLOB NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS content_store (id INTEGER PRIMARY KEY CHECK (id = 1), store_id BLOB NOT NULL) STRICT;
+"""
+"""Likewise, for the blob lane."""
+
 SCRATCH = """
 CREATE TEMP TABLE present (source TEXT, key TEXT, PRIMARY KEY (source, key)) WITHOUT ROWID;
 CREATE TEMP TABLE known (record_id BLOB PRIMARY KEY) WITHOUT ROWID;
@@ -154,6 +183,7 @@ class Outbox:
         if version == 0:
             self._create()
         self._db.executescript(ADDED)
+        self._db.executescript(CONTENT)
         self._db.executescript(SCRATCH)
         (owner,) = self._db.execute("SELECT runtime_id FROM state").fetchone() or (b"",)
         if owner != self.runtime_id.bytes:

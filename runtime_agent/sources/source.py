@@ -149,6 +149,10 @@ class Source(Protocol):
         """
         ...
 
+    def content(self, checkpoint: CheckpointSeen) -> bytes | None:
+        """What the file of that checkpoint holds; None: it is gone, another's, or cannot be read to its end."""
+        ...
+
     def check(self) -> Health:
         """Look whether the home is there, readable and what it claims to be, and count what it holds."""
         ...

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.content import ContentPolicy
 from runtime_agent.wire.leases import Notice
 from runtime_agent.wire.sync import Credit, Durable
 from runtime_agent.wire.types import Count, Epoch, Head, Instant, Line, Name
@@ -68,6 +69,8 @@ class Pulse(Struct, frozen=True, kw_only=True):
     """What there is to know of leases that the runtime holds: revoked ones, and those whose credential is another now."""
     cmds_waiting: Count = 0
     """Commands that are not acknowledged: poll, if no poll is open."""
+    content: ContentPolicy = ContentPolicy()
+    """What the project wants of checkpoints."""
 
 
 class Bye(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from runtime_agent.wire.commands import CommandId, Reached
+from runtime_agent.wire.content import Content
 from runtime_agent.wire.types import Amount, Instant, Key, Line, Name, Quality, Seq, Status, WaitingFor
 
 MAX_RECORD_BYTES = 256 * 1024
@@ -122,7 +123,10 @@ class RunState(Record, frozen=True, kw_only=True, tag="run"):
 
 
 class CheckpointSeen(Record, frozen=True, kw_only=True, tag="checkpoint"):
-    """A checkpoint that the source wrote. That it deletes it later is no news to anybody."""
+    """A checkpoint that the source wrote. That it deletes it later is no news to anybody.
+
+    Said again with :attr:`content` where that may leave.
+    """
 
     agent: Name
     session: Key
@@ -135,6 +139,8 @@ class CheckpointSeen(Record, frozen=True, kw_only=True, tag="checkpoint"):
     next_node: Name | None = None
     clean: bool = True
     system: Name = "engine"
+    content: Content | None = None
+    """What its file held. The chunks go another way, and later."""
 
 
 class CostLine(Record, frozen=True, kw_only=True, tag="cost"):

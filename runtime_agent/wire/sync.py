@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.content import ContentPolicy
 from runtime_agent.wire.leases import Notice
 from runtime_agent.wire.types import Count, Epoch, Head, Seq
 
@@ -76,6 +77,8 @@ class Welcome(Struct, frozen=True, kw_only=True):
     credit: Credit = Credit()
     leases: list[Notice] = []
     """As in the answer to a heartbeat."""
+    content: ContentPolicy = ContentPolicy()
+    """What the project wants of checkpoints."""
 
 
 class Ack(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,10 @@ NO_ENVELOPES = {
         "audit_heads.prev_hash",
         "browser_sessions.token_hash",
         "ceremonies.token_hash",
+        "chunks.sha256",
         "connect_sessions.token_hash",
+        "content_chunks.sha256",
+        "contents.digest",
         "idempotency_records.fingerprint",
         "impersonation_sessions.token_hash",
         "invitations.token_hash",
@@ -55,6 +58,7 @@ NO_ENVELOPES = {
     "public": {
         "accounts.user_handle",
         "ceremonies.challenge",
+        "content_policies.public_key",
         "passkeys.credential_id",
         "passkeys.public_key",
         "runtimes.public_key",
@@ -63,6 +67,7 @@ NO_ENVELOPES = {
         "sync_batches.record_ids",
     },
     "what a tenant reported or was answered": {
+        "contents.sealed_key",
         "export_parts.body",
         "idempotency_records.body",
         "platform_idempotency_records.body",

@@ -11,7 +11,17 @@ READS = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
 GIVEN = re.compile(r":seen\b|:sessions\b|:runtimes\b|= :session_id|= :runtime_id|:tenant_id AND \w*\.?id = :")
 """The sight itself, or what a room has found within it."""
 
-OF_THE_SYSTEM = {"TALKING", "KEEP", "SEE_AGENTS", "RUNTIME_ROUTES", "UNROUTED", "ENDED", "STRAY"}
+OF_THE_SYSTEM = {
+    "TALKING",
+    "KEEP",
+    "SEE_AGENTS",
+    "RUNTIME_ROUTES",
+    "UNROUTED",
+    "ENDED",
+    "STRAY",
+    "PRUNE_CONTENTS",
+    "CONTENT_HOLDERS",
+}
 """Chores, imports and what runtimes report: nobody with a role is behind them."""
 
 OPERATORS = {"tenants.py:NEWEST", "tenants.py:COUNTS"}

@@ -20,7 +20,9 @@ from controlplane.db.database import Database
 from controlplane.domain import certificates, keys, people, purges, tenants, tombstones
 from controlplane.domain.audit import Event
 from controlplane.domain.certificates import CertificateInvalid, Shredded
+from controlplane.domain.content.chunks import name_of
 from controlplane.domain.tenants import TransitionRefused
+from controlplane.kit.blobs import Absent, Blobs
 from controlplane.kit.ids import text_id
 from tests.conftest import KEYRING
 from tests.domain.test_audit import PLATFORM
@@ -28,6 +30,11 @@ from tests.holdings import MARK, counted, dumped, fill
 from tests.make import SHELL
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    return Blobs(f"file://{tmp_path}/blobs", {})
 
 
 @pytest.fixture
@@ -229,17 +236,23 @@ async def test_two_who_purge_at_once_note_together_what_there_was(db, holdings, 
     }
 
 
-async def test_the_chore_purges_what_is_due_and_nothing_else(db, holdings, other, clock, tmp_path):
+async def test_the_chore_purges_what_is_due_and_nothing_else(db, holdings, other, clock, tmp_path, blobs):
+    chunks = [name_of(each.tenant.tenant_id, bytes(32)) for each in (holdings, other)]
+    for name in chunks:
+        await blobs.put(name, b"what an agent worked on")
     async with db.tenant(holdings.tenant.tenant_id) as tx:
         await tenants.delete(tx, SHELL, timedelta(days=30))
-    assert await lifecycle.purge_tenants(db, KEYRING, tmp_path / "tombstones") == 0
+    assert await lifecycle.purge_tenants(db, KEYRING, tmp_path / "tombstones", blobs) == 0
 
     clock.forward(timedelta(days=30))
 
-    assert await lifecycle.purge_tenants(db, KEYRING, tmp_path / "tombstones") > 0
-    assert await lifecycle.purge_tenants(db, KEYRING, tmp_path / "tombstones") == 0
+    assert await lifecycle.purge_tenants(db, KEYRING, tmp_path / "tombstones", blobs) > 0
+    assert await lifecycle.purge_tenants(db, KEYRING, tmp_path / "tombstones", blobs) == 0
     [stone] = tombstones.kept(tmp_path / "tombstones")
     assert stone == await certificate(db, holdings.tenant)
+    assert await blobs.get(chunks[1], 100)
+    with pytest.raises(Absent):
+        await blobs.get(chunks[0], 100)
     async with db.tenant(other.tenant.tenant_id) as tx:
         assert (await tenants.get(tx)).status == "active"
 
@@ -284,7 +297,7 @@ async def restored(superuser, database, app_url, db, clock):
     await superuser.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-async def test_a_tenant_that_comes_back_with_a_backup_is_purged_again(db, holdings, other, restored, tmp_path):
+async def test_a_tenant_that_comes_back_with_a_backup_is_purged_again(db, holdings, other, restored, tmp_path, blobs):
     await restored.make()
     await condemn(db, holdings.tenant)
     await purged(db, holdings.tenant)
@@ -295,7 +308,7 @@ async def test_a_tenant_that_comes_back_with_a_backup_is_purged_again(db, holdin
     assert returned == [holdings.tenant.tenant_id]
     async with restored.tenant(holdings.tenant.tenant_id) as tx:
         assert (await tenants.get(tx)).status == "purging"
-    assert await lifecycle.purge_tenants(restored, KEYRING, None) > 0
+    assert await lifecycle.purge_tenants(restored, KEYRING, None, blobs) > 0
     async with restored.tenant(holdings.tenant.tenant_id) as tx:
         assert (await tenants.get(tx)).status == "deleted"
     async with restored.tenant(other.tenant.tenant_id) as tx:

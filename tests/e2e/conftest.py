@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from controlplane.demo.home import Shape, Truth, write_home
@@ -51,6 +52,17 @@ class Site:
             if not answer.json()["page"]["has_more"]:
                 return found
             cursor = {"cursor": answer.json()["page"]["next_cursor"]}
+
+    def decide(self, policy: str, **more: str) -> None:
+        """What of checkpoints leaves the tenant's network."""
+        address = f"{self._up.url}/v1/tenants/{self.slug}/projects/default/content-policy"
+        httpx.put(address, json={"policy": policy, **more}, headers=self._bearer).raise_for_status()
+
+    def content(self, checkpoint: str) -> bytes:
+        """What the API gives out for a checkpoint."""
+        address = f"/v1/tenants/{self.slug}/checkpoints/{checkpoint}/content"
+        given: bytes = self._up.get(address, headers=self._bearer).raise_for_status().content
+        return given
 
     def everything(self) -> dict[str, list[dict[str, Any]]]:
         return {what: self.listing(what) for what in ("agents", "sessions", "runs", "checkpoints")}

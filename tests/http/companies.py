@@ -91,6 +91,7 @@ class Company:
             "service_account": self._service_account,
             "checkpoint": self._checkpoint,
             "command": self._command,
+            "other": self._checkpoint,
             "app": self._app,
             "connect_session": self._connect_session,
             "connection": self._connection,

@@ -145,7 +145,7 @@ async def test_a_purged_tenant_has_a_page_without_buttons(client, app, operator,
     db = app.state.db
     await press(f"{one}/delete", operator, confirm="acme")
     db.clock.forward(app.state.deletion_grace)
-    await lifecycle.purge_tenants(db, app.state.keyring, None)
+    await lifecycle.purge_tenants(db, app.state.keyring, None, app.state.blobs)
     # the operator's session is over by now as well
     again = (await Make(db, app.state.keyring).operator()).headers
 

@@ -150,7 +150,7 @@ async def test_purged_it_is_as_if_it_had_never_been_except_for_the_certificate(a
     assert code(await operate("GET", f"{identity}/certificate")) == (404, "not-found")
     db.clock.forward(timedelta(days=30))
 
-    await lifecycle.purge_tenants(db, app.state.keyring, None)
+    await lifecycle.purge_tenants(db, app.state.keyring, None, app.state.blobs)
 
     absent = await call("GET", "", key)
     assert (absent.status_code, absent.json()["code"]) == (401, "api-key-unknown")

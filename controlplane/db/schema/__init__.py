@@ -21,6 +21,12 @@ from controlplane.db.schema.audit import (
 from controlplane.db.schema.commands import (
     commands,
 )
+from controlplane.db.schema.content import (
+    chunks,
+    content_chunks,
+    content_policies,
+    contents,
+)
 from controlplane.db.schema.disclosures import disclosures
 from controlplane.db.schema.events import (
     event_consumers,
@@ -155,11 +161,15 @@ __all__ = [
     "ceremonies",
     "checkpoints",
     "chore_leases",
+    "chunks",
     "commands",
     "connect_sessions",
     "connection_events",
     "connection_revocations",
     "connections",
+    "content_chunks",
+    "content_policies",
+    "contents",
     "cost_entries",
     "credential_prints",
     "data_keys",

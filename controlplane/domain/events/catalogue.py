@@ -114,6 +114,8 @@ ALL: Final[Sequence[EventType]] = (
     _act("api-key.rotated", "An API key was replaced by another."),
     _act("approval.approved", "Somebody approved what a session asked for.", command=str),
     _act("approval.rejected", "Somebody rejected what a session asked for.", command=str),
+    _act("checkpoint.compared", "What two checkpoints hold was compared.", other=str),
+    _act("checkpoint.exported", "What a checkpoint holds was taken out.", policy=str),
     _act("command.created", "A runtime was asked to do something.", runtime=str, kind=str, session=str, not_after=str),
     _act(
         "command.withdrawn", "A command was taken back before its runtime had it.", runtime=str, kind=str, session=str
@@ -144,6 +146,7 @@ ALL: Final[Sequence[EventType]] = (
     _act("connection.replaced", "Another credential was put in its place.", cred_version=int),
     _act("connection.revoked", "A provider was told that a connection has ended.", provider=str, outcome=str),
     _act("connections.ended", "Connections were ended, many at once.", how=str, connections=int, left=int),
+    _act("content.decided", "It was decided what of checkpoints leaves.", policy=str, kid=str, keep_days=int),
     _act("disclosure.approved", "A second person has agreed that a credential is read.", **DISCLOSED),
     _act("disclosure.ended", "A credential will not be read.", how=str, **DISCLOSED),
     _act("disclosure.read", "Somebody has read a credential.", cred_version=int, fingerprints=list[str], **DISCLOSED),

@@ -1,5 +1,6 @@
 """Where each runtime's log stands: one row a runtime, the only lock of the log lane."""
 
+import base64
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.kit.ids import ProjectId, RuntimeId
 from runtime_agent.wire import chain
+from runtime_agent.wire.content import ContentPolicy
 
 
 class Cursor(Struct, frozen=True, kw_only=True):
@@ -25,17 +27,28 @@ class Cursor(Struct, frozen=True, kw_only=True):
     state: str
     revoked_at: datetime | None
     tenant_status: str
+    content_policy: str
+    """What the project lets leave of checkpoints, and the key that it is sealed to."""
+    content_suite: int
+    content_key: bytes | None
 
     def known_head(self, runtime_id: RuntimeId) -> bytes:
         """The head, also before the first hello."""
         return self.head or chain.origin(runtime_id, self.epoch)
 
+    def content(self) -> ContentPolicy:
+        """The same, as an agent is told."""
+        key = base64.urlsafe_b64encode(self.content_key or b"").rstrip(b"=").decode()
+        return ContentPolicy(policy=self.content_policy, suite=self.content_suite, key=key)
+
 
 _READ = """
-    SELECT s.store_id, c.epoch, c.last_seq, c.head, r.project_id, r.generation, r.state, r.revoked_at, n.status
+    SELECT s.store_id, c.epoch, c.last_seq, c.head, r.project_id, r.generation, r.state, r.revoked_at, n.status,
+        coalesce(p.policy, 'metadata'), coalesce(p.suite, 0), p.public_key
     FROM sync_cursors c
     JOIN runtimes r ON r.tenant_id = c.tenant_id AND r.id = c.runtime_id
     JOIN tenants n ON n.tenant_id = c.tenant_id
+    LEFT JOIN content_policies p ON p.tenant_id = r.tenant_id AND p.project_id = r.project_id
     CROSS JOIN store s
     WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id
 """

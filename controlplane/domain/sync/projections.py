@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import Table, TextClause, text
@@ -16,10 +17,11 @@ from sqlalchemy.dialects import postgresql
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import commands
-from controlplane.domain.sync import rows, turns
+from controlplane.domain.sync import contents, rows, turns
 from controlplane.domain.sync.batches import Unknown
+from controlplane.domain.sync.contents import Told
 from controlplane.domain.sync.identities import Identities
-from controlplane.domain.sync.rows import Fact, SessionRow, State
+from controlplane.domain.sync.rows import CheckpointRow, Fact, SessionRow, State
 from controlplane.domain.sync.turns import Turned
 from controlplane.kit.ids import ProjectId, RuntimeId
 from runtime_agent.wire.records import (
@@ -50,6 +52,7 @@ class Rows:
         self._ids = identities
         self._states: dict[Table, dict[int, State]] = {t.sessions: {}, t.runs: {}}
         self._facts: dict[Table, dict[int, Fact]] = {t.checkpoints: {}, t.cost_entries: {}}
+        self._contents: dict[UUID, Told] = {}
         self._losses: list[Row] = []
         self._agents: set[str] = set()
         self._commands: list[CommandState] = []
@@ -63,7 +66,7 @@ class Rows:
             case RunState():
                 self._put_state(t.runs, rows.run(self._ids, seq, record))
             case CheckpointSeen():
-                self._put_fact(t.checkpoints, rows.checkpoint(self._ids, seq, record))
+                self._put_checkpoint(rows.checkpoint(self._ids, seq, record), record)
             case CostLine():
                 self._put_fact(t.cost_entries, rows.cost(self._ids, seq, record))
             case CommandState():
@@ -96,6 +99,11 @@ class Rows:
     def _put_fact(self, table: Table, row: Fact) -> None:
         self._facts[table].setdefault(row.id.int, row)
 
+    def _put_checkpoint(self, row: CheckpointRow, record: CheckpointSeen) -> None:
+        self._put_fact(t.checkpoints, row)
+        if record.content is not None:
+            self._contents[row.id] = Told(row, record.content)
+
     def births(self) -> set[tuple[str, datetime]]:
         """Table and first instant of a month, for the partitions that must be there."""
         by_table: dict[Table, Iterable[int]] = {**self._states, **self._facts}
@@ -122,6 +130,8 @@ class Rows:
             await self._write(tx, runtime_id, tuple(given), values)
         if self._commands:
             await commands.report(tx, runtime_id, self._commands)
+        if self._contents:
+            await contents.write(tx, runtime_id, project_id, self._contents.values())
         if self._losses:
             for row in self._losses:
                 row |= {"runtime_id": runtime_id, "epoch": epoch, "noticed_at": tx.now}

@@ -39,6 +39,7 @@ from controlplane.http.console.pages import (
     approvals,
     audit,
     commands,
+    comparison,
     connection,
     connections,
     could_use,
@@ -76,6 +77,8 @@ ACROSS: Final = "operator:tenant-read"
 WORK: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read", "command:read"})
 """What pages of work take together: each shows some of everything."""
 
+COMPARE: Final = rule(Surface.CONSOLE, "checkpoint:content", also=frozenset({"checkpoint:read"}))
+
 PAGES: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/live", "session:read", overview.live),
     ("/sessions", "session:read", sessions.page),
@@ -98,8 +101,9 @@ ONE: Final[Sequence[tuple[str, str, Handler]]] = (
 
 ACTS: Final[Sequence[HTTPRouteHandler]] = (
     post("/audit/verify", opt=rule(Surface.CONSOLE, "audit:read"), status_code=303)(audit.verify),
+    get("/checkpoints/{checkpoint:str}/compare/{other:str}", opt=COMPARE)(comparison.page),
 )
-"""What a tenant's pages can have done."""
+"""What a tenant's pages can have done, and what is written down where it is looked at."""
 
 ANYWHERE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/go", ACROSS, finding.go),

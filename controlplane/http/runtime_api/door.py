@@ -8,6 +8,7 @@ from litestar.di import Provide
 
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.runtime_tokens import AccessTokens, TokenInvalid
+from controlplane.http.runtime_api.blobs import BlobsController
 from controlplane.http.runtime_api.calls import CallsController
 from controlplane.http.runtime_api.commands import CommandsController
 from controlplane.http.runtime_api.heartbeat import HeartbeatController
@@ -39,6 +40,7 @@ router = Router(
     route_handlers=[
         JoinController,
         SyncController,
+        BlobsController,
         HeartbeatController,
         CommandsController,
         LeasesController,

@@ -53,6 +53,7 @@ class HeartbeatController(Controller):
             next_ms=runtimes.HEARTBEAT_MS,
             leases=notices,
             cmds_waiting=asked,
+            content=cursor.content(),
         )
 
     @post("/bye", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say goodbye for good")

@@ -42,7 +42,7 @@ class SyncController(Controller):
             cursor = await standing.locked(tx, runtime)
             reported = await _reported(tx, runtime, word)
             welcome = await recovery.hello(tx, runtime.id, cursor, data, reported)
-            return replace(welcome, leases=await leased.notices(tx, runtime.id))
+            return replace(welcome, leases=await leased.notices(tx, runtime.id), content=cursor.content())
 
     @post(
         "/log",

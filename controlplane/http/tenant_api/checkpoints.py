@@ -7,6 +7,7 @@ from litestar.params import FromPath
 from controlplane.db.database import TenantTx
 from controlplane.domain import checkpoints
 from controlplane.domain.checkpoints import Filters
+from controlplane.domain.content import reading
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
@@ -26,9 +27,11 @@ class CheckpointsController(Controller):
     ) -> Page[CheckpointView]:
         """Checkpoints, newest first. Those of a run were made from its start until its session's next run."""
         rows = await checkpoints.listing(tx, filters, before=paging.after_id, limit=paging.fetch)
-        return paging.page(rows, lambda row: row.id, views.checkpoint)
+        found = await reading.standings(tx, tx.tenant_id, [row.id for row in rows])
+        return paging.page(rows, lambda row: row.id, lambda row: views.checkpoint(row, found.get(row.id)))
 
     @get("/{checkpoint:str}")
     async def show(self, tx: NamedDependency[TenantTx], checkpoint: FromPath[str]) -> CheckpointView:
         """One checkpoint."""
-        return views.checkpoint(await checkpoints.get(tx, identity("cp", checkpoint)))
+        found = await checkpoints.get(tx, identity("cp", checkpoint))
+        return views.checkpoint(found, (await reading.standings(tx, tx.tenant_id, [found.id])).get(found.id))

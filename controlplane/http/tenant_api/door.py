@@ -15,6 +15,8 @@ from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.commands import CommandsController
 from controlplane.http.tenant_api.connect_sessions import ConnectSessionsController
 from controlplane.http.tenant_api.connections import ConnectionsController
+from controlplane.http.tenant_api.content_policies import ContentPoliciesController
+from controlplane.http.tenant_api.contents import ContentsController
 from controlplane.http.tenant_api.disclosures import DisclosuresController
 from controlplane.http.tenant_api.discovered_apps import DiscoveredAppsController
 from controlplane.http.tenant_api.domains import DomainsController
@@ -51,6 +53,7 @@ router = Router(
         *tenant.HANDLERS,
         ExportsController,
         ProjectsController,
+        ContentPoliciesController,
         UsersController,
         InvitationsController,
         GroupsController,
@@ -69,6 +72,7 @@ router = Router(
         CheckpointsController,
         CommandsController,
         ApprovalsController,
+        ContentsController,
         AuditEventsController,
         DomainsController,
         SsoConnectionsController,

@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from controlplane.domain.agents import Agent
 from controlplane.domain.checkpoints import Checkpoint
+from controlplane.domain.content import reading as content
+from controlplane.domain.content.reading import Standing
 from controlplane.domain.fleet import Backlog, Ledger, Loss, Member
 from controlplane.domain.outcomes import Failure, Outcome, Status, WaitingFor
 from controlplane.domain.runs import Run
@@ -100,6 +102,17 @@ class CheckpointSourceView(Struct, frozen=True, kw_only=True):
     id: str
 
 
+class CheckpointContentView(Struct, frozen=True, kw_only=True):
+    """What has come of the checkpoint's file."""
+
+    policy: str
+    """`sealed` or `plain`."""
+    state: content.State
+    """`arriving`, `complete` or `pruned`."""
+    size_bytes: int
+    pruned_at: Moment | None
+
+
 class CheckpointView(Struct, frozen=True, kw_only=True):
     id: str
     tenant: str
@@ -114,6 +127,10 @@ class CheckpointView(Struct, frozen=True, kw_only=True):
     next_node: str | None
     clean: bool
     created_at: Moment
+    content: CheckpointContentView | None
+    """`null`: nothing but this was ever sent."""
+    restorable: bool
+    """Every part of its content is here."""
 
 
 class AgentView(Struct, frozen=True, kw_only=True):
@@ -202,7 +219,7 @@ def run(row: Run) -> RunView:
     )
 
 
-def checkpoint(row: Checkpoint) -> CheckpointView:
+def checkpoint(row: Checkpoint, standing: Standing | None) -> CheckpointView:
     return CheckpointView(
         id=text_id("cp", row.id),
         tenant=row.tenant,
@@ -216,6 +233,17 @@ def checkpoint(row: Checkpoint) -> CheckpointView:
         next_node=row.next_node,
         clean=row.clean,
         created_at=moment(row.created_at),
+        content=_content(standing) if standing else None,
+        restorable=standing is not None and standing.state == "complete",
+    )
+
+
+def _content(standing: Standing) -> CheckpointContentView:
+    return CheckpointContentView(
+        policy=standing.policy,
+        state=standing.state,
+        size_bytes=standing.size,
+        pruned_at=moment(standing.pruned_at),
     )
 
 

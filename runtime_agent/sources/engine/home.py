@@ -9,9 +9,12 @@ from pathlib import Path
 from struct import Struct as Packing
 
 from runtime_agent import redact
+from runtime_agent.sources.engine import files, shapes
 from runtime_agent.sources.engine.reading import Glance, reading
+from runtime_agent.sources.engine.times import raw
 from runtime_agent.sources.source import Health, Reading, Seen, Unit
 from runtime_agent.wire.heartbeat import Trouble
+from runtime_agent.wire.records import CheckpointSeen
 
 WATCHED = (
     "/state.json",
@@ -91,6 +94,20 @@ class EngineHome:
         if path is None:
             raise FileNotFoundError(key)
         return reading(Glance(key, path, self._zone, now, seen, looked_at))
+
+    def content(self, checkpoint: CheckpointSeen) -> bytes | None:
+        """The whole file, if it still is that of this checkpoint: two visits within a second share a name."""
+        folder = self._folder(f"{checkpoint.agent}/{checkpoint.session}")
+        if folder is None or "/" in checkpoint.checkpoint or os.path.islink(f"{folder}/checkpoints"):
+            return None
+        try:
+            found = files.document(f"{folder}/checkpoints/{checkpoint.checkpoint}.json")
+            if found is None or found.moved:
+                return None
+            row = shapes.checkpoint_file(found.content)
+        except (files.Refused, shapes.Unparsable):
+            return None
+        return found.content if raw(row.created_at) == checkpoint.created_raw else None
 
     def check(self) -> Health:
         """Look whether the home is there, readable and what it claims to be, and count what it holds."""

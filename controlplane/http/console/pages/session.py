@@ -16,6 +16,8 @@ from controlplane.domain import checkpoints, commands, runs, sessions
 from controlplane.domain.checkpoints import Checkpoint
 from controlplane.domain.commands import Command
 from controlplane.domain.commands.receipts import Which
+from controlplane.domain.content import reading
+from controlplane.domain.content.reading import Standing
 from controlplane.domain.newest import MARGIN, Reading
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.runs import Run
@@ -61,6 +63,8 @@ class SessionPage(Struct, frozen=True, kw_only=True):
     heard: Heard
     runs: list[Run]
     checkpoints: list[Checkpoint]
+    contents: dict[UUID, Standing]
+    """What has come of their files."""
     costs: list[Cost]
     timeline: Timeline
     commands: list[Command]
@@ -147,6 +151,7 @@ async def gather(tx: Reading, session_id: UUID) -> SessionPage:
         heard=heard,
         runs=sorted(executions, key=lambda run: run.started_at),
         checkpoints=sorted(made, key=lambda checkpoint: (checkpoint.created_at, checkpoint.id)),
+        contents=await reading.standings(tx, session.tenant_id, [checkpoint.id for checkpoint in made]),
         costs=costs,
         timeline=timeline.draw(session, detail, made, executions, tx.now),
         commands=await commands.listing(tx, Which(session_id=session.id), limit=MOST_COMMANDS),

@@ -1,0 +1,23 @@
+"""Checkpoint content: what projects let leave, the chunks that came, and which checkpoint is made of which."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0021"
+down_revision = "0020"
+
+MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
+
+
+def upgrade() -> None:
+    tables = Path(__file__).with_suffix(".sql").read_text()
+    for statement in tables.split(";\n"):
+        if statement.strip():
+            op.execute(statement)
+    for table in ("content_policies", "contents", "content_chunks", "chunks"):
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        op.execute(f"CREATE POLICY tenant ON {table} TO cp_app USING ({MINE}) WITH CHECK ({MINE})")
+        op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO cp_app")
+        op.execute(f"GRANT SELECT ON {table} TO cp_operator")
