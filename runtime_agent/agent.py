@@ -10,10 +10,12 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import httpx
+from msgspec.structs import replace
 
 from runtime_agent import heartbeat, home
 from runtime_agent.clock import Clock, utc_now
 from runtime_agent.credentials import Credentials
+from runtime_agent.duties import Duties
 from runtime_agent.heartbeat import DEFAULT_S
 from runtime_agent.http import Busy, Http, Refused, Unreachable
 from runtime_agent.identity import Identity
@@ -55,6 +57,7 @@ class Agent:
         self.server = Server(http, self.tokens)
         self.http = http
         self.credentials = Credentials(http, self.tokens, clock)
+        self.duties = Duties(http, self.tokens, clock)
         self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
         self.scanners = [Scanner(outbox, source, clock, Touched()) for source in post.settings.opened()]
         self.troubles = Troubles()
@@ -87,6 +90,7 @@ class Agent:
             sources=[scanner.source.kind for scanner in self.scanners],
             troubles=self.troubles.all(),
         )
+        message = replace(message, draining=self.duties.leaving)
         try:
             pulse = await self.server.heartbeat(message)
         except (Unreachable, Busy, Refused, OSError) as error:
@@ -96,6 +100,7 @@ class Agent:
         self.pace.window_ms = pulse.reconnect_window_ms
         self.credentials.heed(pulse.leases)
         self.sync.credit, self.sync.durable = pulse.credit, pulse.durable
+        await self.duties.heed(pulse)
         try:
             await self.credentials.renew_due()
         except (Unreachable, Busy, Refused, Refusal) as error:  # what is held serves until it ends

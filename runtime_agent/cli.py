@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     held.add_argument(
         "--field", metavar="FIELD", help="print this field (default: the access token, or the only field)"
     )
+    add("rotate-key", _rotate_key, "make a new key for this runtime, and be known by it from now on")
     leave = add("leave", _leave, "send what is left, say goodbye and forget the keys")
     leave.add_argument("--yes", action="store_true", help="do not ask")
     leave.add_argument("--now", action="store_true", help="even if the control plane cannot be told")
@@ -186,6 +187,15 @@ def _credentials(options: argparse.Namespace) -> int:
         return DONE
     got = asyncio.run(leasing.got(post, options.name, agent=options.agent, purpose=options.purpose))
     _answer(options, got, None if options.json else leasing.chosen(got, options.field))
+    return DONE
+
+
+def _rotate_key(options: argparse.Namespace) -> int:
+    from runtime_agent import rotating
+
+    post = _post(options)
+    public_key = asyncio.run(rotating.rotated(post.home, post.identity))
+    _answer(options, {"id": post.identity.runtime, "public_key": public_key}, public_key)
     return DONE
 
 

@@ -14,6 +14,7 @@ from controlplane.cli.join_token import join_token
 from controlplane.cli.openapi import openapi
 from controlplane.cli.operator import operator
 from controlplane.cli.problems import Declined
+from controlplane.cli.runtime import runtime
 from controlplane.cli.serve import serve
 from controlplane.cli.tenant import tenant
 from controlplane.cli.up import up
@@ -40,7 +41,7 @@ def program() -> None:
 for command in leaving.COMMANDS:
     tenant.add_command(command)
 
-for command in (up, serve, db, operator, tenant, api_key, join_token, vault, audit, openapi, doctor):
+for command in (up, serve, db, operator, tenant, api_key, join_token, runtime, vault, audit, openapi, doctor):
     program.add_command(command)
 
 

@@ -30,7 +30,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "checkpoint:read": "See checkpoints.",
         "agent:read": "See agents.",
         "runtime:read": "See runtimes and how far they are synchronized.",
-        "runtime:write": "Revoke runtimes.",
+        "runtime:write": "Revoke and release runtimes, and have them leave or replace their keys.",
         "join-token:read": "See join tokens, never their secret.",
         "join-token:create": "Make join tokens: let runtimes in.",
         "join-token:revoke": "Revoke join tokens.",

@@ -36,6 +36,7 @@ BODIES = {
     "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
     "ConnectionChange": {"name": "y"},
     "Replacement": {"fields": {"api_key": "y"}},
+    "Releasing": {},
     "Disabling": {},
     "ConnectionConfirmation": {"owner_ref": "canary"},
     "NewConnectSession": {"owner_ref": "x"},

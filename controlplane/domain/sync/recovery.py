@@ -51,6 +51,7 @@ async def hello(tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello
             epoch=cursor.epoch,
             from_seq=cursor.last_seq + 1,
             head=cursor.head.hex(),
+            durable=cursor.durable,
         )
     await _name_the_loss(tx, runtime_id, cursor, said, reported)
     epoch = max(cursor.epoch, said.epoch) + 1
@@ -58,7 +59,9 @@ async def hello(tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello
         raise refusals.EpochSpent
     head = chain.origin(runtime_id, epoch)
     await cursors.move(tx, runtime_id, epoch=epoch, last_seq=0, head=head)
-    return Welcome(store_id=cursor.store_id, mode="new_epoch", epoch=epoch, from_seq=1, head=head.hex())
+    return Welcome(
+        store_id=cursor.store_id, mode="new_epoch", epoch=epoch, from_seq=1, head=head.hex(), durable=cursor.durable
+    )
 
 
 async def missing(tx: TenantTx, runtime_id: RuntimeId, asked: Sequence[UUID]) -> list[UUID]:

@@ -172,6 +172,7 @@ router = Router(
             route_handlers=[
                 *_hung([*PAGES, *ONE]),
                 *ACTS,
+                *runtime.ACTS,
                 *access.handlers(),
                 *webhooks.HANDLERS,
                 *connections.HANDLERS,

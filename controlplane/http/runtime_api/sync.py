@@ -94,7 +94,7 @@ async def _answer(kept: Kept, runtime: Runtime, wakeups: Wakeups) -> Ack:
         await wakeups.nudge("fleet")
     if refusal := kept.refusal():
         raise refusal
-    return Ack(acked=kept.acked, head=kept.head.hex())
+    return Ack(acked=kept.acked, head=kept.head.hex(), durable=kept.durable)
 
 
 async def _reported(tx: TenantTx, runtime: Runtime, word: bytes | None) -> Reported | None:

@@ -1,29 +1,37 @@
 """One runtime and its ledger: is it telling us everything?"""
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from litestar import Response
+from litestar import Response, post
 from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 from litestar.response import ServerSentEvent
 from msgspec import Struct
 from sqlalchemy import text
 
 from controlplane.db import schema as t
-from controlplane.domain import agents, fleet, sessions
+from controlplane.db.database import TenantTx
+from controlplane.domain import agents, departures, fleet, runtime_keys, runtime_locks, runtimes, sessions
 from controlplane.domain.agents import Agent
+from controlplane.domain.audit import Actor
 from controlplane.domain.fleet import Ledger, Member
 from controlplane.domain.newest import Reading
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.sessions import Session
+from controlplane.domain.vault import leased
+from controlplane.domain.vault.leased import Which
+from controlplane.http.authorize import Surface, rule
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen
 from controlplane.http.console.view import View
 from controlplane.http.paths import identity
+from controlplane.kit.ids import RuntimeId
 
 DELIVERIES: Final = 8
 SESSIONS: Final = 8
@@ -144,8 +152,66 @@ async def live(screen: NamedDependency[Screen], runtime: FromPath[str], seen: Fr
     return screen.follow(_page(screen.view, runtime), seen=seen)
 
 
+async def release(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """Let a locked one in again."""
+    return await _act(screen, runtime, partial(runtime_locks.release, actor=actor))
+
+
+async def rotate_key(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """Have it replace its key."""
+    return await _act(screen, runtime, partial(runtime_keys.ask, actor=actor))
+
+
+async def decommission(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """Have it send what is left, and leave."""
+    return await _act(screen, runtime, partial(departures.ask, actor=actor))
+
+
+async def revoke(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """End its access, and its leases, now."""
+
+    async def work(tx: TenantTx, runtime_id: RuntimeId) -> None:
+        await runtimes.revoke(tx, actor, runtime_id)
+        await leased.revoke_all(tx, actor, Which(runtime_id=runtime_id))
+
+    return await _act(screen, runtime, work)
+
+
+async def _act(screen: Screen, runtime: str, work: Callable[..., Awaitable[None]]) -> Response[Any]:
+    runtime_id = RuntimeId(identity("rt", runtime))
+    page = _page(screen.view, runtime)
+    return await screen.act(lambda tx: work(tx, runtime_id=runtime_id), f"/runtimes/{runtime}", page)
+
+
+def _hung(address: str, act: Any, *, fresh: bool = True) -> HTTPRouteHandler:
+    return post(
+        f"/runtimes/{{runtime:str}}/{address}",
+        status_code=200,
+        opt=rule(Surface.CONSOLE, "runtime:write", SHOWS, fresh=fresh),
+    )(act)
+
+
+SHOWS: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
+
+ACTS: Final[Sequence[HTTPRouteHandler]] = (
+    _hung("release", release),
+    _hung("rotate-key", rotate_key, fresh=False),
+    _hung("decommission", decommission),
+    _hung("revoke", revoke),
+)
+"""What the page's buttons do, below a tenant."""
+
+
 def _page(view: View, runtime: str) -> Page:
-    parts = ("head", "ledger", "sessions", "words", "facts")
+    parts = ("head", "acts", "ledger", "sessions", "words", "facts")
     return Page(
         template="runtime/page.html",
         parts=tuple(f"runtime/{part}" for part in parts),
