@@ -57,7 +57,7 @@ class Agent:
         self.server = Server(http, self.tokens)
         self.http = http
         self.credentials = Credentials(http, self.tokens, clock)
-        self.duties = Duties(http, self.tokens, clock)
+        self.duties = Duties(outbox, self.server, clock)
         self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
         self.scanners = [Scanner(outbox, source, clock, Touched()) for source in post.settings.opened()]
         self.troubles = Troubles()

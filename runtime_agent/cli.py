@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "where this runtime stands")
     doctor = add("doctor", _doctor, "check everything, and print exactly what would leave for one session")
     doctor.add_argument("--session", metavar="AGENT/SESSION", help="which session to show (default: the newest)")
+    add("verify", _verify, "compare both sides: prints identical, or the difference and exits 1")
     held = add("credentials", _credentials, "see what this runtime may lease, or lease it")
     held.add_argument("what", choices=["list", "get"], help="list: what there is; get: print the credential NAME")
     held.add_argument("name", nargs="?", metavar="NAME", help="of the connection, or its id")
@@ -173,6 +174,15 @@ def _doctor(options: argparse.Namespace) -> int:
     found = asyncio.run(doctor.examine(folder, given, identity.find(folder), utc_now, options.session))
     _answer(options, found, "\n".join(doctor_lines(found)))
     return DONE if found.healthy else REFUSED
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from runtime_agent import verifying
+
+    post = _post(options)
+    verdict = asyncio.run(verifying.verify(post.home, post.identity))
+    _answer(options, verdict, "\n".join(verifying.lines(verdict)))
+    return DONE if verdict.identical else REFUSED
 
 
 def _credentials(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from zstandard import ZstdCompressor
 from runtime_agent.http import Http, Refused
 from runtime_agent.outbox.log import Batch
 from runtime_agent.tokens import Tokens
-from runtime_agent.wire import sync
+from runtime_agent.wire import comparing, sync
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
 
 STALE = "authentication-required"
@@ -34,8 +34,8 @@ class Server:
     """Every call may raise ``Unreachable``, ``Busy`` or ``Refused``."""
 
     def __init__(self, http: Http, tokens: Tokens) -> None:
-        self._http = http
-        self._tokens = tokens
+        self.http = http
+        self.tokens = tokens
 
     async def hello(self, hello: sync.Hello) -> sync.Welcome:
         return await self._say("/v1/runtime/sync/hello", hello, sync.Welcome)
@@ -59,6 +59,15 @@ class Server:
         }
         return await self._post("/v1/runtime/sync/log", body, headers, sync.Ack)
 
+    async def manifest(self, manifest: comparing.Manifest) -> comparing.Compared:
+        return await self._say("/v1/runtime/sync/manifest", manifest, comparing.Compared)
+
+    async def manifest_items(self, items: comparing.Items) -> comparing.Want:
+        return await self._say("/v1/runtime/sync/manifest/items", items, comparing.Want)
+
+    async def manifest_found(self, found: comparing.Found) -> None:
+        await self._say("/v1/runtime/sync/manifest/found", found, dict)
+
     async def heartbeat(self, heartbeat: Heartbeat) -> Pulse:
         return await self._say("/v1/runtime/heartbeat", heartbeat, Pulse)
 
@@ -70,12 +79,12 @@ class Server:
 
     async def _post(self, path: str, body: bytes, headers: Mapping[str, str], into: type[Answer]) -> Answer:
         """With a token; a stale one is replaced once."""
-        token = await self._tokens.current()
+        token = await self.tokens.current()
         try:
-            return await self._http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
+            return await self.http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
         except Refused as refused:
             if refused.problem.status != 401 or refused.problem.code != STALE:
                 raise
-        self._tokens.discard(token)
-        token = await self._tokens.current()
-        return await self._http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
+        self.tokens.discard(token)
+        token = await self.tokens.current()
+        return await self.http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)

@@ -10,6 +10,8 @@ from runtime_agent import identity as identities
 from runtime_agent import joining, rotating
 from runtime_agent.duties import Duties
 from runtime_agent.http import Http, Unreachable
+from runtime_agent.outbox import open_outbox
+from runtime_agent.server import Server
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire.heartbeat import Pulse
 from runtime_agent.wire.join import Facts
@@ -36,6 +38,7 @@ class Program:
         self.wire, self.clock = Wire(app), clock
         self.http = Http("http://test", clock, self.wire)
         self.tokens = Tokens(self.http, folder, identities.load(folder), clock)
+        self.outbox = open_outbox(folder / "outbox.db", self.tokens.identity.id)
 
     async def rotate(self, fate="deliver"):
         self.wire.fate = fate
@@ -44,7 +47,7 @@ class Program:
     async def beats(self):
         """Hears an answer to a heartbeat that asks for nothing."""
         pulse = Pulse(server_ms=0, store_id=identities.UUID(int=1), epoch=1, acked=0, head="0" * 64)
-        await Duties(self.http, self.tokens, self.clock).heed(pulse)
+        await Duties(self.outbox, Server(self.http, self.tokens), self.clock).heed(pulse)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """An agent that has lost its place: resume, or a new epoch and the records that are missing."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -28,6 +29,8 @@ class Reported(Struct, frozen=True, kw_only=True):
 
     epoch: int
     last_seq: int
+    at: datetime | None = None
+    """When it said so."""
 
 
 async def hello(tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello, reported: Reported | None) -> Welcome:
@@ -127,6 +130,8 @@ async def _name_the_loss(
             reason=reason,
             detail=_EXPLAINED[reason],
             noticed_at=tx.now,
+            first_at=cursor.moved_at,
+            last_at=reported.at,
         )
     )
 

@@ -12,6 +12,7 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import departures, fleet, runtime_keys, runtime_locks, runtimes
 from controlplane.domain.audit import Actor
 from controlplane.domain.runtime_locks import MOST_RECOVERIES
+from controlplane.domain.sync import comparing
 from controlplane.domain.vault import leased
 from controlplane.domain.vault.leased import Which
 from controlplane.http.authorize import Surface, rule
@@ -79,6 +80,15 @@ class RuntimesController(Controller):
         """Have it make itself a new key, with its next heartbeat. Asking again changes nothing."""
         runtime_id = RuntimeId(identity("rt", runtime))
         await runtime_keys.ask(tx, actor, runtime_id)
+        return await _shown(tx, runtime_id)
+
+    @post("/{runtime:str}/compare", status_code=200, opt=rule(Surface.TENANT, "runtime:write"))
+    async def compare(
+        self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], runtime: FromPath[str]
+    ) -> RuntimeView:
+        """Have it compare what it has said with what is held here, with its next heartbeat, and say anew what is not."""
+        runtime_id = RuntimeId(identity("rt", runtime))
+        await comparing.ask(tx, actor, runtime_id)
         return await _shown(tx, runtime_id)
 
     @post("/{runtime:str}/decommission", status_code=200, opt=rule(Surface.TENANT, "runtime:write", fresh=True))

@@ -24,6 +24,7 @@ from controlplane.domain.fleet import Ledger, Member
 from controlplane.domain.newest import Reading
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.sessions import Session
+from controlplane.domain.sync import comparing
 from controlplane.domain.vault import leased
 from controlplane.domain.vault.leased import Which
 from controlplane.http.authorize import Surface, rule
@@ -71,8 +72,17 @@ class Delivery(Struct, frozen=True, kw_only=True):
     received_at: datetime
 
 
+class Restored(Struct, frozen=True):
+    """The database is another incarnation of what it was."""
+
+    made_at: datetime
+    restored_to: datetime
+    """The time of the backup."""
+
+
 class RuntimePage(Struct, frozen=True, kw_only=True):
     now: datetime
+    restored: Restored | None
     runtime: Member
     ledger: Ledger
     words: LastWords | None
@@ -123,6 +133,9 @@ NEWEST_DELIVERIES: Final = text(
 )
 
 
+RESTORED: Final = text("SELECT made_at, restored_to FROM store WHERE restored_to IS NOT NULL")
+
+
 async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
     """
     Raises:
@@ -131,8 +144,10 @@ async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
     runtime = await fleet.get(tx, runtime_id)
     ledgers = await fleet.ledgers(tx, [runtime])
     said = await tx.first(_Report, tx.select(t.runtime_reports).where(t.runtime_reports.c.runtime_id == runtime_id))
+    restored = await tx.query(Restored, RESTORED)
     return RuntimePage(
         now=tx.now,
+        restored=restored[0] if restored else None,
         runtime=runtime,
         ledger=ledgers[runtime.id],
         words=msgspec.convert(said.report, LastWords) if said else None,
@@ -164,6 +179,13 @@ async def rotate_key(
 ) -> Response[Any]:
     """Have it replace its key."""
     return await _act(screen, runtime, partial(runtime_keys.ask, actor=actor))
+
+
+async def compare(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """Have it compare both sides."""
+    return await _act(screen, runtime, partial(comparing.ask, actor=actor))
 
 
 async def decommission(
@@ -204,6 +226,7 @@ SHOWS: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:
 ACTS: Final[Sequence[HTTPRouteHandler]] = (
     _hung("release", release),
     _hung("rotate-key", rotate_key, fresh=False),
+    _hung("compare", compare, fresh=False),
     _hung("decommission", decommission),
     _hung("revoke", revoke),
 )
