@@ -166,13 +166,10 @@ def restore(file: Path, yes: bool, home: Path, as_json: bool) -> None:
 @json_option
 def rebuild(home: Path, as_json: bool) -> None:
     """Make sessions, runs, checkpoints and costs again from what runtimes have sent, runtime by runtime."""
+    from controlplane.cli import recovering
     from controlplane.cli.reach import with_database
-    from controlplane.domain.sync import rebuilding
 
-    async def work(db: "Database", _: "Keyring") -> list[int]:
-        return [records async for _, records in rebuilding.rebuild(db)]
-
-    made = with_database(home, work)
+    made = with_database(home, lambda db, _: recovering.rebuild(db))
     show({"runtimes": len(made), "records": sum(made)}, f"{sum(made)} records of {len(made)} runtimes", as_json)
 
 

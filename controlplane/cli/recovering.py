@@ -8,11 +8,15 @@ from pathlib import Path
 from controlplane.cli import before_serving, reach
 from controlplane.cli.shell import shell
 from controlplane.db import backups, revisions, upgrade
+from controlplane.db import schema as t
 from controlplane.db.backups import Contents
 from controlplane.db.database import Database, PlatformTx
+from controlplane.db.partitions import Partitions
 from controlplane.db.roles import Urls
 from controlplane.domain import audit, keys
 from controlplane.domain.keys import Keyring, masters
+from controlplane.domain.sync import rebuilding
+from controlplane.domain.sync.rebuilding import Runtime
 from controlplane.domain.tombstones import FOLDER
 from controlplane.kit.clock import rfc3339
 from controlplane.kit.ids import text_id
@@ -46,6 +50,14 @@ async def restore(home: Path, urls: Urls, file: Path) -> tuple[Contents, int]:
         async with db.platform() as tx:
             _note(tx, "database.restored", restored)
     return restored, returned
+
+
+async def rebuild(db: Database) -> list[int]:
+    """Make the projections of every runtime again, one after the other; how many records each had."""
+    async with db.operator() as look:
+        found = await look.all(Runtime, look.select(t.runtimes).order_by(t.runtimes.c.tenant_id, t.runtimes.c.id))
+    partitions = Partitions(db)
+    return [await rebuilding.rebuild(db, runtime, partitions) for runtime in found]
 
 
 @asynccontextmanager

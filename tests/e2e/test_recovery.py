@@ -45,6 +45,8 @@ def test_what_came_after_the_backup_is_sent_again_and_both_sides_are_identical(p
         assert site.once() > 0
         assert verified(site)["identical"]
         agrees(site)
+        programs.said(home, "db", "rebuild")
+        agrees(site)
         [runtime] = site.listing("runtimes")
         assert runtime["ledger"]["compared"].items() >= {"wanted": 0, "newer": 0}.items()
         refused = programs.controlplane(home, "db", "restore", file, "--yes")

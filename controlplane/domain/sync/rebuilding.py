@@ -1,9 +1,7 @@
 """Projections made again from what runtimes sent: after a bug in them was mended, or whenever they are in doubt."""
 
-from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy import text
@@ -20,8 +18,6 @@ AT_ONCE: Final = 50
 """Batches read at a time."""
 
 MADE: Final = ("sessions", "runs", "checkpoints", "cost_entries")
-
-ALL: Final = text("SELECT tenant_id, id FROM runtimes ORDER BY tenant_id, id")
 
 FIRST: Final = text("""
     SELECT epoch, first_seq + skip AS seq FROM sync_batches
@@ -51,6 +47,8 @@ NEXT: Final = text("""
 
 
 class Runtime(Struct, frozen=True):
+    """Whose log is said again."""
+
     tenant_id: TenantId
     id: RuntimeId
 
@@ -69,21 +67,16 @@ class _Batch(Struct, frozen=True):
     received_at: datetime
 
 
-async def rebuild(db: Database) -> AsyncGenerator[tuple[UUID, int], None]:
-    """Make the projections of every runtime again, one after the other; yields each with how many records it had.
+async def rebuild(db: Database, runtime: Runtime, partitions: Partitions) -> int:
+    """Make what is projected of one runtime again, and return how many records it had.
 
-    While one is at it, its appends wait; nobody sees a half of it.
+    While it is at it, appends of this runtime wait; nobody sees a half of it.
     """
-    async with db.operator() as look:
-        found = await look.query(Runtime, ALL)
-    partitions = Partitions(db)
-    for runtime in found:
-        try:
-            records = await _of(db, runtime, partitions)
-        except PartitionsWanted as wanted:
-            await partitions.see_to(wanted.births)
-            records = await _of(db, runtime, partitions)
-        yield runtime.id, records
+    try:
+        return await _of(db, runtime, partitions)
+    except PartitionsWanted as wanted:
+        await partitions.see_to(wanted.births)
+        return await _of(db, runtime, partitions)
 
 
 async def _of(db: Database, runtime: Runtime, partitions: Partitions) -> int:

@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.domain.sync import rebuilding
+from controlplane.domain.sync.rebuilding import Runtime
 from tests.logs import checkpoint, run, session
 
 TABLES = (t.sessions, t.runs, t.checkpoints, t.cost_entries, t.agents, t.sync_losses, t.events)
@@ -37,7 +38,7 @@ async def test_what_a_bug_has_spoilt_is_as_it_was_before(site, clock):
             await tx.load(statement)
     clock.forward(timedelta(hours=1))
 
-    made = [records async for _, records in rebuilding.rebuild(site.db)]
+    made = await rebuilding.rebuild(site.db, Runtime(site.tenant_id, site.runtime_id), site.partitions)
 
-    assert made == [6]
+    assert made == 6
     assert await shown(site) == before
