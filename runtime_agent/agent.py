@@ -10,6 +10,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import httpx
+from msgspec.structs import replace
 
 from runtime_agent import doing, heartbeat, home
 from runtime_agent.clock import Clock, utc_now
@@ -19,6 +20,7 @@ from runtime_agent.content.taking import Taker
 from runtime_agent.credential_files import CredentialFiles
 from runtime_agent.credentials import Credentials
 from runtime_agent.doing import Look
+from runtime_agent.duties import Duties
 from runtime_agent.heartbeat import DEFAULT_S
 from runtime_agent.http import Busy, Http, Refused, Unreachable
 from runtime_agent.identity import Identity
@@ -63,6 +65,7 @@ class Agent:
         self.http = http
         self.credentials = Credentials(http, self.tokens, clock)
         self.files = CredentialFiles(post.home, post.settings.files(), self.credentials, key_given())
+        self.duties = Duties(outbox, self.server, clock)
         self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
         self.scanners = [Scanner(outbox, source, clock, Touched()) for source in post.settings.opened()]
         self.troubles = Troubles()
@@ -125,6 +128,7 @@ class Agent:
             sources=[scanner.source.kind for scanner in self.scanners],
             troubles=self.troubles.all(),
         )
+        message = replace(message, draining=self.duties.leaving)
         try:
             pulse = await self.server.heartbeat(message)
         except (Unreachable, Busy, Refused, OSError) as error:
@@ -137,6 +141,7 @@ class Agent:
             self.commands.asked.set()
         self.sync.credit, self.sync.durable = pulse.credit, pulse.durable
         self.sync.content = pulse.content
+        await self.duties.heed(pulse)
         try:
             await self.credentials.renew_due()
         except (Unreachable, Busy, Refused, Refusal) as error:  # what is held serves until it ends

@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "where this runtime stands")
     doctor = add("doctor", _doctor, "check everything, and print exactly what would leave for one session")
     doctor.add_argument("--session", metavar="AGENT/SESSION", help="which session to show (default: the newest)")
+    add("verify", _verify, "compare both sides: prints identical, or the difference and exits 1")
     held = add("credentials", _credentials, "see what this runtime may lease, or lease it")
     held.add_argument("what", choices=["list", "get"], help="list: what there is; get: print the credential NAME")
     held.add_argument("name", nargs="?", metavar="NAME", help="of the connection, or its id")
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     content.add_argument("file", type=Path, metavar="FILE")
     content.add_argument("--key", type=Path, metavar="FILE", help="open: the private key that keygen made")
     content.add_argument("--out", type=Path, metavar="FILE", help="open: where the checkpoint goes (default: stdout)")
+    add("rotate-key", _rotate_key, "make a new key for this runtime, and be known by it from now on")
     leave = add("leave", _leave, "send what is left, say goodbye and forget the keys")
     leave.add_argument("--yes", action="store_true", help="do not ask")
     leave.add_argument("--now", action="store_true", help="even if the control plane cannot be told")
@@ -181,6 +183,15 @@ def _doctor(options: argparse.Namespace) -> int:
     return DONE if found.healthy else REFUSED
 
 
+def _verify(options: argparse.Namespace) -> int:
+    from runtime_agent import verifying
+
+    post = _post(options)
+    verdict = asyncio.run(verifying.verify(post.home, post.identity))
+    _answer(options, verdict, "\n".join(verifying.lines(verdict)))
+    return DONE if verdict.identical else REFUSED
+
+
 def _credentials(options: argparse.Namespace) -> int:
     from runtime_agent import leasing
 
@@ -212,6 +223,15 @@ def _content(options: argparse.Namespace) -> int:
         _answer(options, {"checkpoint": checkpoint, "file": str(options.out)}, str(options.out))
     else:
         sys.stdout.buffer.write(document)
+    return DONE
+
+
+def _rotate_key(options: argparse.Namespace) -> int:
+    from runtime_agent import rotating
+
+    post = _post(options)
+    public_key = asyncio.run(rotating.rotated(post.home, post.identity))
+    _answer(options, {"id": post.identity.runtime, "public_key": public_key}, public_key)
     return DONE
 
 

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from runtime_agent import heartbeat, memory, status
+from runtime_agent import heartbeat, joining, leaving, memory, status
 from runtime_agent.agent import Agent, Post, opened
 from runtime_agent.clock import to_ms
 from runtime_agent.home import OUTBOX
-from runtime_agent.outbox import DiskFull, OutboxDamaged, cursor
+from runtime_agent.outbox import DiskFull, OutboxDamaged, cursor, log
 from runtime_agent.outbox.file import set_aside
+from runtime_agent.problems import Refusal
 from runtime_agent.scan import Outcome, Scanner, Stopped
 from runtime_agent.sources.acting import Failed
 from runtime_agent.watch import Watcher
@@ -63,16 +64,31 @@ async def run(post: Post) -> None:
             post = post._replace(identity=agent.tokens.identity)
         if damaged:
             set_aside(post.home / OUTBOX, damaged)
+        elif not stop.is_set() and await _left(post):
+            return
+
+
+async def _left(post: Post) -> bool:
+    """Go, as the control plane has asked; False: something is left to send, or nobody took the goodbye."""
+    try:
+        await leaving.leave(post, even_unheard=False)
+    except Refusal as refusal:
+        logger.warning("agent.stays: %s", refusal)
+        await asyncio.sleep(AFTER_A_BUG_S)
+        return False
+    joining.forget(post.home)
+    logger.info("agent.left: %s", post.identity.runtime)
+    return True
 
 
 async def _work(agent: Agent, stop: asyncio.Event) -> str:
-    """Until stopped, then ""; or until the outbox turns out to be damaged, then why."""
+    """Until stopped or sent away, then ""; or until the outbox turns out to be damaged, then why."""
     daemon, damage = Daemon(agent), ""
     logger.info("agent.started: process %d, runtime %s", os.getpid(), agent.post.identity.runtime)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_forever(loop)) for loop in daemon.loops()]
-            await stop.wait()
+            await _either(stop, daemon.sent_away)
             for task in tasks:
                 task.cancel()
     except* OutboxDamaged as found:
@@ -81,6 +97,15 @@ async def _work(agent: Agent, stop: asyncio.Event) -> str:
         daemon.close()
     logger.info("agent.stopped")
     return damage
+
+
+async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in (one, other)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def _forever(loop: Callable[[], Awaitable[None]]) -> None:
@@ -104,6 +129,8 @@ class Daemon:
         self._unsent = asyncio.Event()
         self._news = asyncio.Event()
         self._heard = asyncio.Event()
+        self.sent_away = asyncio.Event()
+        """The control plane wants this runtime to go, and nothing is left to send."""
         self._told: list[Trouble] = []
         self._look: dict[str, asyncio.Event] = {}
         self._watchers: dict[str, Watcher] = {}
@@ -153,6 +180,8 @@ class Daemon:
             self._unsent.set()  # a doubt, or a credit that was raised
             self._heard.set()
             self._report()
+            if self._agent.duties.leaving and not log.backlog(self._agent.outbox).records:
+                self.sent_away.set()
             if pulse is not None:
                 interval_s = max(pulse.next_ms, 100) / 1000
                 await asyncio.sleep(min(interval_s, SOONEST_BEAT_S))

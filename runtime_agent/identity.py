@@ -29,6 +29,10 @@ class Identity(Struct, frozen=True, kw_only=True):
     """Ed25519, for requests; 32 bytes, base64url."""
     sealing_key: str
     """X25519, for what is sealed to this runtime; 32 bytes, base64url."""
+    next_signing_key: str = ""
+    """On disk before the control plane is asked to know us by it; until its answer is here, it may know either."""
+    former_signing_key: str = ""
+    """The one before: what a control plane that went back to an older backup still knows us by."""
     runtime_id: UUID | None = None
     """None while joining: the keys exist, the server's answer is not here yet."""
     runtime: str = ""
@@ -74,6 +78,18 @@ class Identity(Struct, frozen=True, kw_only=True):
         payload = f"{_HEADER}.{encoded(msgspec.json.encode(claims))}"
         return f"{payload}.{encoded(self._signing().sign(payload.encode()))}"
 
+    def known_by_next(self) -> "Identity":
+        """The same, with the next key for its key."""
+        return msgspec.structs.replace(
+            self, signing_key=self.next_signing_key, former_signing_key=self.signing_key, next_signing_key=""
+        )
+
+    def known_by_former(self) -> "Identity":
+        """The same, with the former key for its key, and what was its key to be replaced by again."""
+        return msgspec.structs.replace(
+            self, signing_key=self.former_signing_key, next_signing_key=self.signing_key, former_signing_key=""
+        )
+
     def _signing(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(decoded(self.signing_key))
 
@@ -97,9 +113,14 @@ def fresh(server: str) -> Identity:
     """New keys for a runtime that is about to join *server*."""
     return Identity(
         server=server,
-        signing_key=encoded(Ed25519PrivateKey.generate().private_bytes_raw()),
+        signing_key=fresh_key(),
         sealing_key=encoded(X25519PrivateKey.generate().private_bytes_raw()),
     )
+
+
+def fresh_key() -> str:
+    """A new Ed25519 key, as it stands in the file."""
+    return encoded(Ed25519PrivateKey.generate().private_bytes_raw())
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from msgspec import Struct
 from runtime_agent.agent import Agent, Post, opened
 from runtime_agent.clock import to_ms
 from runtime_agent.home import OUTBOX
-from runtime_agent.outbox import DiskFull, OutboxDamaged, contents, cursor, quarantine
+from runtime_agent.outbox import DiskFull, OutboxDamaged, contents, cursor, quarantine, refilling
 from runtime_agent.outbox.file import set_aside
 from runtime_agent.outbox.position import position
 from runtime_agent.scan import Outcome, Scanner
@@ -76,6 +76,10 @@ async def _once(agent: Agent, progress: Progress) -> Done:
     for scanner in agent.scanners:
         await _look(agent, scanner, done, progress.looked)
     await _send_everything(agent, done, progress)
+    if refilling.is_under_way(agent.outbox):  # what the comparison at the end asked for is said in the same call
+        for scanner in agent.scanners:
+            done.records += await _read_again(agent, scanner)
+        await _send_everything(agent, done, progress)
     if not done.problem:
         await _bring_content(agent, done, progress)
     where = position(agent.outbox)

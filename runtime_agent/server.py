@@ -14,7 +14,7 @@ from runtime_agent.http import Http, Refused
 from runtime_agent.outbox.contents import Waiting
 from runtime_agent.outbox.log import Batch
 from runtime_agent.tokens import Tokens
-from runtime_agent.wire import sync
+from runtime_agent.wire import comparing, sync
 from runtime_agent.wire.commands import Accepted, Confirmed, Orders
 from runtime_agent.wire.content import CONTENT_TYPE, Check, Checked, Chunk, Commit, Committed, Put, Wanted
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
@@ -37,8 +37,8 @@ class Server:
     """Every call may raise ``Unreachable``, ``Busy`` or ``Refused``."""
 
     def __init__(self, http: Http, tokens: Tokens) -> None:
-        self._http = http
-        self._tokens = tokens
+        self.http = http
+        self.tokens = tokens
 
     async def hello(self, hello: sync.Hello) -> sync.Welcome:
         return await self._say("/v1/runtime/sync/hello", hello, sync.Welcome)
@@ -62,6 +62,15 @@ class Server:
         }
         return await self._post("/v1/runtime/sync/log", body, headers, sync.Ack)
 
+    async def manifest(self, manifest: comparing.Manifest) -> comparing.Compared:
+        return await self._say("/v1/runtime/sync/manifest", manifest, comparing.Compared)
+
+    async def manifest_items(self, items: comparing.Items) -> comparing.Want:
+        return await self._say("/v1/runtime/sync/manifest/items", items, comparing.Want)
+
+    async def manifest_found(self, found: comparing.Found) -> None:
+        await self._say("/v1/runtime/sync/manifest/found", found, dict)
+
     async def heartbeat(self, heartbeat: Heartbeat) -> Pulse:
         return await self._say("/v1/runtime/heartbeat", heartbeat, Pulse)
 
@@ -71,7 +80,7 @@ class Server:
 
         def ask(token: str) -> Awaitable[Orders]:
             path = f"/v1/runtime/poll?after={after}&wait={wait_s}{store}"
-            return self._http.get(path, {"Authorization": f"Bearer {token}"}, Orders)
+            return self.http.get(path, {"Authorization": f"Bearer {token}"}, Orders)
 
         return await self._with_token(ask)
 
@@ -93,7 +102,7 @@ class Server:
 
         def send(token: str) -> Awaitable[Put]:
             given = {**headers, "Authorization": f"Bearer {token}"}
-            return self._http.put(f"/v1/runtime/sync/blobs/{sha256}", body, given, Put)
+            return self.http.put(f"/v1/runtime/sync/blobs/{sha256}", body, given, Put)
 
         await self._with_token(send)
 
@@ -106,17 +115,17 @@ class Server:
 
     async def _post(self, path: str, body: bytes, headers: Mapping[str, str], into: type[Answer]) -> Answer:
         def send(token: str) -> Awaitable[Answer]:
-            return self._http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
+            return self.http.post(path, body, {**headers, "Authorization": f"Bearer {token}"}, into)
 
         return await self._with_token(send)
 
     async def _with_token(self, call: Callable[[str], Awaitable[Answer]]) -> Answer:
         """A stale one is replaced once."""
-        token = await self._tokens.current()
+        token = await self.tokens.current()
         try:
             return await call(token)
         except Refused as refused:
             if refused.problem.status != 401 or refused.problem.code != STALE:
                 raise
-        self._tokens.discard(token)
-        return await call(await self._tokens.current())
+        self.tokens.discard(token)
+        return await call(await self.tokens.current())

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -24,6 +24,17 @@ EARLY_S = 20.0
 
 FAR_S = 10.0
 """A refusal is tried once more when it showed the clocks to be further apart than we knew."""
+
+
+UNKNOWN_KEY = "assertion-invalid"
+"""The control plane does not know us by the key that we signed with."""
+
+
+def candidates(identity: Identity) -> list[Identity]:
+    """The same runtime by each key that it may be known by, the likeliest first."""
+    by_next = [identity.known_by_next()] if identity.next_signing_key else []
+    by_former = [identity.known_by_former()] if identity.former_signing_key and not by_next else []
+    return [*by_next, identity, *by_former]
 
 
 class Tokens:
@@ -56,8 +67,12 @@ class Tokens:
 
     async def keep(self, *, lease_keys: dict[str, str]) -> None:
         """Remember what the control plane signs leases with."""
+        await self.change(lambda identity: msgspec.structs.replace(identity, lease_keys=lease_keys))
+
+    async def change(self, changed: Callable[[Identity], Identity]) -> None:
+        """Keep the identity as *changed* makes it of what is on disk."""
         async with self._lock, self._alone():
-            self._keep(msgspec.structs.replace(self.identity, lease_keys=lease_keys))
+            self._keep(changed(self.identity))
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -74,20 +89,38 @@ class Tokens:
     async def _replace(self) -> None:
         if not self.identity.nonce:
             self._keep(msgspec.structs.replace(self.identity, nonce=secrets.token_urlsafe(24)))
-        known_skew_s = self._http.skew_s
-        try:
-            answer = await self._ask()
-        except Refused as refused:
-            if refused.problem.status != 401 or abs(self._http.skew_s - known_skew_s) < FAR_S:
-                raise
-            answer = await self._ask()
-        self._keep(msgspec.structs.replace(self.identity, join_state=answer.join_state, nonce=""))
+        identity, answer = await self._known()
+        self._keep(msgspec.structs.replace(identity, join_state=answer.join_state, nonce=""))
         self._token = answer.access_token
         self._good_until = time.monotonic() + answer.expires_in - min(EARLY_S, answer.expires_in / 10)
 
-    async def _ask(self) -> TokenAnswer:
+    async def _known(self) -> tuple[Identity, TokenAnswer]:
+        """Who we are by the key that the control plane knows us by, and its answer.
+
+        After a crash in the middle of a rotation it is the next one or not; after a restore it may be the former.
+        """
+        *others, last = candidates(self.identity)
+        for identity in others:
+            try:
+                return identity, await self._corrected(identity)
+            except Refused as refused:
+                if refused.problem.code != UNKNOWN_KEY:
+                    raise
+        return last, await self._corrected(last)
+
+    async def _corrected(self, identity: Identity) -> TokenAnswer:
+        """Once more where the refusal showed that our clock is wrong."""
+        known_skew_s = self._http.skew_s
+        try:
+            return await self._ask(identity)
+        except Refused as refused:
+            if refused.problem.status != 401 or abs(self._http.skew_s - known_skew_s) < FAR_S:
+                raise
+        return await self._ask(identity)
+
+    async def _ask(self, identity: Identity) -> TokenAnswer:
         now = at_server(self._http, self._clock())
-        runtime = str(self.identity.id)
+        runtime = str(identity.id)
         claims = {
             "iss": runtime,
             "sub": runtime,
@@ -97,9 +130,9 @@ class Tokens:
             "jti": str(uuid4()),
         }
         request = TokenRequest(
-            client_assertion=self.identity.signed(claims),
-            join_state=self.identity.join_state,
-            nonce=self.identity.nonce,
+            client_assertion=identity.signed(claims),
+            join_state=identity.join_state,
+            nonce=identity.nonce,
         )
         return await self._http.post("/v1/runtime/token", msgspec.json.encode(request), {}, TokenAnswer)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.cli.home import Home
-from controlplane.cli.options import home_option, json_option, show
+from controlplane.cli.options import home_option, instant, json_option, show
 from controlplane.cli.problems import Declined
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def upgrade(home: Path, as_json: bool) -> None:
     from controlplane.db import revisions, upgrade
 
     with reach.database(home) as urls:
-        if not urls.owner:
-            raise Declined("CONTROLPLANE_DATABASE_OWNER_URL is not set.", "Set it to the URL of cp_owner.")
+        _owned(urls.owner)
         with reach.told_plainly(urls.owner):
             asyncio.run(upgrade.upgrade(urls.owner))
     show({"revision": revisions.newest()}, revisions.newest(), as_json)
@@ -112,6 +111,71 @@ def resume_refreshes(home: Path, as_json: bool) -> None:
 
     waited = with_database(home, work)
     show({"resumed": waited}, "resumed" if waited else "nothing was waiting", as_json)
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@home_option
+@json_option
+def backup(file: Path, home: Path, as_json: bool) -> None:
+    """Write the whole database to FILE, beside whatever runs, and let agents forget what is in it.
+
+    Keys and blobs are not in it: keep the home's secrets, and the object store, elsewhere. Needs the owner's URL.
+    """
+    import asyncio
+
+    from controlplane.cli import reach, recovering
+
+    with reach.database(home) as urls:
+        _owned(urls.owner)
+        with reach.told_plainly(urls.owner):
+            taken = asyncio.run(recovering.backup(home, urls, file))
+    rows = sum(part.rows for part in taken.parts)
+    document = {"file": str(file), "taken_at": instant(taken.taken_at), "rows": rows, "runtimes": taken.runtimes}
+    show(document, f"{rows} rows, {taken.runtimes} runtimes' logs", as_json)
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--yes", is_flag=True, help="Do not ask: what is in the database now is replaced.")
+@home_option
+@json_option
+def restore(file: Path, yes: bool, home: Path, as_json: bool) -> None:
+    """Put back what FILE holds, as another incarnation of the database: agents notice, and send again what is missing.
+
+    Nothing may run. Tenants that were purged since are purged again, by the tombstones in the home.
+    """
+    import asyncio
+
+    from controlplane.cli import reach, recovering
+
+    if not yes:
+        click.confirm("Replace everything in the database by what is in the backup?", abort=True, err=True)
+    if Home(home).held_by():
+        raise Declined("A control plane runs in this home.", "Stop it first: nobody may call before this is done.")
+    with reach.database(home, create=True) as urls:
+        _owned(urls.owner)
+        with reach.told_plainly(urls.owner):
+            restored, returned = asyncio.run(recovering.restore(home, urls, file))
+    document = {"taken_at": instant(restored.taken_at), "runtimes": restored.runtimes, "purged_again": returned}
+    show(document, f"as of {instant(restored.taken_at)}; {restored.runtimes} runtimes are asked for the rest", as_json)
+
+
+@db.command()
+@home_option
+@json_option
+def rebuild(home: Path, as_json: bool) -> None:
+    """Make sessions, runs, checkpoints and costs again from what runtimes have sent, runtime by runtime."""
+    from controlplane.cli import recovering
+    from controlplane.cli.reach import with_database
+
+    made = with_database(home, lambda db, _: recovering.rebuild(db))
+    show({"runtimes": len(made), "records": sum(made)}, f"{sum(made)} records of {len(made)} runtimes", as_json)
+
+
+def _owned(url: str) -> None:
+    if not url:
+        raise Declined("CONTROLPLANE_DATABASE_OWNER_URL is not set.", "Set it to the URL of cp_owner.")
 
 
 @db.command()

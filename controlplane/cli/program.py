@@ -16,6 +16,7 @@ from controlplane.cli.join_token import join_token
 from controlplane.cli.openapi import openapi
 from controlplane.cli.operator import operator
 from controlplane.cli.problems import Declined
+from controlplane.cli.runtime import runtime
 from controlplane.cli.serve import serve
 from controlplane.cli.tenant import tenant
 from controlplane.cli.up import up
@@ -43,7 +44,7 @@ for each in leaving.COMMANDS:
     tenant.add_command(each)
 
 for group in (
-    *(up, serve, db, operator, tenant, api_key, join_token, checkpoint),
+    *(up, serve, db, operator, tenant, api_key, join_token, runtime, checkpoint),
     *(command, vault, audit, openapi, doctor),
 ):
     program.add_command(group)

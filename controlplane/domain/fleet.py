@@ -32,6 +32,12 @@ class Member(Struct, frozen=True, kw_only=True):
     facts: dict[str, Any]
     labels: dict[str, Any]
     joined_at: datetime
+    key_since: datetime | None
+    """None: it has the key that it joined with."""
+    key_wanted_at: datetime | None
+    leave_wanted_at: datetime | None
+    compare_wanted_at: datetime | None
+    locked_at: datetime | None
     revoked_at: datetime | None
     left_at: datetime | None
 
@@ -57,6 +63,19 @@ class Loss(Struct, frozen=True, kw_only=True):
     reason: str
     detail: str
     noticed_at: datetime
+    first_at: datetime | None
+    last_at: datetime | None
+    """Between when and when they were written, as far as it is known."""
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """What the last comparison of what the runtime has said with what is held of it found."""
+
+    at: datetime
+    wanted: int
+    """Missing or older here; the runtime says them anew."""
+    newer: int
+    """Newer here than there."""
 
 
 class Ledger(Struct, frozen=True, kw_only=True):
@@ -74,6 +93,10 @@ class Ledger(Struct, frozen=True, kw_only=True):
     """By our clock."""
     skew_ms: int | None
     """Its clock minus ours."""
+    durable: int | None
+    """How far a finished backup covers the epoch; None: none was ever announced, or of an earlier epoch only."""
+    durable_at: datetime | None
+    compared: Compared | None
 
 
 class _Entry(Struct, frozen=True, kw_only=True):
@@ -88,6 +111,11 @@ class _Entry(Struct, frozen=True, kw_only=True):
     waiting_records: int | None
     waiting_bytes: int | None
     oldest_age_s: int | None
+    durable: int | None
+    durable_at: datetime | None
+    compared_at: datetime | None
+    compared_wanted: int | None
+    compared_newer: int | None
     lost_records: int
 
 
@@ -98,6 +126,8 @@ ENTRIES: Final = text(
         CAST(w.report -> 'backlog' ->> 'records' AS bigint) AS waiting_records,
         CAST(w.report -> 'backlog' ->> 'bytes' AS bigint) AS waiting_bytes,
         CAST(w.report -> 'backlog' ->> 'oldest_age_s' AS bigint) AS oldest_age_s,
+        CASE WHEN c.durable_epoch = c.epoch THEN c.durable_seq END AS durable, c.durable_at, c.compared_at,
+        c.compared_wanted, c.compared_newer,
         (SELECT CAST(least(coalesce(sum(l.records), 0), 9223372036854775807) AS bigint) FROM sync_losses l
             WHERE l.tenant_id = r.tenant_id AND l.runtime_id = r.id) AS lost_records
     FROM runtimes r
@@ -109,7 +139,8 @@ ENTRIES: Final = text(
 
 LOST: Final = text(
     """
-    SELECT l.runtime_id, l.kind, l.epoch, l.first_seq, l.last_seq, l.records, l.reason, l.detail, l.noticed_at
+    SELECT l.runtime_id, l.kind, l.epoch, l.first_seq, l.last_seq, l.records, l.reason, l.detail, l.noticed_at,
+        l.first_at, l.last_at
     FROM runtimes r
     CROSS JOIN LATERAL (
         SELECT * FROM sync_losses s WHERE s.tenant_id = r.tenant_id AND s.runtime_id = r.id ORDER BY s.noticed_at DESC, s.id DESC LIMIT :most
@@ -180,4 +211,13 @@ def _ledger(entry: _Entry, lost: list[Loss]) -> Ledger:
         lost_records=entry.lost_records,
         last_heard_at=entry.last_heard_at,
         skew_ms=entry.skew_ms,
+        durable=entry.durable,
+        durable_at=entry.durable_at,
+        compared=_compared(entry),
     )
+
+
+def _compared(entry: _Entry) -> Compared | None:
+    if entry.compared_at is None:
+        return None
+    return Compared(at=entry.compared_at, wanted=entry.compared_wanted or 0, newer=entry.compared_newer or 0)

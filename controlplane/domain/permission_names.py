@@ -32,7 +32,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "checkpoint:content": "Read and compare what checkpoints hold, where it has come.",
         "agent:read": "See agents.",
         "runtime:read": "See runtimes and how far they are synchronized.",
-        "runtime:write": "Revoke runtimes.",
+        "runtime:write": "Revoke and release runtimes, and have them leave or replace their keys.",
         "runtime-key:read": "See the keys of runtimes that cannot sign, never their secret.",
         "runtime-key:create": "Let a runtime have credentials that are not sealed to it.",
         "runtime-key:revoke": "Revoke keys of runtimes.",

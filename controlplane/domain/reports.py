@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -40,6 +42,27 @@ KEEP = text("""
 """)
 
 
+class Boots(Struct, frozen=True, kw_only=True):
+    """Which programs speak for a runtime: one that was started again does not come back."""
+
+    current: UUID
+    wall_ms: int
+    """What its clock said last."""
+    before: UUID | None = None
+
+    def heard(self, said: Heartbeat) -> "Boots":
+        """After this word; one of the program before that was on its way for long changes nothing."""
+        if said.boot_id == self.current:
+            return replace(self, wall_ms=max(self.wall_ms, said.wall_ms))
+        if said.boot_id == self.before:
+            return self
+        return Boots(current=said.boot_id, wall_ms=said.wall_ms, before=self.current)
+
+    def takes_turns(self, said: Heartbeat) -> bool:
+        """Whether the program before speaks again, after the one that followed it: then there are two of them."""
+        return said.boot_id == self.before and said.wall_ms > self.wall_ms
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """A heartbeat as it was heard."""
 
@@ -49,6 +72,7 @@ class Report(Struct, frozen=True, kw_only=True):
     skew_ms: int
     """The runtime's clock minus ours, the way here included."""
     said: Heartbeat
+    boots: Boots | None = None
 
 
 class _Row(Struct, frozen=True, kw_only=True):
@@ -75,8 +99,13 @@ class HeartbeatUnfit(Refusal):
     hint = "Texts must not hold NUL characters, and times must lie between 2000 and tomorrow."
 
 
-def heard(tenant_id: TenantId, runtime_id: RuntimeId, said: Heartbeat, now: datetime) -> Report:
+def heard(
+    tenant_id: TenantId, runtime_id: RuntimeId, said: Heartbeat, now: datetime, boots: Boots | None = None
+) -> Report:
     """The heartbeat as it will be kept.
+
+    Args:
+        boots: Who spoke for the runtime before; None: that is not remembered.
 
     Raises:
         HeartbeatUnfit: If the database could not take it, or a page could not show it.
@@ -89,7 +118,8 @@ def heard(tenant_id: TenantId, runtime_id: RuntimeId, said: Heartbeat, now: date
     if "\0" in said.agent_version or any("\0" in source for source in said.sources):
         raise HeartbeatUnfit("a name with a NUL character")
     skew_ms = said.wall_ms - int(now.timestamp() * 1000)
-    return Report(tenant_id=tenant_id, runtime_id=runtime_id, received_at=now, skew_ms=skew_ms, said=said)
+    boots = boots.heard(said) if boots else Boots(current=said.boot_id, wall_ms=said.wall_ms)
+    return Report(tenant_id=tenant_id, runtime_id=runtime_id, received_at=now, skew_ms=skew_ms, said=said, boots=boots)
 
 
 def state_of(said: Heartbeat) -> tuple[State, str]:

@@ -5,6 +5,8 @@ All are JSON Web Tokens signed with Ed25519 (RFC 7519, RFC 8037, RFC 9864).
 
 import base64
 import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -17,7 +19,7 @@ from msgspec import Struct
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
-from controlplane.domain import keys
+from controlplane.domain import keys, runtimes
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import AuthenticationRequired
 from controlplane.kit.ids import RuntimeId, TenantId
@@ -94,6 +96,10 @@ class _Assertion(_Timed, frozen=True, kw_only=True):
     iss: str
     sub: str
     jti: str
+
+
+class _KeyProof(_Timed, frozen=True, kw_only=True):
+    sub: str
 
 
 class _Proof(_Timed, frozen=True, kw_only=True):
@@ -195,14 +201,20 @@ def subject(assertion: str) -> UUID:
         raise AssertionInvalid from None
 
 
-def check_assertion(assertion: str, public_key: bytes, runtime_id: UUID, now: datetime) -> None:
-    """Check a client assertion (RFC 7523 section 3) by the key that joined.
+def check_assertion(assertion: str, public_keys: Sequence[bytes], runtime_id: UUID, now: datetime) -> None:
+    """Check a client assertion (RFC 7523 section 3) by the runtime's key, or the one before while that counts.
 
     Raises:
         AssertionInvalid: If the signature, the subject or the audience is wrong.
         ClockSkewed: If only its times are.
     """
-    claims = _signed_by(assertion, public_key, _Assertion)
+    *before, last = public_keys
+    for key in before:
+        with suppress(AssertionInvalid):
+            claims = _signed_by(assertion, key, _Assertion)
+            break
+    else:
+        claims = _signed_by(assertion, last, _Assertion)
     if claims.aud != AUDIENCE or claims.sub != str(runtime_id) or claims.iss != claims.sub:
         raise AssertionInvalid
     _check_times(claims, now)
@@ -222,11 +234,26 @@ def check_possession(proof: str, public_key: bytes, sealing_key: str, join_token
     _check_times(claims, now)
 
 
-async def key_of(tx: TenantTx, runtime_id: RuntimeId) -> bytes | None:
-    """The key that a runtime joined with, without keeping anybody waiting; None: there is no such runtime."""
+def check_new_key(proof: str, public_key: bytes, runtime_id: UUID, now: datetime) -> None:
+    """Check that whoever wants to be known by *public_key* holds its private half, and is this runtime.
+
+    Raises:
+        AssertionInvalid: If not.
+        ClockSkewed: If only its times are wrong.
+    """
+    claims = _signed_by(proof, public_key, _KeyProof)
+    if (claims.aud, claims.sub) != (f"{AUDIENCE}/key", str(runtime_id)):
+        raise AssertionInvalid
+    _check_times(claims, now)
+
+
+async def keys_of(tx: TenantTx, runtime_id: RuntimeId) -> list[bytes]:
+    """What a runtime may prove itself by, without keeping anybody waiting; none: there is no such runtime."""
     mine = tx.select(t.runtimes).where(t.runtimes.c.id == runtime_id)
     found = await tx.first(_Key, mine)
-    return found.public_key if found else None
+    if found is None:
+        return []
+    return [found.public_key, *runtimes.overlapping(found.previous_key, found.previous_key_until, tx.now)]
 
 
 def public_bytes(text: str) -> bytes:
@@ -262,6 +289,8 @@ def _check_times(claims: _Timed, now: datetime) -> None:
 
 class _Key(Struct, frozen=True):
     public_key: bytes
+    previous_key: bytes | None
+    previous_key_until: datetime | None
 
 
 def _base64url(raw: bytes) -> str:

@@ -35,6 +35,11 @@ class Revoked(Refusal):
     hint = "Nothing is lost: the agent keeps its outbox. To let it in again, join with a new token."
 
 
+class RuntimeGone(Refusal):
+    code, status, title = "runtime-gone", 409, "This runtime has been revoked or has left"
+    hint = "It does not come back; let it join anew with a join token."
+
+
 class SealingKeyInvalid(Refusal):
     code, status, title = "sealing-key-invalid", 400, "Nothing can be sealed to this key"
     hint = "Suite 1 takes 32 bytes of X25519, suite 2 those of ML-KEM-768 and X25519 behind them; base64url."
@@ -59,11 +64,13 @@ class Identity(Struct, frozen=True, kw_only=True):
     id: RuntimeId
     project_id: ProjectId
     name: str
-    public_key: bytes
     generation: int
     join_count: int
     join_nonce: str
+    released: bool
+    recoveries: int
     state: str
+    locked_at: datetime | None
     revoked_at: datetime | None
 
 
@@ -77,17 +84,18 @@ class Runtime(Struct, frozen=True, kw_only=True):
     facts: dict[str, object]
     labels: dict[str, object]
     joined_at: datetime
+    key_wanted_at: datetime | None
+    leave_wanted_at: datetime | None
+    compare_wanted_at: datetime | None
+    locked_at: datetime | None
     revoked_at: datetime | None
     left_at: datetime | None
 
 
 TURN = text("""
     UPDATE runtimes SET state = :state, state_reason = :reason, state_since = :since
-    WHERE tenant_id = :tenant_id AND id = :id AND state <> :state AND revoked_at IS NULL AND left_at IS NULL
-""")
-
-COUNT_CALL = text("""
-    UPDATE runtimes SET join_count = join_count + 1, join_nonce = :nonce WHERE tenant_id = :tenant_id AND id = :id
+    WHERE tenant_id = :tenant_id AND id = :id AND state <> :state
+        AND revoked_at IS NULL AND left_at IS NULL AND locked_at IS NULL
 """)
 
 
@@ -138,28 +146,6 @@ async def identify(tx: TenantTx, runtime_id: RuntimeId) -> Identity | None:
     return await tx.first(Identity, mine)
 
 
-async def count_call(tx: TenantTx, runtime: Identity, shown: int | None, nonce: str) -> int:
-    """The counter of the join state to hand out.
-
-    The same nonce gets the same answer, so that a lost reply does no harm. An old counter with another nonce is
-    another copy of this identity, or a disk that went back: it is written into the audit log.
-    """
-    if shown == runtime.join_count - 1 and nonce == runtime.join_nonce:
-        return runtime.join_count
-    if shown != runtime.join_count:
-        name = text_id("rt", runtime.id)
-        audit.record(
-            tx,
-            Actor(kind="runtime", id=name),
-            "runtime.join-state-conflict",
-            ("runtime", name),
-            shown=shown,
-            expected=runtime.join_count,
-        )
-    await tx.load(COUNT_CALL, id=runtime.id, nonce=nonce)
-    return runtime.join_count + 1
-
-
 async def get(tx: TenantTx, runtime_id: RuntimeId) -> Runtime:
     """
     Raises:
@@ -168,6 +154,19 @@ async def get(tx: TenantTx, runtime_id: RuntimeId) -> Runtime:
     runtime = await tx.first(Runtime, tx.select(t.runtimes).where(t.runtimes.c.id == runtime_id))
     if runtime is None:
         raise NotFound
+    return runtime
+
+
+async def present(tx: TenantTx, runtime_id: RuntimeId) -> Runtime:
+    """One that can still be asked for something.
+
+    Raises:
+        NotFound: If this tenant has no such runtime.
+        RuntimeGone: If it has been revoked or has left.
+    """
+    runtime = await get(tx, runtime_id)
+    if runtime.revoked_at is not None:
+        raise RuntimeGone
     return runtime
 
 
@@ -240,6 +239,11 @@ async def pin(tx: TenantTx, actor: Actor, runtime_id: RuntimeId, suite: int, pub
 async def turn(tx: TenantTx, runtime_id: RuntimeId, state: State, reason: str) -> None:
     """Note a change of state, with its reason and when it began. The same state again changes nothing."""
     await tx.load(TURN, id=runtime_id, state=state, reason=reason, since=tx.now)
+
+
+def overlapping(previous: bytes | None, until: datetime | None, now: datetime) -> list[bytes]:
+    """The key before, while it still counts."""
+    return [previous] if previous is not None and until is not None and until > now else []
 
 
 def _names(wanted: str) -> Iterator[str]:

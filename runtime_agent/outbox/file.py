@@ -74,6 +74,13 @@ CREATE TABLE entities (
 """
 
 ADDED = """
+CREATE TABLE IF NOT EXISTS compared (id INTEGER PRIMARY KEY CHECK (id = 1), store_id BLOB NOT NULL, at_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS refill (     -- forgotten because the server lacks it, and not looked for to the end yet
+    unit INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (unit, kind, key)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refused (
     unit INTEGER NOT NULL,
     kind TEXT NOT NULL,

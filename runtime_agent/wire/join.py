@@ -67,6 +67,21 @@ class TokenRequest(Struct, frozen=True, kw_only=True):
     """Chosen before the call and kept until its answer is on disk: the same nonce gets the same answer again."""
 
 
+class NewKey(Struct, frozen=True, kw_only=True):
+    """``POST /v1/runtime/key``, signed by the key there is: from now on the runtime is known by another."""
+
+    public_key: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{43}$")]
+    """Ed25519."""
+    proof: Annotated[str, Meta(max_length=2000)]
+    """Compact JWS by ``public_key`` over ``{"aud", "iat", "exp", "jti", "sub"}``: proves possession; ``sub`` is the
+    runtime's id."""
+
+
+class KnownBy(Struct, frozen=True, kw_only=True):
+    public_key: str
+    """What the runtime is known by. Tokens that were given before are good no more."""
+
+
 class TokenAnswer(Struct, frozen=True, kw_only=True):
     access_token: str
     expires_in: int

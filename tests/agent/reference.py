@@ -16,6 +16,7 @@ import msgspec
 import zstandard
 
 from runtime_agent.wire import chain
+from runtime_agent.wire.comparing import Compared, Found, Manifest
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
 from runtime_agent.wire.join import Enroll, Enrolled, TokenAnswer, TokenRequest
 from runtime_agent.wire.sync import Ack, Diff, Durable, Hello, Limits, Missing, Welcome
@@ -152,6 +153,16 @@ class ReferenceServer:
         held = set(self.applied())
         return Missing(missing=[record_id for record_id in asked.record_ids if record_id not in held])
 
+    def compared(self) -> Compared:
+        """Whatever is said, nothing differs."""
+        return Compared(
+            tenant_id=RUNTIME,
+            store_id=self.store_id,
+            epoch=self.epoch,
+            last_seq=len(self.logs[self.epoch]),
+            head=self.head().hex(),
+        )
+
     def heartbeat(self, said: Heartbeat) -> Pulse:
         self.heartbeats.append(said)
         return Pulse(
@@ -217,6 +228,8 @@ class ReferenceServer:
             "sync/hello": (self.hello, Hello),
             "sync/diff": (self.diff, Diff),
             "heartbeat": (self.heartbeat, Heartbeat),
+            "sync/manifest": (lambda _: self.compared(), Manifest),
+            "sync/manifest/found": (lambda _: {}, Found),
             "bye": (lambda _: {"complete": True}, Bye),
         }
         answer, message = takes[call]

@@ -22,7 +22,7 @@ from controlplane.kit.problems import NotFound
 from tests.make import SHELL
 
 THE_PLATFORMS = re.compile(
-    r"(account|code|operator|operator-key|passkey|password-reset|plans|recovery-codes?|session|sign-in-link|tombstone|totp|vault)\."
+    r"(account|code|database|operator|operator-key|passkey|password-reset|plans|recovery-codes?|session|sign-in-link|tombstone|totp|vault)\."
 )
 """What is of people's accounts and of the service: no tenant is told of it."""
 

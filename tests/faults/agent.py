@@ -58,6 +58,10 @@ class RuntimeAgent:
         path = self.home / "identity.json"
         return path.exists() and msgspec.json.decode(path.read_bytes())["runtime_id"] is not None
 
+    def runtime(self):
+        """Its id, ``rt_…``."""
+        return msgspec.json.decode((self.home / "identity.json").read_bytes())["runtime"]
+
     def start(self):
         self._process = processes.start("runtime_agent", "run", "--home", self.home, log=self.log)
 

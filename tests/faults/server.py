@@ -83,7 +83,7 @@ class ControlPlane:
 
     def command(self, *words):
         """What a command of ``controlplane`` prints."""
-        words = [sys.executable, "-m", "controlplane", *words, "--home", self.home]
+        words = [sys.executable, "-m", "controlplane", *map(str, words), "--home", self.home]
         return subprocess.run(
             words, capture_output=True, text=True, check=True, env=processes.ENVIRONMENT, cwd="/"
         ).stdout.strip()

@@ -7,9 +7,7 @@ from uuid import UUID
 
 import httpx
 import msgspec
-from msgspec import Struct
 
-from controlplane.db import schema as t
 from controlplane.domain import join_tokens, runtimes, tenants
 from controlplane.domain.audit import Actor
 from controlplane.kit.ids import parse_id
@@ -184,21 +182,6 @@ async def test_the_same_nonce_gets_the_same_join_state_again(agent):
     again = (await agent.post(TOKEN, agent.asks_for_a_token())).json()["join_state"]
 
     assert first == again
-
-
-async def test_an_old_join_state_is_written_into_the_audit_log(agent, db, tenant):
-    await agent.post(TOKEN, agent.asks_for_a_token())
-
-    reply = await agent.post(TOKEN, agent.asks_for_a_token(nonce="another copy of this disk"))
-
-    assert reply.status_code == 200
-    async with db.tenant(tenant.tenant_id) as tx:
-        actions = [row.action for row in await tx.all(Event, tx.select(t.audit_events))]
-    assert "runtime.join-state-conflict" in actions
-
-
-class Event(Struct, frozen=True):
-    action: str
 
 
 async def test_a_wrong_assertion_is_refused_however_it_is_wrong(agent):

@@ -18,112 +18,12 @@ from controlplane.domain.api_keys import Wanted
 from controlplane.domain.holdings import Holder
 from controlplane.domain.vault import disclosures
 from tests.conftest import KEYRING
+from tests.http.bodies import BODIES, NEEDED, REFERENCES, UNIQUE
 from tests.http.companies import CANARY, PREFIX, Company, Operation, serial
 from tests.make import SHELL, bearer
 from tests.runtimes import join
 
 TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLATFORM)
-
-BODIES = {
-    "Batch": {"ids": ["x"]},
-    "Acknowledgement": {"through": 0},
-    "DecisionBody": {},
-    "NewApiKey": {"name": "x"},
-    "NewCommand": {"kind": "rescan"},
-    "NewPolicyBody": {"name": "x", "effect": "allow", "modes": ["lease"]},
-    "PolicyChange": {"name": "y"},
-    "Revoking": {"all": True},
-    "Sought": {"fingerprint": "0" * 32},
-    "NewOAuthApp": {"provider": "github-oauth", "name": "x", "client_id": "x"},
-    "NewDiscoveredApp": {"url": "https://mcp.example.com/", "issuer": "https://as.example.com", "client_id": "x"},
-    "OAuthAppChange": {"name": "y"},
-    "NewStaticConnection": {"provider": "generic-api-key", "name": "x", "fields": {"api_key": "x"}},
-    "NewMintedConnection": {"app": "app_00000000000000000000000000", "way": "client_credentials"},
-    "NewMinting": {},
-    "Ending": {"how": "needs_reauth", "reason": "x", "provider": "github-oauth"},
-    "ConnectionChange": {"name": "y"},
-    "ContentPolicyChange": {"policy": "plain"},
-    "Replacement": {"fields": {"api_key": "y"}},
-    "Disabling": {},
-    "ConnectionConfirmation": {"owner_ref": "canary"},
-    "NewConnectSession": {"owner_ref": "x"},
-    "NewDisclosure": {"connection": "con_00000000000000000000000000", "reason": "x"},
-    "NewConsumer": {},
-    "NewWebhook": {"url": "https://hooks.example.com/in"},
-    "ReplayOfATime": {"since": "2026-01-01T00:00:00.000Z"},
-    "Rewind": {"after": 0},
-    "SecretRotation": {},
-    "WebhookChanges": {"description": "x"},
-    "NewGroup": {"name": "x"},
-    "NewInvitation": {"email": "x@example.com", "role": "viewer"},
-    "NewInvitations": {"invitations": [{"email": "x@example.com", "role": "viewer"}]},
-    "NewJoinToken": {},
-    "NewDomain": {"name": "x.example"},
-    "NewSsoConnection": {
-        "name": "x",
-        "issuer": "http://127.0.0.1:9/",
-        "client_id": "x",
-        "client_secret": "x",
-        "default_role": "viewer",
-    },
-    "SsoConnectionChange": {"name": "y"},
-    "NewProject": {"slug": "x1", "name": "x"},
-    "NewRole": {"name": "x1", "permissions": ["run:read"]},
-    "NewRoleAssignment": {"role": "billing"},
-    "NewRuntimeKey": {},
-    "NewScimToken": {"name": "x"},
-    "NewServiceAccount": {"name": "x"},
-    "GroupChange": {"description": "x"},
-    "ProjectChange": {"environment": "staging"},
-    "RoleChange": {"description": "x"},
-    "Rotation": {},
-    "RuntimeKeyRotation": {},
-    "ScimTokenRotation": {},
-    "ServiceAccountChange": {"description": "x"},
-    "SettingsChange": {"name": "x"},
-    "UserChange": {"status": "disabled"},
-}
-"""By the name of the schema: something that its owner is let through with."""
-
-NEEDED = {
-    "NewCommand": {"runtime": "runtime"},
-    "NewRoleAssignment": {"service_account": "service_account"},
-    "NewConnectSession": {"app": "app"},
-    "NewMintedConnection": {"app": "app"},
-    "NewDisclosure": {"connection": "connection"},
-}
-"""Fields of bodies that have to name an object of the same tenant for its owner to be let through."""
-
-UNIQUE = {
-    "NewDomain": ("name", "x{}.example"),
-    "NewConsumer": ("name", "x{}"),
-    "NewGroup": ("name", "x{}"),
-    "NewInvitation": ("email", "x{}@example.com"),
-    "NewProject": ("slug", "x{}"),
-    "NewRole": ("name", "x{}"),
-    "NewServiceAccount": ("name", "x{}"),
-}
-"""Fields of bodies that can be taken already, and what they are like."""
-
-REFERENCES = {
-    "NewCommand": {"runtime": "runtime"},
-    "NewApiKey": {"service_account": "service_account"},
-    "NewConnectSession": {"app": "app", "connection": "connection", "project": "project"},
-    "NewStaticConnection": {"project": "project"},
-    "NewMintedConnection": {"app": "app", "project": "project"},
-    "NewDisclosure": {"connection": "connection"},
-    "ConnectionChange": {"project": "project"},
-    "Ending": {"app": "app"},
-    "NewJoinToken": {"project": "project"},
-    "NewRoleAssignment": {
-        "role": "role",
-        "user": "user",
-        "group": "group",
-        "service_account": "service_account",
-        "project": "project",
-    },
-}
-"""Fields of bodies that name an object, and what kind of object."""
 
 SHARED = {"provider"}
 """Parameters that name what is the same in every tenant."""

@@ -147,6 +147,15 @@ runtimes = tenant_table(
     Column("generation", Integer, nullable=False),
     Column("join_count", BigInteger, nullable=False),
     Column("join_nonce", Text, nullable=False),
+    Column("previous_key", LargeBinary),
+    Column("previous_key_until", Instant),
+    Column("key_since", Instant),
+    Column("key_wanted_at", Instant),
+    Column("locked_at", Instant),
+    Column("released", Boolean, nullable=False, server_default=text("false")),
+    Column("recoveries", Integer, nullable=False, server_default=text("0")),
+    Column("leave_wanted_at", Instant),
+    Column("compare_wanted_at", Instant),
     Column("facts", JSONB, nullable=False),
     Column("labels", JSONB, nullable=False),
     Column("state", Text, nullable=False),
@@ -179,9 +188,17 @@ sync_cursors = tenant_table(
     Column("last_seq", BigInteger, nullable=False),
     Column("head", LargeBinary, nullable=False),
     Column("moved_at", Instant),
+    Column("durable_epoch", BigInteger),
+    Column("durable_seq", BigInteger),
+    Column("durable_head", LargeBinary),
+    Column("durable_at", Instant),
+    Column("compared_at", Instant),
+    Column("compared_wanted", BigInteger, nullable=False, server_default=text("0")),
+    Column("compared_newer", BigInteger, nullable=False, server_default=text("0")),
     ForeignKeyConstraint(["tenant_id", "runtime_id"], ["runtimes.tenant_id", "runtimes.id"], ondelete="CASCADE"),
     key=("runtime_id",),
 )
+"""How far each log is held, how far a finished backup covers it, and what the last comparison with the runtime found."""
 
 sync_losses = tenant_table(
     "sync_losses",
@@ -195,6 +212,8 @@ sync_losses = tenant_table(
     Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("noticed_at", Instant, nullable=False),
+    Column("first_at", Instant),
+    Column("last_at", Instant),
     ForeignKeyConstraint(["tenant_id", "runtime_id"], ["runtimes.tenant_id", "runtimes.id"], ondelete="CASCADE"),
     Index(None, "tenant_id", "runtime_id", "id"),
 )

@@ -15,6 +15,7 @@ from controlplane.domain import audit, runtimes, sessions
 from controlplane.domain.audit import Actor
 from controlplane.domain.commands import receipts
 from controlplane.domain.commands.receipts import Command, Turned
+from controlplane.domain.runtimes import RuntimeGone
 from controlplane.domain.sessions import Session
 from controlplane.kit.clock import rfc3339
 from controlplane.kit.ids import CommandId, RuntimeId, new_id, text_id
@@ -43,11 +44,6 @@ the runtime as a whole."""
 WITHDRAWN: Final = "withdrawn"
 
 DECISIONS: Final = ("approve", "reject")
-
-
-class RuntimeGone(Refusal):
-    code, status, title = "runtime-gone", 409, "This runtime takes no commands any more"
-    hint = "It was revoked, or has left."
 
 
 class SessionUnfit(Refusal):

@@ -12,6 +12,7 @@ from controlplane.db.database import TenantTx
 from controlplane.kit.ids import ProjectId, RuntimeId
 from runtime_agent.wire import chain
 from runtime_agent.wire.content import ContentPolicy
+from runtime_agent.wire.sync import Durable
 
 
 class Cursor(Struct, frozen=True, kw_only=True):
@@ -25,12 +26,27 @@ class Cursor(Struct, frozen=True, kw_only=True):
     project_id: ProjectId
     generation: int
     state: str
+    locked_at: datetime | None
     revoked_at: datetime | None
+    key_wanted_at: datetime | None
+    leave_wanted_at: datetime | None
+    compare_wanted_at: datetime | None
+    moved_at: datetime | None
+    durable_epoch: int | None
+    durable_seq: int | None
+    durable_head: bytes | None
     tenant_status: str
     content_policy: str
     """What the project lets leave of checkpoints, and the key that it is sealed to."""
     content_suite: int
     content_key: bytes | None
+
+    @property
+    def durable(self) -> Durable | None:
+        """How far a finished backup covers the log; None: no backup was ever announced."""
+        if self.durable_epoch is None or self.durable_seq is None or self.durable_head is None:
+            return None
+        return Durable(epoch=self.durable_epoch, seq=self.durable_seq, head=self.durable_head.hex())
 
     def known_head(self, runtime_id: RuntimeId) -> bytes:
         """The head, also before the first hello."""
@@ -43,8 +59,11 @@ class Cursor(Struct, frozen=True, kw_only=True):
 
 
 _READ = """
-    SELECT s.store_id, c.epoch, c.last_seq, c.head, r.project_id, r.generation, r.state, r.revoked_at, n.status,
-        coalesce(p.policy, 'metadata'), coalesce(p.suite, 0), p.public_key
+    SELECT s.store_id, c.epoch, c.last_seq, c.head, r.project_id, r.generation, r.state, r.locked_at, r.revoked_at,
+        r.key_wanted_at, r.leave_wanted_at, r.compare_wanted_at, c.moved_at, c.durable_epoch, c.durable_seq,
+        c.durable_head, n.status AS tenant_status,
+        coalesce(p.policy, 'metadata') AS content_policy, coalesce(p.suite, 0) AS content_suite,
+        p.public_key AS content_key
     FROM sync_cursors c
     JOIN runtimes r ON r.tenant_id = c.tenant_id AND r.id = c.runtime_id
     JOIN tenants n ON n.tenant_id = c.tenant_id

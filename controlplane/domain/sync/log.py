@@ -20,6 +20,7 @@ from controlplane.domain.sync.projections import month_of, project
 from controlplane.kit.ids import RuntimeId, new_id
 from runtime_agent.wire import chain
 from runtime_agent.wire.records import Record
+from runtime_agent.wire.sync import Durable
 
 KEEP = text("""
     WITH moved AS (
@@ -47,6 +48,7 @@ class Kept(Struct, frozen=True, kw_only=True):
 
     acked: int
     head: bytes
+    durable: Durable | None
     added: int
     """Records that were not held before."""
     bad: Bad | None = None
@@ -76,14 +78,14 @@ async def append(
     """
     check_place(cursor, place)
     if place.last <= cursor.last_seq:
-        return Kept(acked=cursor.last_seq, head=cursor.head, added=0)
+        return Kept(acked=cursor.last_seq, head=cursor.head, durable=cursor.durable, added=0)
     skip = cursor.last_seq + 1 - place.first
     batch = batches.read(body, place, tx.now, skip)
     if chain.extend(place.prev, batch.lines[:skip]) != cursor.head:
         raise refusals.Diverged
     accepted = skip + len(batch.records)
     if not batch.records:
-        return Kept(acked=cursor.last_seq, head=cursor.head, added=0, bad=batch.bad)
+        return Kept(acked=cursor.last_seq, head=cursor.head, durable=cursor.durable, added=0, bad=batch.bad)
 
     head = chain.extend(cursor.head, batch.lines[skip:accepted])
     stretch = _Stretch(records=batch.records, skip=skip, prev=cursor.head, head=head)
@@ -93,7 +95,7 @@ async def append(
     last_seq = place.first + accepted - 1
     await _keep(tx, runtime_id, place, stretch, body)
     await rows.write(tx, runtime_id, cursor.project_id, place.epoch)
-    return Kept(acked=last_seq, head=head, added=accepted - skip, bad=batch.bad)
+    return Kept(acked=last_seq, head=head, durable=cursor.durable, added=accepted - skip, bad=batch.bad)
 
 
 def check_place(cursor: Cursor, place: Position) -> None:

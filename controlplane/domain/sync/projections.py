@@ -23,6 +23,7 @@ from controlplane.domain.sync.contents import Told
 from controlplane.domain.sync.identities import Identities
 from controlplane.domain.sync.rows import CheckpointRow, Fact, SessionRow, State
 from controlplane.domain.sync.turns import Turned
+from controlplane.kit.clock import EARLIEST
 from controlplane.kit.ids import ProjectId, RuntimeId
 from runtime_agent.wire.records import (
     CheckpointSeen,
@@ -40,6 +41,7 @@ Row = dict[str, object]
 DAY_OF_ID = 86_400_000 << 80
 """How far apart the ids of two days are: 80 bits of noise stand behind the milliseconds."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 SAME_FOR_ALL = ("tenant_id", "runtime_id", "project_id", "epoch", "received_at")
 """Columns that a whole batch shares: sent once as parameters, not once a row."""
@@ -73,6 +75,7 @@ class Rows:
                 self._commands.append(record)
             case Gap():
                 self._lost("gap", seq, record, record.count, record.reason, record.detail)
+                self._losses[-1] |= {"first_at": _written(record.first_at), "last_at": _written(record.last_at)}
             case Quarantine():
                 detail = record.detail or f"{record.of_kind or 'record'} of {record.bytes} bytes"
                 self._lost("quarantined", seq, record, 1, record.code, detail)
@@ -87,6 +90,8 @@ class Rows:
                 "records": records,
                 "reason": reason,
                 "detail": detail,
+                "first_at": None,
+                "last_at": None,
             }
         )
 
@@ -113,11 +118,23 @@ class Rows:
             for day in {number // DAY_OF_ID for number in numbers}
         }
 
-    async def write(self, tx: TenantTx, runtime_id: RuntimeId, project_id: ProjectId, epoch: int) -> None:
+    async def write(
+        self,
+        tx: TenantTx,
+        runtime_id: RuntimeId,
+        project_id: ProjectId,
+        epoch: int,
+        *,
+        came_at: datetime | None = None,
+    ) -> None:
         """Put the rows into the tables, in one statement: a statement costs as much as the indexes of fifty rows.
 
         Sessions that turn by it are told, which costs a statement where there are any.
+
+        Args:
+            came_at: When the batch came, if that was before: then nobody is told again. None: now.
         """
+        received_at = came_at or tx.now
         rows_of: dict[Table, list[Any]] = {
             t.agents: [{"id": self._ids.agent(name), "name": name} for name in sorted(self._agents)],
             **{table: list(states.values()) for table, states in self._states.items()},
@@ -126,15 +143,18 @@ class Rows:
         given = {table: msgspec.json.encode(found).decode() for table, found in rows_of.items() if found}
         if given:
             values: dict[str, object] = {table.name: rows for table, rows in given.items()}
-            values |= {"runtime_id": runtime_id, "project_id": project_id, "epoch": epoch, "received_at": tx.now}
-            await self._write(tx, runtime_id, tuple(given), values)
+            values |= {"runtime_id": runtime_id, "project_id": project_id, "epoch": epoch, "received_at": received_at}
+            if came_at is None:
+                await self._write(tx, runtime_id, tuple(given), values)
+            else:
+                await tx.load(_write(tuple(given)), **values)
         if self._commands:
             await commands.report(tx, runtime_id, self._commands)
         if self._contents:
             await contents.write(tx, runtime_id, project_id, self._contents.values())
         if self._losses:
             for row in self._losses:
-                row |= {"runtime_id": runtime_id, "epoch": epoch, "noticed_at": tx.now}
+                row |= {"runtime_id": runtime_id, "epoch": epoch, "noticed_at": received_at}
             await tx.run(tx.insert(t.sync_losses).on_conflict_do_nothing(), self._losses)
 
     async def _write(
@@ -208,6 +228,11 @@ def _newer(table: Table) -> str:
 
 def _shared(name: str) -> str:
     return f"CAST(:{name} AS {t.sessions.c[name].type.compile(_POSTGRES)})"
+
+
+def _written(instant: datetime | None) -> datetime | None:
+    """An instant that can be shown; clocks of runtimes may say anything."""
+    return instant if instant is not None and EARLIEST <= instant <= LATEST else None
 
 
 def month_of(instant: datetime) -> datetime:

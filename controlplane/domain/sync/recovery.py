@@ -1,6 +1,7 @@
 """An agent that has lost its place: resume, or a new epoch and the records that are missing."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -28,6 +29,8 @@ class Reported(Struct, frozen=True, kw_only=True):
 
     epoch: int
     last_seq: int
+    at: datetime | None = None
+    """When it said so."""
 
 
 async def hello(tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello, reported: Reported | None) -> Welcome:
@@ -51,6 +54,7 @@ async def hello(tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello
             epoch=cursor.epoch,
             from_seq=cursor.last_seq + 1,
             head=cursor.head.hex(),
+            durable=cursor.durable,
         )
     await _name_the_loss(tx, runtime_id, cursor, said, reported)
     epoch = max(cursor.epoch, said.epoch) + 1
@@ -58,7 +62,9 @@ async def hello(tx: TenantTx, runtime_id: RuntimeId, cursor: Cursor, said: Hello
         raise refusals.EpochSpent
     head = chain.origin(runtime_id, epoch)
     await cursors.move(tx, runtime_id, epoch=epoch, last_seq=0, head=head)
-    return Welcome(store_id=cursor.store_id, mode="new_epoch", epoch=epoch, from_seq=1, head=head.hex())
+    return Welcome(
+        store_id=cursor.store_id, mode="new_epoch", epoch=epoch, from_seq=1, head=head.hex(), durable=cursor.durable
+    )
 
 
 async def missing(tx: TenantTx, runtime_id: RuntimeId, asked: Sequence[UUID]) -> list[UUID]:
@@ -124,6 +130,8 @@ async def _name_the_loss(
             reason=reason,
             detail=_EXPLAINED[reason],
             noticed_at=tx.now,
+            first_at=cursor.moved_at,
+            last_at=reported.at,
         )
     )
 

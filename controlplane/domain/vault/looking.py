@@ -16,6 +16,7 @@ from msgspec import Struct
 from controlplane.db.database import Database, inside
 from controlplane.domain import runtimes
 from controlplane.domain.permissions import Runtime
+from controlplane.domain.runtime_locks import RuntimeLocked
 from controlplane.domain.runtime_tokens import TokenInvalid
 from controlplane.domain.vault import policies
 from controlplane.domain.vault.connections import State
@@ -63,10 +64,11 @@ MATCHING: Final = inside(
 )
 
 CALLER: Final = inside(
-    "id, name, public_key, sealing_key, sealing_suite, generation, project_id, labels, revoked_at, status, slug, policies",
+    "id, name, public_key, previous_key, previous_key_until, sealing_key, sealing_suite, generation, project_id, labels,"
+    " locked_at, revoked_at, status, slug, policies",
     """
-    SELECT r.id, r.name, r.public_key, r.sealing_key, r.sealing_suite, r.generation, r.project_id, r.labels,
-        r.revoked_at, n.status, n.slug, coalesce(h.version, 0) AS policies
+    SELECT r.id, r.name, r.public_key, r.previous_key, r.previous_key_until, r.sealing_key, r.sealing_suite,
+        r.generation, r.project_id, r.labels, r.locked_at, r.revoked_at, n.status, n.slug, coalesce(h.version, 0) AS policies
     FROM runtimes r
     JOIN tenants n ON n.tenant_id = r.tenant_id
     LEFT JOIN policy_heads h ON h.tenant_id = r.tenant_id
@@ -84,11 +86,14 @@ class _Caller(Struct, frozen=True):
     id: RuntimeId
     name: str
     public_key: bytes
+    previous_key: bytes | None
+    previous_key_until: datetime | None
     sealing_key: bytes
     sealing_suite: int
     generation: int
     project_id: ProjectId
     labels: dict[str, Any]
+    locked_at: datetime | None
     revoked_at: datetime | None
     status: str
     slug: str
@@ -109,6 +114,11 @@ class Caller(Struct, frozen=True, kw_only=True):
     @property
     def shown(self) -> str:
         return text_id("rt", self.row.id)
+
+    def keys(self, now: datetime) -> list[Ed25519PublicKey]:
+        """What its requests may be signed with at *now*: its key, and the one before while that counts."""
+        before = runtimes.overlapping(self.row.previous_key, self.row.previous_key_until, now)
+        return [self.key, *map(Ed25519PublicKey.from_public_bytes, before)]
 
     def asking(self, agent: str = "", purpose: str | None = "") -> Asking:
         row = self.row
@@ -180,8 +190,8 @@ class Sights:
             anew: False: as it was seen last will do, because everything is asked again later.
 
         Raises:
-            TokenInvalid: If its token was made before the last revocation.
-            Revoked, TenantSuspended, TenantPendingDeletion: If it may not call any more, or not now.
+            TokenInvalid: If its token was made before the last revocation, lock or replacement of its key.
+            Revoked, RuntimeLocked, TenantSuspended, TenantPendingDeletion: If it may not call any more, or not now.
         """
         known = None if anew else self._callers.get(runtime.id)
         if known is not None and known.row.generation == runtime.generation:
@@ -192,6 +202,8 @@ class Sights:
         row = rows[0]
         if row.revoked_at is not None:
             raise runtimes.Revoked
+        if row.locked_at is not None:
+            raise RuntimeLocked
         if row.status != "active":
             raise runtimes.not_served(row.status)
         if row.generation != runtime.generation:

@@ -185,6 +185,7 @@ router = Router(
             route_handlers=[
                 *_hung([*PAGES, *ONE]),
                 *ACTS,
+                *runtime.ACTS,
                 *access.handlers(),
                 *approvals.HANDLERS,
                 *commands.HANDLERS,

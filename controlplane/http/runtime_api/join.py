@@ -6,21 +6,37 @@ from typing import Any
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
+from msgspec.structs import replace
 
 from controlplane.db.database import Database, TenantTx
-from controlplane.domain import join_tokens, keys, projects, runtime_tokens, runtimes, tenants
+from controlplane.domain import (
+    join_tokens,
+    keys,
+    projects,
+    rekeying,
+    runtime_locks,
+    runtime_tokens,
+    runtimes,
+    tenants,
+)
 from controlplane.domain.audit import Actor
 from controlplane.domain.keys import Keyring
+from controlplane.domain.permissions import Runtime
+from controlplane.domain.runtime_locks import RuntimeLocked
 from controlplane.domain.runtime_tokens import LIFETIME, AccessTokens, AssertionInvalid, Claims, KeyInUse
 from controlplane.domain.runtimes import Identity
 from controlplane.domain.sync import cursors
+from controlplane.domain.vault.leasing import Leasing
 from controlplane.domain.vault.prints import base64url
 from controlplane.http import limits
-from controlplane.http.authorize import Surface, open_to_all
+from controlplane.http.authorize import Surface, open_to_all, rule
 from controlplane.http.headers import request_id
+from controlplane.http.runtime_api import signed
 from controlplane.kit import tokens
 from controlplane.kit.ids import RuntimeId, TenantId, text_id
-from runtime_agent.wire.join import Enroll, Enrolled, TokenAnswer, TokenRequest
+from controlplane.kit.limiter import Limiter
+from controlplane.kit.wakeups import Wakeups
+from runtime_agent.wire.join import Enroll, Enrolled, KnownBy, NewKey, TokenAnswer, TokenRequest
 
 
 class JoinController(Controller):
@@ -94,28 +110,63 @@ class JoinController(Controller):
         data: JSONBody[TokenRequest],
         db: NamedDependency[Database],
         access_tokens: NamedDependency[AccessTokens],
+        wakeups: NamedDependency[Wakeups],
     ) -> TokenAnswer:
-        """Exchange an assertion by the runtime's own key for an access token of ten minutes (RFC 7523)."""
+        """Exchange an assertion by the runtime's own key for an access token of ten minutes (RFC 7523).
+
+        The join state shown is the one that the last answer brought; an old one locks the runtime.
+        """
         subject = runtime_tokens.subject(data.client_assertion)
         tenant_id = await db.tenant_of("runtime", subject.bytes)
         if tenant_id is None:
             raise AssertionInvalid
         async with db.tenant(tenant_id) as tx:
-            public_key = await runtime_tokens.key_of(tx, RuntimeId(subject))
-            if public_key is None:
+            public_keys = await runtime_tokens.keys_of(tx, RuntimeId(subject))
+            if not public_keys:
                 raise AssertionInvalid
-            runtime_tokens.check_assertion(data.client_assertion, public_key, subject, tx.now)
+            runtime_tokens.check_assertion(data.client_assertion, public_keys, subject, tx.now)
             runtime = await runtimes.identify(tx, RuntimeId(subject))
             assert runtime is not None  # no runtime is ever deleted
             await _check_standing(tx, runtime)
             shown = access_tokens.count_in(data.join_state, runtime.id)
-            count = await runtimes.count_call(tx, runtime, shown, data.nonce)
+            turn = await runtime_locks.count_call(tx, runtime, shown, data.nonce)
             now = tx.now
+        if turn is None:
+            await wakeups.nudge(f"tenant:{tenant_id}")
+            await wakeups.nudge("fleet")
+            raise RuntimeLocked
         return TokenAnswer(
-            access_token=_access_token(access_tokens, tenant_id, runtime, now),
+            access_token=_access_token(access_tokens, tenant_id, replace(runtime, generation=turn.generation), now),
             expires_in=int(LIFETIME.total_seconds()),
-            join_state=access_tokens.join_state(runtime.id, count),
+            join_state=access_tokens.join_state(runtime.id, turn.count),
         )
+
+    @post(
+        "/key",
+        status_code=200,
+        opt=rule(Surface.RUNTIME, "sync:write"),
+        summary="Replace the runtime's key",
+    )
+    async def key(
+        self,
+        data: JSONBody[NewKey],
+        request: Request[Runtime, Any, Any],
+        runtime: NamedDependency[Runtime],
+        leasing: NamedDependency[Leasing],
+        limiter: NamedDependency[Limiter],
+    ) -> KnownBy:
+        """Known by another key from now on: a request signed by the key there is, with a proof by the new one.
+
+        The key before counts for ten more minutes. Only the key there is can name the next.
+        """
+        caller = await leasing.sights.caller(runtime)
+        await signed.check(request, leasing.db, limiter, caller, now_only=True)
+        public_key = runtime_tokens.public_bytes(data.public_key)
+        runtime_tokens.check_new_key(data.proof, public_key, runtime.id, leasing.db.clock())
+        actor = Actor(kind="runtime", id=caller.shown, request_id=request_id(request.scope))
+        async with leasing.db.tenant(runtime.tenant_id) as tx:
+            await rekeying.replace(tx, actor, runtime.id, public_key)
+        return KnownBy(public_key=data.public_key)
 
 
 def _lease_keys(keyring: Keyring) -> dict[str, str]:
@@ -126,6 +177,8 @@ def _lease_keys(keyring: Keyring) -> dict[str, str]:
 async def _check_standing(tx: TenantTx, runtime: Identity) -> None:
     if runtime.revoked_at is not None:
         raise runtimes.Revoked
+    if runtime.locked_at is not None:
+        raise RuntimeLocked
     tenant = await tenants.get(tx)
     if tenant.status != "active":
         raise runtimes.not_served(tenant.status)

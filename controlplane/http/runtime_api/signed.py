@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from litestar import Request
 
 from controlplane.db.database import Database
@@ -28,8 +29,13 @@ class SignatureInvalid(Refusal):
     hint = "The agent signs method, path, Content-Digest, time and a nonce (RFC 9421); see the wire's reference."
 
 
-async def check(request: Request[Runtime, Any, Any], db: Database, limiter: Limiter, caller: Caller) -> bytes:
+async def check(
+    request: Request[Runtime, Any, Any], db: Database, limiter: Limiter, caller: Caller, *, now_only: bool = False
+) -> bytes:
     """The nonce of a request that *caller* has signed.
+
+    Args:
+        now_only: With the key it has now; the one before does not do.
 
     Raises:
         SignatureInvalid: If it has not, or something is not as it was signed.
@@ -45,12 +51,22 @@ async def check(request: Request[Runtime, Any, Any], db: Database, limiter: Limi
         if not (form.startswith("sig1=:") and form.endswith(":")):
             raise SignatureInvalid
         signature = base64.b64decode(form[6:-1], validate=True)
-        caller.key.verify(signature, said.base(request.method, request.scope["path"], digest))
-    except (binascii.Error, ValueError, InvalidSignature):
+    except (binascii.Error, ValueError):
         raise SignatureInvalid from None
     now = db.clock()
+    base = said.base(request.method, request.scope["path"], digest)
+    if not any(_fits(key, signature, base) for key in ([caller.key] if now_only else caller.keys(now))):
+        raise SignatureInvalid
     if abs(now.timestamp() - said.created) > signing.LEEWAY_S:
         raise ClockSkewed(now)
     if await limiter.admit(f"nonce:{caller.shown}:{said.nonce}", ONCE) > 0:
         raise NonceUsed
     return bytes.fromhex(said.nonce)
+
+
+def _fits(key: Ed25519PublicKey, signature: bytes, base: bytes) -> bool:
+    try:
+        key.verify(signature, base)
+    except InvalidSignature:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from controlplane.db.database import TenantTx
 from controlplane.domain import runtimes
 from controlplane.domain.permissions import Runtime
+from controlplane.domain.runtime_locks import RuntimeLocked
 from controlplane.domain.runtime_tokens import TokenInvalid
 from controlplane.domain.sync import cursors
 from controlplane.domain.sync.cursors import Cursor
@@ -12,8 +13,8 @@ async def locked(tx: TenantTx, runtime: Runtime) -> Cursor:
     """The runtime's cursor, locked.
 
     Raises:
-        TokenInvalid: If its token was made before the last revocation.
-        Revoked, TenantSuspended, TenantPendingDeletion: If it may not call any more, or not now.
+        TokenInvalid: If its token was made before the last revocation, lock or replacement of its key.
+        Revoked, RuntimeLocked, TenantSuspended, TenantPendingDeletion: If it may not call any more, or not now.
     """
     return _standing(await cursors.lock(tx, runtime.id), runtime)
 
@@ -28,6 +29,8 @@ def _standing(cursor: Cursor | None, runtime: Runtime) -> Cursor:
         raise TokenInvalid
     if cursor.revoked_at is not None:
         raise runtimes.Revoked
+    if cursor.locked_at is not None:
+        raise RuntimeLocked
     if cursor.tenant_status != "active":
         raise runtimes.not_served(cursor.tenant_status)
     if cursor.generation != runtime.generation:

@@ -13,7 +13,7 @@ from controlplane.db.partitions import Partitions
 from controlplane.domain import reports
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.reports import Report
-from controlplane.domain.sync import batches, log, recovery
+from controlplane.domain.sync import batches, comparing, log, recovery
 from controlplane.domain.sync.batches import Position
 from controlplane.domain.sync.log import Kept, PartitionsWanted
 from controlplane.domain.sync.recovery import Reported
@@ -22,6 +22,7 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
 from controlplane.kit.presence import Presence
 from controlplane.kit.wakeups import Wakeups
+from runtime_agent.wire.comparing import Compared, Found, Items, Manifest, Want
 from runtime_agent.wire.sync import MAX_COMPRESSED_BYTES, Ack, Diff, Hello, Missing, Welcome
 
 
@@ -81,6 +82,39 @@ class SyncController(Controller):
             await standing.seen(tx, runtime)
             return Missing(missing=await recovery.missing(tx, runtime.id, data.record_ids))
 
+    @post("/manifest", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Compare both sides")
+    async def manifest(
+        self, data: JSONBody[Manifest], runtime: NamedDependency[Runtime], db: NamedDependency[Database]
+    ) -> Compared:
+        """Counts and sums of what the runtime has said; the answer has those that are not the same here."""
+        async with db.tenant(runtime.tenant_id) as tx:
+            cursor = await standing.seen(tx, runtime)
+            return await comparing.compare(tx, runtime.id, cursor, data.buckets)
+
+    @post("/manifest/items", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Compare name by name")
+    async def manifest_items(
+        self, data: JSONBody[Items], runtime: NamedDependency[Runtime], db: NamedDependency[Database]
+    ) -> Want:
+        """Of what is in buckets that differ, what is missing or older here, and what is newer."""
+        async with db.tenant(runtime.tenant_id) as tx:
+            await standing.seen(tx, runtime)
+            return await comparing.wanted(tx, runtime.id, data.items)
+
+    @post("/manifest/found", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say what differed")
+    async def manifest_found(
+        self,
+        data: JSONBody[Found],
+        runtime: NamedDependency[Runtime],
+        db: NamedDependency[Database],
+        wakeups: NamedDependency[Wakeups],
+    ) -> dict[str, bool]:
+        """What the comparison came to, to be shown with the runtime."""
+        async with db.tenant(runtime.tenant_id) as tx:
+            await standing.seen(tx, runtime)
+            await comparing.note(tx, runtime.id, data)
+        await wakeups.nudge(f"tenant:{runtime.tenant_id}")
+        return {"identical": not data.wanted and not data.newer}
+
 
 async def _append(db: Database, partitions: Partitions, runtime: Runtime, place: Position, body: bytes) -> Kept:
     async with db.tenant(runtime.tenant_id) as tx:
@@ -94,10 +128,13 @@ async def _answer(kept: Kept, runtime: Runtime, wakeups: Wakeups) -> Ack:
         await wakeups.nudge("fleet")
     if refusal := kept.refusal():
         raise refusal
-    return Ack(acked=kept.acked, head=kept.head.hex())
+    return Ack(acked=kept.acked, head=kept.head.hex(), durable=kept.durable)
 
 
 async def _reported(tx: TenantTx, runtime: Runtime, word: bytes | None) -> Reported | None:
     """What the runtime last said it had: just now, or as it was written down."""
-    said = msgspec.json.decode(word, type=Report).said if word else await reports.last_word(tx, runtime.id)
+    if word:
+        report = msgspec.json.decode(word, type=Report)
+        return Reported(epoch=report.said.epoch, last_seq=report.said.last_seq, at=report.received_at)
+    said = await reports.last_word(tx, runtime.id)
     return Reported(epoch=said.epoch, last_seq=said.last_seq) if said else None

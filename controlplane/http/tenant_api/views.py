@@ -8,7 +8,7 @@ from controlplane.domain.agents import Agent
 from controlplane.domain.checkpoints import Checkpoint
 from controlplane.domain.content import reading as content
 from controlplane.domain.content.reading import Standing
-from controlplane.domain.fleet import Backlog, Ledger, Loss, Member
+from controlplane.domain.fleet import Backlog, Compared, Ledger, Loss, Member
 from controlplane.domain.outcomes import Failure, Outcome, Status, WaitingFor
 from controlplane.domain.runs import Run
 from controlplane.domain.runtimes import State
@@ -154,6 +154,19 @@ class LossView(Struct, frozen=True, kw_only=True):
     reason: str
     detail: str
     noticed_at: Moment
+    first_at: Moment | None
+    last_at: Moment | None
+    """Between when and when they were written, as far as it is known."""
+
+
+class ComparedView(Struct, frozen=True, kw_only=True):
+    """What the last comparison of both sides found. Nothing of either: they were identical."""
+
+    at: Moment
+    wanted: int
+    """Missing or older here; the runtime says them anew."""
+    newer: int
+    """Newer here than there."""
 
 
 class LedgerView(Struct, frozen=True, kw_only=True):
@@ -171,6 +184,10 @@ class LedgerView(Struct, frozen=True, kw_only=True):
     last_heard_at: Moment | None
     skew_ms: int | None
     """Its clock minus ours."""
+    durable: int | None
+    """How far a finished backup covers the epoch; null: none does."""
+    durable_at: Moment | None
+    compared: ComparedView | None
 
 
 class RuntimeView(Struct, frozen=True, kw_only=True):
@@ -185,6 +202,15 @@ class RuntimeView(Struct, frozen=True, kw_only=True):
     facts: dict[str, Any]
     labels: dict[str, Any]
     joined_at: Moment
+    key_since: Moment | None
+    """Null: it has the key that it joined with."""
+    key_wanted_at: Moment | None
+    """Since when it is asked to replace its key; null: it is not."""
+    leave_wanted_at: Moment | None
+    """Since when it is asked to send what is left, and leave; null: it is not."""
+    compare_wanted_at: Moment | None
+    """Since when it is asked to compare what it has said with what is held here; null: it is not."""
+    locked_at: Moment | None
     revoked_at: Moment | None
     left_at: Moment | None
 
@@ -277,13 +303,25 @@ def runtime(row: Member, ledger: Ledger) -> RuntimeView:
             lost_records=ledger.lost_records,
             last_heard_at=moment(ledger.last_heard_at),
             skew_ms=ledger.skew_ms,
+            durable=ledger.durable,
+            durable_at=moment(ledger.durable_at),
+            compared=_compared(ledger.compared),
         ),
         facts=row.facts,
         labels=row.labels,
         joined_at=moment(row.joined_at),
+        key_since=moment(row.key_since),
+        key_wanted_at=moment(row.key_wanted_at),
+        leave_wanted_at=moment(row.leave_wanted_at),
+        compare_wanted_at=moment(row.compare_wanted_at),
+        locked_at=moment(row.locked_at),
         revoked_at=moment(row.revoked_at),
         left_at=moment(row.left_at),
     )
+
+
+def _compared(found: Compared | None) -> ComparedView | None:
+    return ComparedView(at=moment(found.at), wanted=found.wanted, newer=found.newer) if found else None
 
 
 def _outcome(row: Outcome) -> dict[str, Any]:
@@ -334,4 +372,6 @@ def _loss(loss: Loss) -> LossView:
         reason=loss.reason,
         detail=loss.detail,
         noticed_at=moment(loss.noticed_at),
+        first_at=moment(loss.first_at),
+        last_at=moment(loss.last_at),
     )

@@ -1,32 +1,40 @@
 """One runtime and its ledger: is it telling us everything?"""
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from litestar import Response
+from litestar import Response, post
 from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 from litestar.response import ServerSentEvent
 from msgspec import Struct
 from sqlalchemy import text
 
 from controlplane.db import schema as t
-from controlplane.domain import agents, commands, fleet, sessions
+from controlplane.db.database import TenantTx
+from controlplane.domain import agents, commands, departures, fleet, rekeying, runtime_locks, runtimes, sessions
 from controlplane.domain.agents import Agent
+from controlplane.domain.audit import Actor
 from controlplane.domain.commands import Command, receipts
 from controlplane.domain.fleet import Ledger, Member
 from controlplane.domain.newest import Reading
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.sessions import Session
+from controlplane.domain.sync import comparing
+from controlplane.domain.vault import leased
 from controlplane.domain.vault.leased import Which
+from controlplane.http.authorize import Surface, rule
 from controlplane.http.console.pages.leases import Out, out
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen, within
 from controlplane.http.console.view import View
 from controlplane.http.paths import identity
+from controlplane.kit.ids import RuntimeId
 
 DELIVERIES: Final = 8
 SESSIONS: Final = 8
@@ -67,8 +75,17 @@ class Delivery(Struct, frozen=True, kw_only=True):
     received_at: datetime
 
 
+class Restored(Struct, frozen=True):
+    """The database is another incarnation of what it was."""
+
+    made_at: datetime
+    restored_to: datetime
+    """The time of the backup."""
+
+
 class RuntimePage(Struct, frozen=True, kw_only=True):
     now: datetime
+    restored: Restored | None
     runtime: Member
     ledger: Ledger
     words: LastWords | None
@@ -121,6 +138,9 @@ NEWEST_DELIVERIES: Final = text(
 )
 
 
+RESTORED: Final = text("SELECT made_at, restored_to FROM store WHERE restored_to IS NOT NULL")
+
+
 async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
     """
     Raises:
@@ -129,8 +149,10 @@ async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
     runtime = await fleet.get(tx, runtime_id)
     ledgers = await fleet.ledgers(tx, [runtime])
     said = await tx.first(_Report, tx.select(t.runtime_reports).where(t.runtime_reports.c.runtime_id == runtime_id))
+    restored = await tx.query(Restored, RESTORED)
     return RuntimePage(
         now=tx.now,
+        restored=restored[0] if restored else None,
         runtime=runtime,
         ledger=ledgers[runtime.id],
         words=msgspec.convert(said.report, LastWords) if said else None,
@@ -152,8 +174,74 @@ async def live(screen: NamedDependency[Screen], runtime: FromPath[str], seen: Fr
     return screen.follow(_page(screen.view, runtime), seen=seen)
 
 
+async def release(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """Let a locked one in again."""
+    return await _act(screen, runtime, partial(runtime_locks.release, actor=actor))
+
+
+async def rotate_key(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """Have it replace its key."""
+    return await _act(screen, runtime, partial(rekeying.ask, actor=actor))
+
+
+async def compare(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """Have it compare both sides."""
+    return await _act(screen, runtime, partial(comparing.ask, actor=actor))
+
+
+async def decommission(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """Have it send what is left, and leave."""
+    return await _act(screen, runtime, partial(departures.ask, actor=actor))
+
+
+async def revoke(
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+) -> Response[Any]:
+    """End its access, and its leases, now."""
+
+    async def work(tx: TenantTx, runtime_id: RuntimeId) -> None:
+        await runtimes.revoke(tx, actor, runtime_id)
+        await leased.revoke_all(tx, actor, Which(runtime_id=runtime_id))
+
+    return await _act(screen, runtime, work)
+
+
+async def _act(screen: Screen, runtime: str, work: Callable[..., Awaitable[None]]) -> Response[Any]:
+    runtime_id = RuntimeId(identity("rt", runtime))
+    page = _page(screen.view, runtime)
+    return await screen.act(lambda tx: work(tx, runtime_id=runtime_id), f"/runtimes/{runtime}", page)
+
+
+def _hung(address: str, act: Any, *, fresh: bool = True) -> HTTPRouteHandler:
+    return post(
+        f"/runtimes/{{runtime:str}}/{address}",
+        status_code=200,
+        opt=rule(Surface.CONSOLE, "runtime:write", SHOWS, fresh=fresh),
+    )(act)
+
+
+SHOWS: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
+
+ACTS: Final[Sequence[HTTPRouteHandler]] = (
+    _hung("release", release),
+    _hung("rotate-key", rotate_key, fresh=False),
+    _hung("compare", compare, fresh=False),
+    _hung("decommission", decommission),
+    _hung("revoke", revoke),
+)
+"""What the page's buttons do, below a tenant."""
+
+
 def _page(view: View, runtime: str) -> Page:
-    parts = ("head", "ledger", "commands", "sessions", "leases", "words", "facts")
+    parts = ("head", "acts", "ledger", "commands", "sessions", "leases", "words", "facts")
     return Page(
         template="runtime/page.html",
         parts=tuple(f"runtime/{part}" for part in parts),
