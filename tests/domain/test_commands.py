@@ -10,6 +10,7 @@ from controlplane.chores.commands import expire_commands
 from controlplane.domain import commands, events, keys, runtimes
 from controlplane.domain.commands import Wanted
 from controlplane.domain.commands.receipts import Which
+from controlplane.domain.runtimes import RuntimeGone
 from controlplane.kit.ids import new_id, text_id
 from controlplane.kit.problems import NotFound
 from runtime_agent.wire.records import CommandState
@@ -203,7 +204,7 @@ async def test_a_runtime_that_is_gone_takes_nothing_and_one_that_is_behind_only_
 
     async with db.tenant(runtime.tenant_id) as tx:
         await runtimes.revoke(tx, SHELL, runtime.id)
-    with pytest.raises(commands.RuntimeGone):
+    with pytest.raises(RuntimeGone):
         await ask(db, runtime)
 
 
