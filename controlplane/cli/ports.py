@@ -1,6 +1,7 @@
 """Whether a port can be had, and who has it."""
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from controlplane.cli.problems import Declined
@@ -34,11 +35,20 @@ def holder(port: int) -> str | None:
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if any(str(handle.readlink()) in sockets for handle in (folder / "fd").iterdir()):
+            if _holds(folder / "fd", sockets):
                 return f"process {folder.name} ({(folder / 'comm').read_text().strip()})"
         except OSError:  # ended meanwhile, or another account's
             continue
     return None
+
+
+def _holds(handles: Path, sockets: set[str]) -> bool:
+    """Whether one of *handles*, which are opened and closed meanwhile, is one of *sockets*."""
+    for handle in handles.iterdir():
+        with suppress(FileNotFoundError):
+            if str(handle.readlink()) in sockets:
+                return True
+    return False
 
 
 def reachable_at(host: str) -> str:

@@ -16,8 +16,8 @@ LATER = timedelta(hours=2)
 
 
 async def fails(rig, with_):
-    """One try of a caller whose token has expired."""
-    rig.pace = replace(rig.pace, block_s=0.6)
+    """One try of a caller whose token has expired. Where there is something to be heard they wait until it is there."""
+    rig.pace = replace(rig.pace, block_s=0.6 if with_ is RefreshFailing else 10.0)
     refresher = rig.refresher()
     with pytest.raises(with_) as refused:
         await refresher.ensure(rig.tenant_id, rig.id)
