@@ -10,6 +10,9 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+PLACES: Final = 6
+"""A microsecond. What stands behind it in a difference of two large numbers is made up."""
+
 MOST_KEYS: Final = 100_000
 """Remembered in memory; beyond that, what is idle is forgotten."""
 
@@ -64,11 +67,11 @@ class InMemory:
         free_at = max(self._free_at.get(key, now), now)
         wait = free_at - now - every * (rate.burst - 1)
         if wait > 0:
-            return Spent(wait, free_at - now)
+            return Spent(round(wait, PLACES), round(free_at - now, PLACES))
         if len(self._free_at) >= MOST_KEYS:
             self._free_at = {name: at for name, at in self._free_at.items() if at > now}
         self._free_at[key] = free_at + every
-        return Spent(0.0, free_at + every - now)
+        return Spent(0.0, round(free_at + every - now, PLACES))
 
 
 ADMIT: Final = """

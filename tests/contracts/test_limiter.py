@@ -59,6 +59,11 @@ async def test_what_is_left_is_told_and_when_all_of_it_is_there_again(limiter, k
     assert spent[3].wait_s > 0
 
 
+@pytest.mark.parametrize("at", [65_000 + number * 0.137 for number in range(50)])
+async def test_no_more_is_told_than_was_spent_whatever_the_clock_shows(at):
+    assert (await InMemory(clock=lambda: at).spend("key", RATE)).full_s == 3600
+
+
 async def test_nothing_at_all_is_a_rate_as_well(limiter, key):
     assert 0 < (await limiter.spend(key, Rate(burst=0, every=timedelta(seconds=60)))).wait_s <= 60
 
