@@ -173,7 +173,7 @@ class Parts:
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
         self.blobs = Blobs(given.blob_url, os.environ)
         self.refresher = self._refresher()
-        self.leasing = Leasing(db, keyring, self.catalogue, self.refresher, given.lease_durations())
+        self.leasing = Leasing(db, keyring, self.catalogue, self.refresher, self.denials, given.lease_durations())
         self.proxying = Proxying(self.leasing, self.catalogue, self.refresher, self.guard)
         db.on_told = self.tell
 

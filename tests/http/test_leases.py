@@ -131,6 +131,19 @@ async def test_without_a_policy_nobody_has_anything_and_nobody_knows_of_it(db, t
     assert (read.outcome, read.rule) == ("denied", "default")
 
 
+async def test_who_is_refused_all_the_time_is_summed_up(app, db, clock, tenant, lessee, connection):
+    for _ in range(13):
+        assert code(await lessee.ask(connection)) == (404, "not-found")
+    clock.forward(timedelta(minutes=1))
+    await app.state.denials.sum_up()
+
+    assert [read.outcome for read in await recorded(db, tenant)] == ["denied"] * 10
+    async with db.tenant(tenant.tenant_id) as tx:
+        [summed] = [event for event in await audit.after(tx, 0, 200) if event.action == "lease.denied"]
+    assert (summed.outcome, summed.facts["times"], summed.facts["rule"]) == ("denied", 3, "default")
+    assert summed.target_id == text_id("con", connection.id)
+
+
 async def test_a_change_of_policy_holds_with_the_very_next_request(db, tenant, lessee, connection, allowed):
     await lessee.lease(connection)
     denying = await policy(db, tenant, effect="deny", subject=Subject(runtimes=[lessee.identity.runtime]))

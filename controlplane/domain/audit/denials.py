@@ -47,6 +47,13 @@ class Denials:
 
     async def note(self, denial: Denial) -> None:
         """Write *denial* down, or count it where its caller has had enough events for this minute."""
+        if await self.is_told(denial):
+            await self._write(denial)
+
+    async def is_told(self, denial: Denial) -> bool:
+        """Whether *denial* is still one of those that are told one by one, for those who have a record of their own to
+        write it in. The rest is counted here, and summed up.
+        """
         key = (denial.chain, denial.caller, denial.action)
         window = self._windows.get(key)
         now = self._db.clock()
@@ -61,8 +68,7 @@ class Denials:
         window.seen += 1
         if window.seen > ONE_BY_ONE:
             window.untold += 1
-        else:
-            await self._write(denial)
+        return window.seen <= ONE_BY_ONE
 
     async def sum_up(self, *, at_the_end: bool = False) -> int:
         """Write down what was only counted in windows that are over, and return how many attempts that were.

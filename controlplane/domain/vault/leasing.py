@@ -15,7 +15,8 @@ from msgspec.structs import asdict
 
 from controlplane.db.database import Database
 from controlplane.domain import keys
-from controlplane.domain.audit.events import EPOCH
+from controlplane.domain.audit.denials import Denial, Denials
+from controlplane.domain.audit.events import EPOCH, Actor
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.vault import deciding, prints, sealed
@@ -91,6 +92,7 @@ class Leasing:
     keyring: Keyring
     catalogue: Catalogue
     _refresher: Refresher
+    _denials: Denials
 
     def __init__(
         self,
@@ -98,9 +100,11 @@ class Leasing:
         keyring: Keyring,
         catalogue: Catalogue,
         refresher: Refresher,
+        denials: Denials,
         durations: Durations = DURATIONS,
     ) -> None:
         self.db, self.sights, self.catalogue = db, Sights(db), catalogue
+        self._denials = denials
         self.keyring, self._durations, self._refresher = keyring, durations, refresher
         self._signs: Ed25519PrivateKey = keys.lease_keys(keyring)[keyring.current]
 
@@ -310,11 +314,13 @@ class Leasing:
         )
 
     async def note(self, ask: Ask, caller: Caller, seen: Seen | None, rule: str, outcome: str) -> str:
-        """Write down that nothing was handed out, and why; returns *rule*.
+        """Write down that nothing was handed out, and why; returns *rule*. Who is refused all the time is summed up.
 
         Raises:
             NonceUsed: If the request was made before.
         """
+        if outcome == "denied" and not await self._denials.is_told(_denial(ask, caller, seen, rule)):
+            return rule
         read = self.read(ask, caller, seen, rule, outcome, ask.renews or ask.under)
         [noted] = await self.db.at_once(ask.runtime.tenant_id, Taken, NOTE.sql, *NOTE.values(asdict(read)))
         if not noted.first:
@@ -340,6 +346,19 @@ class Leasing:
             call=ask.call.shown() if ask.call else None,
             **asked,
         )
+
+
+def _denial(ask: Ask, caller: Caller, seen: Seen | None, rule: str) -> Denial:
+    """What is written into the tenant's chain where refusals are summed up: of one connection to one runtime."""
+    target = ("connection", seen.shown if seen else "")
+    return Denial(
+        chain=ask.runtime.tenant_id,
+        caller=f"{caller.shown} {target[1]}",
+        actor=Actor(kind="runtime", id=caller.shown),
+        action="lease.denied",
+        target=target,
+        facts={"rule": rule, "mode": ask.mode},
+    )
 
 
 def _act(ask: Ask) -> str:
