@@ -193,7 +193,7 @@ class Parts:
         await self.wakeups.nudge(topic(tenant_id))
         for runtime in commands.addressed(told):
             await self.wakeups.nudge(commands.topic(runtime))
-        if any(each["type"].startswith("command.") for each in told):
+        if any(each["type"].startswith(("command.", "config.", "rollout.")) for each in told):
             await self.wakeups.nudge(f"tenant:{tenant_id}")
 
     def chores(self) -> Sequence[loop.Chore]:
@@ -208,6 +208,7 @@ class Parts:
             *every_chore.of_keys(self.db, self.wakeups, self.given.key_rest()),
             *every_chore.of_lifecycles(self.db, self.keyring, self.tombstones, self.blobs),
             *every_chore.of_content(self.db, self.blobs),
+            *every_chore.of_configs(self.db, self.wakeups),
             *every_chore.of_audit_logs(self.db, self.keyring, self.denials, folder, self.given.audit_syslog_url),
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,6 +16,10 @@ from msgspec.structs import replace
 from runtime_agent import doing, heartbeat, home
 from runtime_agent.clock import Clock, utc_now
 from runtime_agent.commands import Commands
+from runtime_agent.configuration.fetching import ConfigForged, Fetching
+from runtime_agent.configuration.redaction import Redacted, Redaction
+from runtime_agent.configuration.taking import configured
+from runtime_agent.configuration.trying import Trial
 from runtime_agent.content.lane import Lane
 from runtime_agent.content.taking import Taker
 from runtime_agent.credential_files import CredentialFiles
@@ -36,6 +41,7 @@ from runtime_agent.sync import Sync
 from runtime_agent.tokens import Tokens
 from runtime_agent.touched import Touched
 from runtime_agent.troubles import Troubles
+from runtime_agent.wire.config import Document
 from runtime_agent.wire.heartbeat import Pulse, Trouble
 
 TURNED_AWAY = {401, 403}
@@ -67,7 +73,9 @@ class Agent:
         self.files = CredentialFiles(post.home, post.settings.files(), self.credentials, key_given())
         self.duties = Duties(outbox, self.server, clock)
         self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
-        self.scanners = [Scanner(outbox, source, clock, Touched()) for source in post.settings.opened()]
+        self.redaction = Redaction()
+        sources = [Redacted(source, self.redaction) for source in post.settings.opened()]
+        self.scanners = [Scanner(outbox, source, clock, Touched()) for source in sources]
         self.troubles = Troubles()
         self.commands = Commands(outbox, self.server, http, self.tokens, clock)
         self.commands_pace = Pace()
@@ -75,6 +83,12 @@ class Agent:
         self.taker = Taker(outbox, [scanner.source for scanner in self.scanners], post.settings, clock)
         self.lane = Lane(outbox, self.server, self.sync, post.settings.content_kib_s)
         self.lane_pace = Pace()
+        self._own = post.settings
+        self.trial = Trial(post.home, self._be, time.monotonic)
+        self.fetching = Fetching(self.server, self.credentials, self.trial)
+        self.newer_config = asyncio.Event()
+        self.config_pace = Pace()
+        self.commands.reached, self.commands.newer = self.trial.reached, self._hear_of_config
         self.last_words = ""
         """What the server, or the way to it, said last when it did not simply answer."""
 
@@ -128,7 +142,7 @@ class Agent:
             sources=[scanner.source.kind for scanner in self.scanners],
             troubles=self.troubles.all(),
         )
-        message = replace(message, draining=self.duties.leaving)
+        message = replace(message, draining=self.duties.leaving, config=self.trial.standing())
         try:
             pulse = await self.server.heartbeat(message)
         except (Unreachable, Busy, Refused, OSError) as error:
@@ -141,6 +155,9 @@ class Agent:
             self.commands.asked.set()
         self.sync.credit, self.sync.durable = pulse.credit, pulse.durable
         self.sync.content = pulse.content
+        self.trial.heard = self.trial.heard or self.trial.trying
+        if pulse.config.generation > self.trial.reached(pulse.store_id):
+            self._hear_of_config(pulse.config.generation)
         await self.duties.heed(pulse)
         try:
             await self.credentials.renew_due()
@@ -150,6 +167,35 @@ class Agent:
             logger.info("cursor.differs: the server stands at %d/%d", pulse.epoch, pulse.acked)
             self.sync.doubt()
         return pulse
+
+    async def configure(self) -> None:
+        """Fetch the configuration that there is, and try it; whatever goes wrong, ``config_pace`` knows when again."""
+        try:
+            await self.fetching.step()
+        except Busy as busy:
+            self.config_pace.busy(busy.retry_after_s)
+        except ConfigForged as forged:
+            self.config_pace.failed()
+            logger.warning("%s: %s", forged.code, forged)
+            self._trouble("config", forged.code, str(forged)[:500])
+        except (Unreachable, Refused, OSError) as error:
+            self.config_pace.failed()
+            logger.warning("config.unfetched: %s", error)
+        else:
+            self.config_pace.answered()
+            self.troubles.report("config", [], self.clock())
+
+    def _hear_of_config(self, generation: int) -> None:
+        self.fetching.wanted = generation
+        self.newer_config.set()
+
+    def _be(self, document: Document) -> None:
+        """Be as *document* says, from now on."""
+        self.redaction.use(document.redaction)
+        self.post = self.post._replace(settings=configured(self._own, document))
+        self.taker.settings = self.post.settings
+        self.lane.limit(self.post.settings.content_kib_s)
+        logging.getLogger().setLevel(self.post.settings.log_level.upper())
 
     def take_commands(self, look: Look, said: Callable[[], None]) -> None:
         """From now on do what is asked, as far as it is allowed here.
@@ -263,6 +309,9 @@ async def opened(
     outbox = await asyncio.to_thread(open_outbox, post.home / home.OUTBOX, post.identity.id)
     try:
         async with Http(post.identity.server, clock, transport) as http:
-            yield Agent(post, outbox, http, clock)
+            agent = Agent(post, outbox, http, clock)
+            agent.trial.start()
+            yield agent
+            agent.trial.stopped()
     finally:
         outbox.close()

@@ -47,6 +47,10 @@ class Commands:
         """Of the kinds that there are, those that the owner of this machine lets be done here."""
         self._outbox, self._server, self._http, self._tokens, self._clock = outbox, server, http, tokens, clock
         self._credentials = Credentials(http, tokens, clock)
+        self.reached: Callable[[UUID], int] = lambda _: 0
+        """The generation of the configuration that is known here, of that database."""
+        self.newer: Callable[[int], None] = lambda _: None
+        """Called when there is a configuration of a later generation."""
         self._store: UUID | None = None
         self._again: list[str] = []
         """To be acknowledged once more: a control plane that went back hands them out until they are."""
@@ -71,8 +75,11 @@ class Commands:
         wait_s = 0 if self.asked.is_set() else LONGEST_WAIT_S
         self.asked.clear()
         after = 0 if self._store is None else inbox.reached(self._outbox, self._store)
-        found = await self._server.poll(self._store, after, wait_s)
+        known = 0 if self._store is None else self.reached(self._store)
+        found = await self._server.poll(self._store, after, wait_s, known)
         self._store = found.store_id
+        if found.config > self.reached(found.store_id):
+            self.newer(found.config)
         good, forged = [], None
         for order in found.orders:
             try:

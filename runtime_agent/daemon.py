@@ -38,6 +38,9 @@ PRUNE_S = 600.0
 CONTENT_S = 2.0
 """Between looks for checkpoint content that may leave."""
 
+TRIED_S = 0.25
+"""Between looks at a configuration that has yet to prove itself."""
+
 MUCH = 20
 """Calls in a row after which memory is given back."""
 
@@ -87,7 +90,7 @@ async def _work(agent: Agent, stop: asyncio.Event) -> str:
     logger.info("agent.started: process %d, runtime %s", os.getpid(), agent.post.identity.runtime)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_forever(loop)) for loop in daemon.loops()]
+            tasks = [group.create_task(_forever(loop, agent.trial.refuse)) for loop in daemon.loops()]
             await _either(stop, daemon.sent_away)
             for task in tasks:
                 task.cancel()
@@ -108,15 +111,16 @@ async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
             wait.cancel()
 
 
-async def _forever(loop: Callable[[], Awaitable[None]]) -> None:
-    """A bug in one loop is logged, and neither ends it nor the others."""
+async def _forever(loop: Callable[[], Awaitable[None]], blame: Callable[[str], None]) -> None:
+    """A bug in one loop is logged, and neither ends it nor the others. What was new is taken to be its cause."""
     while True:
         try:
             await loop()
         except (OutboxDamaged, Stopped):
             raise
-        except Exception:
+        except Exception as error:
             logger.exception("bug")
+            blame(f"a bug: {type(error).__name__}")
             await asyncio.sleep(AFTER_A_BUG_S)
 
 
@@ -146,7 +150,7 @@ class Daemon:
     def loops(self) -> list[Callable[[], Awaitable[None]]]:
         lookers = [self._looker(scanner) for scanner in self._agent.scanners]
         files = [self._keep_files] if self._agent.files.any() else []
-        return [self._send, self._beat, self._obey, self._bring, self._tidy, *files, *lookers]
+        return [self._send, self._beat, self._obey, self._configure, self._bring, self._tidy, *files, *lookers]
 
     def close(self) -> None:
         for watcher in self._watchers.values():
@@ -204,6 +208,24 @@ class Daemon:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(agent.commands.asked.wait(), wait_s)
             await agent.obey()
+
+    async def _configure(self) -> None:
+        agent = self._agent
+        while True:
+            agent.newer_config.clear()
+            if agent.fetching.wanted and not agent.config_pace.wait_s():
+                await agent.configure()
+                self._news.set()
+            if agent.trial.trying and not agent.trial.looked:
+                with suppress(Failed):  # a home that cannot be read is no fault of what was configured
+                    await self._look_again()
+                agent.trial.looked = True
+                self._news.set()
+            if agent.trial.prove(agent.post.settings.config_proving_s):
+                self._news.set()
+            busy = agent.trial.trying or agent.fetching.wanted
+            with suppress(TimeoutError):
+                await asyncio.wait_for(agent.newer_config.wait(), TRIED_S if busy else None)
 
     async def _look_again(self) -> None:
         """Look at everything, from now on, and come back when that is done.

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from runtime_agent import engine_files, heartbeat, home, joining
 from runtime_agent.clock import Clock
+from runtime_agent.configuration import trying
+from runtime_agent.configuration.redaction import Redacted, Redaction
 from runtime_agent.content.sealing import KEY, SUITE
 from runtime_agent.http import Http, Unreachable
 from runtime_agent.identity import Identity, decoded
@@ -70,7 +72,10 @@ async def examine(
     ]
     if identity is not None:
         checks += await _server(identity, clock)
-    sample = next((found for source in settings.opened() if (found := _sample(source, session, clock))), None)
+    redaction = Redaction()
+    redaction.use(trying.in_force(folder).redaction)
+    sources = [Redacted(source, redaction) for source in settings.opened()]
+    sample = next((found for source in sources if (found := _sample(source, session, clock))), None)
     healthy = all(check.verdict != "problem" for check in checks)
     return Examination(checks=checks, sample=sample, healthy=healthy)
 

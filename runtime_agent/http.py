@@ -21,7 +21,7 @@ RETRY_AFTER_S = 5.0
 LEAST_RETRY_AFTER_S, MOST_RETRY_AFTER_S = 1.0, 3600.0
 """Whatever a server names, we ask neither in a hot loop nor next year."""
 
-TOO_LARGE = 413
+TOO_LARGE, NOT_MODIFIED = 413, 304
 BIG_SKEW_S = 5.0
 """Below this a difference of clocks is the resolution of the ``Date`` header and the way here."""
 
@@ -96,21 +96,31 @@ class Http:
         """As :meth:`post`."""
         return await self._call(self._client.build_request("PUT", path, content=content, headers=headers), into)
 
+    async def get_newer(
+        self, path: str, headers: Mapping[str, str], tag: str, into: type[Answer]
+    ) -> tuple[Answer | None, str]:
+        """As :meth:`get`, with its ETag; None where it is still what *tag* names."""
+        known = {"If-None-Match": tag} if tag else {}
+        answer = await self._sent(self._client.build_request("GET", path, headers={**headers, **known}))
+        if answer.status_code == NOT_MODIFIED:
+            return None, tag
+        return _understood(answer, into), answer.headers.get("ETag", "")
+
     async def _call(self, request: httpx.Request, into: type[Answer]) -> Answer:
+        return _understood(await self._sent(request), into)
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
         try:
             answer = await self._client.send(request)
         except httpx.HTTPError as error:
             raise Unreachable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
         self._note_time(answer)
-        if not answer.is_success:
+        if not answer.is_success and answer.status_code != NOT_MODIFIED:
             refusal = _refusal(answer, self._clock())
             if isinstance(refusal, Refused) and refusal.problem.server_ms:
                 self._note_skew(from_ms(refusal.problem.server_ms))
             raise refusal
-        try:
-            return msgspec.json.decode(answer.content, type=into)
-        except msgspec.MsgspecError as error:
-            raise Unreachable(f"{request.url.path} answered with something else: {error}") from error
+        return answer
 
     async def alive(self) -> None:
         """Ask whether somebody is there, without saying who asks.
@@ -131,6 +141,13 @@ class Http:
     def _note_skew(self, said: datetime) -> None:
         skew_s = (said - self._clock()).total_seconds()
         self.skew_s = skew_s if abs(skew_s) > BIG_SKEW_S else 0.0
+
+
+def _understood(answer: httpx.Response, into: type[Answer]) -> Answer:
+    try:
+        return msgspec.json.decode(answer.content, type=into)
+    except msgspec.MsgspecError as error:
+        raise Unreachable(f"{answer.request.url.path} answered with something else: {error}") from error
 
 
 def _refusal(answer: httpx.Response, now: datetime) -> Exception:

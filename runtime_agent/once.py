@@ -81,6 +81,7 @@ async def _once(agent: Agent, progress: Progress) -> Done:
             done.records += await _read_again(agent, scanner)
         await _send_everything(agent, done, progress)
     if not done.problem:
+        await _configure(agent)
         await _bring_content(agent, done, progress)
     where = position(agent.outbox)
     done.left, done.quarantined = where.last_seq - where.acked, quarantine.count(agent.outbox)
@@ -88,6 +89,16 @@ async def _once(agent: Agent, progress: Progress) -> Done:
     done.troubles = agent.troubles.all()
     await asyncio.to_thread(agent.prune)
     return done
+
+
+async def _configure(agent: Agent) -> None:
+    """What was tried in this call has proved itself; what is new is tried from the next one on."""
+    if agent.trial.trying:
+        agent.trial.looked = True
+        if agent.trial.prove(0):
+            await agent.beat()
+    if agent.fetching.wanted:
+        await agent.configure()
 
 
 async def _look(agent: Agent, scanner: Scanner, done: Done, told: Callable[[Outcome], None]) -> None:

@@ -16,6 +16,7 @@ from runtime_agent.outbox.log import Batch
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire import comparing, sync
 from runtime_agent.wire.commands import Accepted, Confirmed, Orders
+from runtime_agent.wire.config import Desired
 from runtime_agent.wire.content import CONTENT_TYPE, Check, Checked, Chunk, Commit, Committed, Put, Wanted
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
 
@@ -74,12 +75,24 @@ class Server:
     async def heartbeat(self, heartbeat: Heartbeat) -> Pulse:
         return await self._say("/v1/runtime/heartbeat", heartbeat, Pulse)
 
-    async def poll(self, store_id: UUID | None, after: int, wait_s: int) -> Orders:
-        """Commands that are not acknowledged, and those that are not finished and numbered beyond *after*."""
+    async def config(self, tag: str) -> tuple[Desired | None, str]:
+        """The configuration and its ETag; None where it is still what *tag* names."""
+
+        def ask(token: str) -> Awaitable[tuple[Desired | None, str]]:
+            return self.http.get_newer("/v1/runtime/config", {"Authorization": f"Bearer {token}"}, tag, Desired)
+
+        return await self._with_token(ask)
+
+    async def poll(self, store_id: UUID | None, after: int, wait_s: int, config: int = 0) -> Orders:
+        """Commands that are not acknowledged, and those that are not finished and numbered beyond *after*.
+
+        Args:
+            config: The generation of the configuration that is known here: a newer one ends the waiting, too.
+        """
         store = f"&store={store_id}" if store_id else ""
 
         def ask(token: str) -> Awaitable[Orders]:
-            path = f"/v1/runtime/poll?after={after}&wait={wait_s}{store}"
+            path = f"/v1/runtime/poll?after={after}&wait={wait_s}&config={config}{store}"
             return self.http.get(path, {"Authorization": f"Bearer {token}"}, Orders)
 
         return await self._with_token(ask)

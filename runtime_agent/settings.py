@@ -52,6 +52,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     would be taken for whose key it is, which only ``plain`` allows."""
     content_kib_s: Annotated[int, Meta(ge=1, le=1 << 20)] = 1024
     """How fast content is sent, in KiB a second, so that it leaves the line to others."""
+    config_proving_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    """How long a configuration from the control plane counts before it is the one that is gone back to."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of what ``run`` writes to stderr: debug, info, warning or error."""
 

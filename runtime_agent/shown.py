@@ -2,6 +2,7 @@
 
 from runtime_agent.doctor import Examination
 from runtime_agent.status import FileStatus, Running, Status
+from runtime_agent.wire.config import Standing
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "problem": "PROBLEM"}
 
@@ -24,10 +25,19 @@ def status_lines(status: Status) -> list[str]:
         f"backlog   {ledger.backlog.records:,} records, {ledger.backlog.bytes:,} bytes"
         + (f", the oldest {ledger.backlog.oldest_age_s:,} s old" if ledger.backlog.records else ""),
     ]
+    if status.configuration.status != "none":
+        lines.append(f"config    {_configuration(status.configuration)}")
     if ledger.quarantined:
         lines.append(f"refused   {ledger.quarantined:,} records, kept here")
     lines += [f"trouble   {trouble.code}: {trouble.line}" for trouble in status.troubles]
     return lines
+
+
+def _configuration(its: Standing) -> str:
+    words = {"applying": f"generation {its.generation} is being tried", "failed": f"generation {its.generation} failed"}
+    said = [words.get(its.status, ""), f"generation {its.applied} counts" if its.applied else "none counts", its.error]
+    drift = f"changed here since: {', '.join(its.drift)}" if its.drift else ""
+    return "; ".join(each for each in (*said, drift) if each)
 
 
 def _until(file: FileStatus) -> str:

@@ -10,11 +10,13 @@ from msgspec import Struct
 
 from runtime_agent import credential_files, heartbeat, home
 from runtime_agent.clock import Clock
+from runtime_agent.configuration import trying
 from runtime_agent.identity import Identity
 from runtime_agent.outbox import DiskFull, Outbox, OutboxDamaged, cursor, quarantine
 from runtime_agent.outbox.position import position
 from runtime_agent.settings import Settings
 from runtime_agent.sources import Health
+from runtime_agent.wire.config import Standing
 from runtime_agent.wire.heartbeat import Backlog, Trouble
 
 FRESH = timedelta(seconds=25)
@@ -105,6 +107,7 @@ class Status(Struct, frozen=True, kw_only=True):
     running: Running | None = None
     sources: list[SourceStatus] = []
     credential_files: list[FileStatus] = []
+    configuration: Standing = Standing()
     ledger: Ledger = Ledger()
     troubles: list[Trouble] = []
 
@@ -133,6 +136,7 @@ def gather(folder: Path, settings: Settings, identity: Identity | None, clock: C
         running=running,
         sources=sources,
         credential_files=_files(folder, settings),
+        configuration=trying.seen(folder),
         ledger=ledger,
         troubles=list({(trouble.code, trouble.line): trouble for trouble in troubles}.values()),
     )

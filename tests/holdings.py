@@ -28,6 +28,8 @@ from controlplane.domain import (
     users,
 )
 from controlplane.domain.audit import Actor, Personal, checkpoints, retention, streams
+from controlplane.domain.configs import advancing, documents, effective
+from controlplane.domain.configs.documents import Edit, Scope
 from controlplane.domain.content import chunks, policies
 from controlplane.domain.content.policies import Wish
 from controlplane.domain.directory import people as announced
@@ -104,9 +106,21 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
     async with db.tenant(tenant.tenant_id) as tx:
         await begun.fill(tx, slug, runtime.id)
         await commands.create(tx, boss, commands.Wanted(kind="rescan", runtime_id=runtime.id, comment=slug))
+    await _configures(db, boss, runtime, slug)
     await _keeps(db, tenant, boss)
     await _exports(db, tenant, boss)
     return Holdings(tenant, runtime, accounts, secrets)
+
+
+async def _configures(db: Database, boss: Actor, runtime: Joined, mark: str) -> None:
+    """A document with a prompt, which its runtime has been told of."""
+    edit = Edit(document={"prompts": {"greeting": {"text": f"We are {mark}"}}}, note=f"for {mark}")
+    async with db.tenant(runtime.tenant_id) as tx:
+        await documents.create(tx, boss, Scope(), edit)
+    async with db.tenant(runtime.tenant_id) as tx:
+        await advancing.advance(tx)
+    async with db.tenant(runtime.tenant_id) as tx:
+        await effective.news(tx, runtime.id)
 
 
 async def _people(db: Database, tenant: Tenant) -> list[Account]:

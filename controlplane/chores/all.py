@@ -13,6 +13,7 @@ from controlplane.chores.commands import expire_commands
 from controlplane.chores.content import collect_content
 from controlplane.chores.impersonations import end_impersonations
 from controlplane.chores.loop import Chore
+from controlplane.chores.rollouts import advance_rollouts
 from controlplane.chores.send_mails import send_mails
 from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
@@ -160,6 +161,12 @@ def of_sign_on(db: Database, records: TxtRecords) -> Sequence[Chore]:
 def of_content(db: Database, blobs: Blobs) -> Sequence[Chore]:
     """What checkpoint content leaves to be done."""
     return (Chore(name="collect-content", every=timedelta(minutes=10), run=partial(collect_content, db, blobs)),)
+
+
+def of_configs(db: Database, wakeups: Wakeups) -> Sequence[Chore]:
+    """What brings configuration to runtimes."""
+    advance = partial(advance_rollouts, db, wakeups)
+    return (Chore(name="advance-rollouts", every=timedelta(seconds=1), run=advance),)
 
 
 def of_lifecycles(db: Database, keyring: Keyring, folder: Path | None, blobs: Blobs) -> Sequence[Chore]:

@@ -41,6 +41,8 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "command:withdraw": "Take commands back that their runtime does not have yet.",
         "approval:read": "See what waits for somebody's approval.",
         "approval:decide": "Approve and reject what sessions ask for.",
+        "config:read": "See documents of configuration, prompts included, and how they reach the runtimes.",
+        "config:write": "Decide what runtimes are to be like, and roll that out.",
         "join-token:read": "See join tokens, never their secret.",
         "join-token:create": "Make join tokens: let runtimes in.",
         "join-token:revoke": "Revoke join tokens.",
@@ -97,6 +99,7 @@ OPERATOR_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 RUNTIME_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "sync:write": "Report what a runtime does, as that runtime.",
+        "config:fetch": "Have one's configuration, as that runtime.",
         "command:fetch": "Be asked to do something, as that runtime.",
         "credential:lease": "Have credentials that a policy lets the runtime have.",
     }
@@ -135,7 +138,7 @@ DANGEROUS: Final = frozenset(
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
     | {"runtime-key:create", "runtime-key:revoke"}
     | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write", "policy:write"}
-    | {"connection:disclose", "content:decide"}
+    | {"connection:disclose", "content:decide", "config:write"}
     | {"operator:tenant-write", "operator:tenant-delete"}
     | {"operator:key-create", "operator:key-revoke", "operator:vault-rotate"}
     | {"operator:oauth-app-write"}
@@ -147,7 +150,7 @@ RESERVED: Final = frozenset({"tenant:own"})
 
 _WORK = {
     *("session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"),
-    *("project:read", "provider:read", "tenant:read", "command:read", "approval:read"),
+    *("project:read", "provider:read", "tenant:read", "command:read", "approval:read", "config:read"),
 }
 
 Role: TypeAlias = Literal["owner", "admin", "user_admin", "developer", "auditor", "billing", "viewer"]

@@ -117,6 +117,9 @@ def heard(
             raise HeartbeatUnfit(f"a trouble since {trouble.since.isoformat()}")
     if "\0" in said.agent_version or any("\0" in source for source in said.sources):
         raise HeartbeatUnfit("a name with a NUL character")
+    configured = said.config
+    if configured is not None and "\0" in "".join((configured.hash, configured.error, *configured.drift)):
+        raise HeartbeatUnfit("a configuration with a NUL character")
     skew_ms = said.wall_ms - int(now.timestamp() * 1000)
     boots = boots.heard(said) if boots else Boots(current=said.boot_id, wall_ms=said.wall_ms)
     return Report(tenant_id=tenant_id, runtime_id=runtime_id, received_at=now, skew_ms=skew_ms, said=said, boots=boots)

@@ -30,7 +30,7 @@ WITH_KEYS: Final = frozenset({Surface.TENANT, Surface.OPERATOR})
 CHANGES: Final = frozenset({"PUT", "PATCH", "DELETE"})
 
 NEED_MATCH: Final = frozenset(
-    {"connections", "oauth-apps", "roles", "role-assignments", "settings", "sso-connections", "webhooks"}
+    {"configs", "connections", "oauth-apps", "roles", "role-assignments", "settings", "sso-connections", "webhooks"}
 )
 """What several people edit: the collections whose changes say which state they are changes of."""
 

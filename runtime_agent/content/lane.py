@@ -24,8 +24,12 @@ class Lane:
 
     def __init__(self, outbox: Outbox, server: Server, sync: Sync, kib_s: int) -> None:
         self._outbox, self._server, self._sync = outbox, server, sync
-        self._bytes_s = kib_s << 10
         self._direct = True
+        self.limit(kib_s)
+
+    def limit(self, kib_s: int) -> None:
+        """Send no faster than that from now on."""
+        self._bytes_s = kib_s << 10
 
     async def step(self) -> bool:
         """Bring some chunks; False when none waits that could be brought now.

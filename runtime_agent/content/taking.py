@@ -58,16 +58,17 @@ class Taker:
     """Looks for checkpoints whose content may leave and has not, one session at a time."""
 
     def __init__(self, outbox: Outbox, sources: list[Source], settings: Settings, clock: Clock) -> None:
-        self._outbox, self._sources, self._settings, self._clock = outbox, sources, settings, clock
+        self.settings = settings
+        self._outbox, self._sources, self._clock = outbox, sources, clock
         self._after = {source.kind: 0 for source in sources}
         self._rests_until = 0.0
 
     def take(self, told: ContentPolicy) -> bool:
         """Take the content of one session's checkpoints; False where there is none to take, or no room for it."""
-        may = allowed(self._settings, told)
+        may = allowed(self.settings, told)
         if may.policy == "metadata" or time.monotonic() < self._rests_until:
             return False
-        if contents.size(self._outbox) >= self._settings.keep_mib << 20:
+        if contents.size(self._outbox) >= self.settings.keep_mib << 20:
             return False
         began = time.monotonic()
         for source in self._sources:

@@ -72,6 +72,8 @@ class Orders(Struct, frozen=True, kw_only=True):
     store_id: UUID
     """To be named at the next poll: another database may number its commands anew."""
     orders: list[Order]
+    config: Count = 0
+    """Generation of the configuration that there is for the runtime; 0: none, or the same as was named."""
 
 
 class Accepted(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.config import News, Standing
 from runtime_agent.wire.content import ContentPolicy
 from runtime_agent.wire.leases import Notice
 from runtime_agent.wire.sync import Credit, Durable
@@ -48,6 +49,8 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     disk_free_bytes: Count | None = None
     troubles: Annotated[list[Trouble], Meta(max_length=20)] = []
     draining: bool = False
+    config: Standing | None = None
+    """None: the agent knows of no configuration."""
 
 
 class Pulse(Struct, frozen=True, kw_only=True):
@@ -71,6 +74,8 @@ class Pulse(Struct, frozen=True, kw_only=True):
     """Commands that are not acknowledged: poll, if no poll is open."""
     content: ContentPolicy = ContentPolicy()
     """What the project wants of checkpoints."""
+    config: News = News()
+    """Which configuration there is for the runtime."""
 
 
 class Bye(Struct, frozen=True, kw_only=True):

@@ -21,6 +21,15 @@ from controlplane.db.schema.audit import (
 from controlplane.db.schema.commands import (
     commands,
 )
+from controlplane.db.schema.configs import (
+    config_heads,
+    config_texts,
+    config_versions,
+    configs,
+    rollout_targets,
+    rollouts,
+    runtime_configs,
+)
 from controlplane.db.schema.content import (
     chunks,
     content_chunks,
@@ -163,6 +172,10 @@ __all__ = [
     "chore_leases",
     "chunks",
     "commands",
+    "config_heads",
+    "config_texts",
+    "config_versions",
+    "configs",
     "connect_sessions",
     "connection_events",
     "connection_revocations",
@@ -220,8 +233,11 @@ __all__ = [
     "return_urls",
     "role_assignments",
     "roles",
+    "rollout_targets",
+    "rollouts",
     "routes",
     "runs",
+    "runtime_configs",
     "runtime_keys",
     "runtime_reports",
     "runtimes",

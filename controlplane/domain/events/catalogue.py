@@ -82,6 +82,35 @@ class ApprovalRequested(Struct, frozen=True, kw_only=True, omit_defaults=True):
     agent: str
 
 
+class ConfigTurned(Struct, frozen=True, kw_only=True):
+    """A runtime could not take its configuration, and is as it was before."""
+
+    runtime: str
+    generation: int
+    error: str
+
+
+class RolloutAdvanced(Struct, frozen=True, kw_only=True):
+    """The next runtimes have a version of a document."""
+
+    config: str
+    version: int
+    wave: int
+    waves: int
+    runtimes: int
+    """How many are in this wave."""
+
+
+class RolloutEnded(Struct, frozen=True, kw_only=True):
+    """A version has reached every runtime, or has been taken back."""
+
+    config: str
+    version: int
+    state: str
+    """``finished`` or ``failed``."""
+    reason: str
+
+
 class EventType(Struct, frozen=True):
     name: str
     """``noun.verb``."""
@@ -120,6 +149,10 @@ ALL: Final[Sequence[EventType]] = (
     _act(
         "command.withdrawn", "A command was taken back before its runtime had it.", runtime=str, kind=str, session=str
     ),
+    _act("config.changed", "A document of configuration says something else.", level=str, version=int),
+    _act("config.created", "A document of configuration was made.", level=str, version=int),
+    _act("config.deleted", "A document of configuration was deleted.", level=str, version=int),
+    _act("config.retried", "A runtime is to try its configuration again."),
     _act("connection.changed", "A connection was named or labelled anew, or given to another project."),
     _act("connection.confirmed", "Somebody confirmed that the right account was connected.", provider=str),
     _act("connection.connected", "An account was connected; it waits to be confirmed.", provider=str),
@@ -183,6 +216,9 @@ ALL: Final[Sequence[EventType]] = (
     _act("project.changed", "A project was changed."),
     _act("project.created", "A project was made.", environment=str),
     _act("project.restored", "A project was taken out of the archive."),
+    _act("rollout.cancelled", "A roll-out was taken back.", version=int, wave=int),
+    _act("rollout.paused", "A roll-out was held up.", version=int, wave=int),
+    _act("rollout.resumed", "A roll-out goes on.", version=int, wave=int),
     _act("role.assigned", "A role was given."),
     _act("role.changed", "A role holds something else than before."),
     _act("role.created", "A role was made."),
@@ -219,6 +255,10 @@ ALL: Final[Sequence[EventType]] = (
     EventType("command.delivered", "A runtime has a command on its disk.", CommandTurned),
     EventType("command.finished", "A command has come to its end.", CommandTurned),
     EventType("command.started", "A runtime carries a command out.", CommandTurned),
+    EventType("config.failed", "A runtime could not take its configuration.", ConfigTurned),
+    EventType("rollout.advanced", "A version of a document has reached further runtimes.", RolloutAdvanced),
+    EventType("rollout.failed", "A roll-out has stopped; its runtimes go back.", RolloutEnded),
+    EventType("rollout.finished", "A version of a document has reached every runtime.", RolloutEnded),
     EventType("runtime.silent", "A runtime has not been heard from.", RuntimeTurned),
     EventType("session.failed", "A session failed.", SessionFailed),
     EventType("session.waiting", "A session waits for a human.", SessionWaiting),

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
 from litestar import Controller, Request, get, post
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from controlplane.db.database import Database
 from controlplane.domain import commands
+from controlplane.domain.configs import effective
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Runtime
 from controlplane.http.authorize import Surface, rule
@@ -26,6 +27,12 @@ Wait: TypeAlias = Annotated[
     int, QueryParameter(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait where there is nothing.")
 ]
 
+NOT_ASKED: Final = 2**53
+
+Generation: TypeAlias = Annotated[
+    int, QueryParameter(ge=0, le=NOT_ASKED, description="Of the configuration that the agent knows of.")
+]
+
 
 class Place(Struct, frozen=True, kw_only=True):
     """Where the agent stands, and how long it wants to wait."""
@@ -33,10 +40,13 @@ class Place(Struct, frozen=True, kw_only=True):
     store: UUID | None
     after: int
     wait_s: int
+    config: int
 
 
-def provide_place(store: FromQuery[UUID | None] = None, after: After = 0, wait: Wait = 0) -> Place:
-    return Place(store=store, after=after, wait_s=wait)
+def provide_place(
+    store: FromQuery[UUID | None] = None, after: After = 0, wait: Wait = 0, config: Generation = NOT_ASKED
+) -> Place:
+    return Place(store=store, after=after, wait_s=wait, config=config)
 
 
 class CommandsController(Controller):
@@ -67,9 +77,11 @@ class CommandsController(Controller):
                     cursor = await standing.seen(tx, runtime)
                     known = place.after if place.store == cursor.store_id else 0
                     found = await commands.waiting(tx, keyring, runtime.id, known)
+                    generation = (await effective.news(tx, runtime.id)).generation
+                newer = generation if generation > place.config else 0
                 left = until - time.monotonic()
-                if found or left <= 0 or streams.ended:
-                    return Orders(store_id=cursor.store_id, orders=found)
+                if found or newer or left <= 0 or streams.ended:
+                    return Orders(store_id=cursor.store_id, orders=found, config=newer)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(streams.nudged(listener), left)
 

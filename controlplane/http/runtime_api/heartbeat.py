@@ -7,6 +7,7 @@ from litestar.params import JSONBody
 
 from controlplane.db.database import Database
 from controlplane.domain import commands, departures, reports, runtime_locks, runtimes
+from controlplane.domain.configs import standing as configs
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.reports import Report
 from controlplane.domain.runtime_locks import RuntimeLocked
@@ -16,6 +17,7 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
 from controlplane.kit.presence import Presence
 from controlplane.kit.wakeups import Wakeups
+from runtime_agent.wire.config import Standing
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
 
 
@@ -41,6 +43,7 @@ class HeartbeatController(Controller):
             cursor = await standing.seen(tx, runtime)
             notices = await leased.notices(tx, runtime.id)
             asked = await commands.waits(tx, runtime.id)
+            news = await configs.heard(tx, runtime.id, data.config or Standing())
             turned = cursor.state != state
             if copied := boots is not None and boots.takes_turns(data):
                 await runtime_locks.lock(tx, runtime.id, "boots")
@@ -64,6 +67,7 @@ class HeartbeatController(Controller):
             leases=notices,
             cmds_waiting=asked,
             content=cursor.content(),
+            config=news,
         )
 
     @post("/bye", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say goodbye for good")

@@ -13,6 +13,7 @@ from controlplane.http.tenant_api.approvals import ApprovalsController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.commands import CommandsController
+from controlplane.http.tenant_api.configs import ConfigsController
 from controlplane.http.tenant_api.connect_sessions import ConnectSessionsController
 from controlplane.http.tenant_api.connections import ConnectionsController
 from controlplane.http.tenant_api.content_policies import ContentPoliciesController
@@ -36,6 +37,7 @@ from controlplane.http.tenant_api.projects import ProjectsController
 from controlplane.http.tenant_api.providers import ProvidersController
 from controlplane.http.tenant_api.role_assignments import RoleAssignmentsController
 from controlplane.http.tenant_api.roles import RolesController
+from controlplane.http.tenant_api.rollouts import RolloutsController, RuntimeConfigsController
 from controlplane.http.tenant_api.runs import RunsController
 from controlplane.http.tenant_api.runtime_keys import RuntimeKeysController
 from controlplane.http.tenant_api.runtimes import RuntimesController
@@ -72,6 +74,9 @@ router = Router(
         CheckpointsController,
         CommandsController,
         ApprovalsController,
+        ConfigsController,
+        RolloutsController,
+        RuntimeConfigsController,
         ContentsController,
         AuditEventsController,
         DomainsController,

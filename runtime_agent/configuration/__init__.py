@@ -1,0 +1,1 @@
+"""Desired configuration on this machine: fetched, tried beside the last good one, kept or taken back."""
