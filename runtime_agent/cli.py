@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     joining = add("join", _join, "become a runtime of a tenant, with a join token")
     joining.add_argument("url", metavar="URL", help="of the control plane")
     joining.add_argument("--source", action="append", default=[], metavar="KIND:PATH", help="engine:PATH; what to read")
+    joining.add_argument("--label", action="append", default=[], metavar="NAME=VALUE", help="of this runtime")
     joining.add_argument("--name", help="of this runtime (default: the host name)")
     token = joining.add_mutually_exclusive_group()
     token.add_argument("--token", help="visible to other accounts of this machine while the command runs")
@@ -106,7 +107,9 @@ def _join(options: argparse.Namespace) -> int:
             raise Refusal("no source is named", hint="Add --source engine:PATH")
         if joining.travels_open(url):
             _say(options, f"warning: {url} is not encrypted; others on the way can read the token")
-        ticket = joining.Ticket(token, options.name, joining.facts_of(kinds, given.source_timezone))
+        ticket = joining.Ticket(
+            token, options.name, joining.facts_of(kinds, given.source_timezone), joining.labels_of(options.label)
+        )
 
         async def work() -> Any:
             async with Http(url, utc_now) as http:

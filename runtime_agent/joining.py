@@ -34,6 +34,7 @@ class Ticket(NamedTuple):
     name: str | None
     """None: the control plane takes the host name."""
     facts: Facts
+    labels: dict[str, str] = {}
 
 
 class JoinRefused(Refusal):
@@ -134,8 +135,21 @@ async def _enroll(http: Http, identity: Identity, ticket: Ticket, now: int) -> E
         proof=identity.signed(proof),
         name=ticket.name,
         facts=ticket.facts,
+        labels=ticket.labels,
     )
     return await http.post("/v1/runtime/enroll", msgspec.json.encode(enroll), {}, Enrolled)
+
+
+def labels_of(given: list[str]) -> dict[str, str]:
+    """``zone=eu`` each, as labels.
+
+    Raises:
+        BadSetting: One is written otherwise.
+    """
+    pairs = dict(each.split("=", 1) for each in given if "=" in each)
+    if len(pairs) != len(given) or not all(name and value for name, value in pairs.items()):
+        raise BadSetting("--label: write it as a name and a value, each once", hint="As in --label zone=eu")
+    return pairs
 
 
 def facts_of(kinds: list[str], timezone: str) -> Facts:

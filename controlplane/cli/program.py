@@ -10,6 +10,7 @@ from controlplane.cli.api_key import api_key
 from controlplane.cli.audit import audit
 from controlplane.cli.checkpoint import checkpoint
 from controlplane.cli.command import command
+from controlplane.cli.config import config
 from controlplane.cli.db import db
 from controlplane.cli.doctor import doctor
 from controlplane.cli.join_token import join_token
@@ -45,7 +46,7 @@ for each in leaving.COMMANDS:
 
 for group in (
     *(up, serve, db, operator, tenant, api_key, join_token, runtime, checkpoint),
-    *(command, vault, audit, openapi, doctor),
+    *(command, config, vault, audit, openapi, doctor),
 ):
     program.add_command(group)
 

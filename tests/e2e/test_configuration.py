@@ -88,10 +88,10 @@ def test_a_configuration_that_kills_the_agent_is_taken_back_by_itself(site, desk
         assert eventually(lambda: desk.stands()["state"] == "applying")
         process.kill()
     for _ in range(2):
+        (site.agent / "status.json").unlink(missing_ok=True)
         with daemon(site.agent, **never) as process:
             assert eventually(lambda: (site.agent / "status.json").exists())
             process.kill()
-        (site.agent / "status.json").unlink(missing_ok=True)
 
     with daemon(site.agent, **QUICK):
         assert eventually(lambda: desk.rollout(config, 2) == "failed")

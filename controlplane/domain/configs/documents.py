@@ -197,6 +197,11 @@ async def get(tx: TenantTx, config_id: UUID) -> Config:
     return found
 
 
+async def of_scope(tx: TenantTx, scope: Scope) -> Config | None:
+    """The document for exactly these runtimes, if there is one."""
+    return await tx.first(Config, tx.select(t.configs).where(t.configs.c.scope == scope.key))
+
+
 async def listing(tx: TenantTx, *, after: UUID | None, limit: int) -> list[Config]:
     """Newest first, from just before *after* on."""
     wanted = tx.select(t.configs)

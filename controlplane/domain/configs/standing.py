@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
-from msgspec import Struct, convert
+from msgspec import Struct, convert, json
 from sqlalchemy import text
 
 from controlplane.db import schema as t
@@ -100,6 +100,11 @@ class Kept(Struct, frozen=True, kw_only=True):
     def made_of(self) -> list[Part]:
         """Its documents in their versions, the widest first."""
         return convert(self.parts, list[Part])
+
+    @property
+    def shown(self) -> str:
+        """The document as people read it."""
+        return json.format(self.document, indent=2)
 
     @property
     def word(self) -> Word:

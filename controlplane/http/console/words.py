@@ -58,6 +58,17 @@ COMMAND_STATES: Final = {
 }
 """The mark of each."""
 
+CONFIG_STATES: Final = {
+    "none": "cancelled",
+    "unmergeable": "failed",
+    "failed": "failed",
+    "applying": "running",
+    "drifted": "lagging",
+    "behind": "waiting",
+    "applied": "connected",
+}
+"""The mark of each word for how a runtime stands to its configuration."""
+
 WAITS: Final = {"human_approval": "for a human", "resume": "to be resumed"}
 
 ROUNDS_UP: Final = 0.9995

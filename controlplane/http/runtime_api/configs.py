@@ -1,9 +1,10 @@
 """GET /v1/runtime/config: the document that a runtime is to take."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 
 from controlplane.db.database import Database
 from controlplane.domain.configs import effective
@@ -14,9 +15,16 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
 from runtime_agent.wire.config import Desired, News
 
+UNCHANGED: Final = ResponseSpec(data_container=None, description="You have it already", generate_examples=False)
+
 
 class ConfigController(Controller):
-    @get("/config", opt=rule(Surface.RUNTIME, "config:fetch"), summary="Fetch the configuration")
+    @get(
+        "/config",
+        opt=rule(Surface.RUNTIME, "config:fetch"),
+        summary="Fetch the configuration",
+        responses={304: UNCHANGED},
+    )
     async def show(
         self,
         request: Request[Runtime, Any, Any],

@@ -21,6 +21,8 @@ from controlplane.domain import agents, commands, departures, fleet, rekeying, r
 from controlplane.domain.agents import Agent
 from controlplane.domain.audit import Actor
 from controlplane.domain.commands import Command, receipts
+from controlplane.domain.configs import standing
+from controlplane.domain.configs.standing import Kept
 from controlplane.domain.fleet import Ledger, Member
 from controlplane.domain.newest import Reading
 from controlplane.domain.outcomes import Filters
@@ -95,6 +97,7 @@ class RuntimePage(Struct, frozen=True, kw_only=True):
     sessions: list[Session]
     leases: Out
     commands: list[Command]
+    configuration: Kept | None
 
     @property
     def waiting(self) -> int:
@@ -163,6 +166,7 @@ async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
         sessions=await sessions.listing(tx, Filters(runtime_id=runtime.id), limit=SESSIONS),
         leases=await out(within(tx), Which(runtime_id=runtime.id)),
         commands=await commands.listing(tx, receipts.Which(runtime_id=runtime.id), limit=COMMANDS),
+        configuration=await standing.of_runtime(within(tx), RuntimeId(runtime.id)),
     )
 
 
@@ -241,7 +245,7 @@ ACTS: Final[Sequence[HTTPRouteHandler]] = (
 
 
 def _page(view: View, runtime: str) -> Page:
-    parts = ("head", "acts", "ledger", "commands", "sessions", "leases", "words", "facts")
+    parts = ("head", "acts", "ledger", "commands", "configuration", "sessions", "leases", "words", "facts")
     return Page(
         template="runtime/page.html",
         parts=tuple(f"runtime/{part}" for part in parts),
