@@ -192,10 +192,12 @@ class Agent:
     def _be(self, document: Document) -> None:
         """Be as *document* says, from now on."""
         self.redaction.use(document.redaction)
+        before = self.post.settings.log_level
         self.post = self.post._replace(settings=configured(self._own, document))
         self.taker.settings = self.post.settings
         self.lane.limit(self.post.settings.content_kib_s)
-        logging.getLogger().setLevel(self.post.settings.log_level.upper())
+        if self.post.settings.log_level != before:
+            logging.getLogger().setLevel(self.post.settings.log_level.upper())
 
     def take_commands(self, look: Look, said: Callable[[], None]) -> None:
         """From now on do what is asked, as far as it is allowed here.

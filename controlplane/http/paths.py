@@ -25,3 +25,14 @@ def identity(kind: str, text: str) -> UUID:
     if found is None:
         raise NotFound
     return found
+
+
+def number(text: str) -> int:
+    """The number of a version in *text*, from 1 on.
+
+    Raises:
+        NotFound: If nothing can have it.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= 1):
+        raise NotFound
+    return int(text)

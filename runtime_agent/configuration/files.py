@@ -26,19 +26,22 @@ def wanted(document: Document) -> dict[str, bytes]:
 def lay_out(home: Path, effective: Effective, document: Document) -> None:
     """Write everything into a new folder, then have the link lead there: who reads sees the old or the new, whole.
 
+    Where it leads there already nothing is touched: what somebody has changed since is theirs until the next one.
+
     Raises:
         OSError: It cannot be written; what was there counts on.
     """
     top = home / FOLDER
     top.mkdir(mode=0o700, exist_ok=True)
     new = top / f"{effective.generation}-{effective.hash[:12]}"
-    if not new.is_dir() or changed(new, wanted(document)):
-        beside = top / ".new"
-        shutil.rmtree(beside, ignore_errors=True)
-        for name, content in wanted(document).items():
-            _write(beside / name, content)
-        shutil.rmtree(new, ignore_errors=True)
-        beside.rename(new)
+    if _leads_to(top / CURRENT) == new.name:
+        return
+    beside = top / ".new"
+    shutil.rmtree(beside, ignore_errors=True)
+    for name, content in wanted(document).items():
+        _write(beside / name, content)
+    shutil.rmtree(new, ignore_errors=True)
+    beside.rename(new)
     link = top / ".link"
     link.unlink(missing_ok=True)
     link.symlink_to(new.name)
@@ -77,8 +80,11 @@ class Watch:
         return sorted([*found, *_strange(self._folder, files)])
 
 
-def changed(folder: Path, files: Mapping[str, bytes]) -> bool:
-    return any(_content(folder / name) != content for name, content in files.items())
+def _leads_to(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def _strange(folder: Path, files: Mapping[str, bytes]) -> Iterator[str]:

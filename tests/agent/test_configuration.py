@@ -185,6 +185,9 @@ def test_what_somebody_changes_there_is_told_and_left_as_it_is(home):
     assert program.trial.standing().drift == ["plugins/own.json", "prompts/greeting.md"]
     assert program.has("prompts/greeting.md") == "mine"
     assert trying.seen(home).drift == ["plugins/own.json", "prompts/greeting.md"]
+    assert Program(home).has("prompts/greeting.md") == "mine"
+    program.trial.offer(desired(2, prompt("two")))
+    assert (program.has("prompts/greeting.md"), program.has("plugins/own.json")) == ("two", None)
 
 
 def test_only_what_the_control_plane_signed_for_this_runtime_is_looked_at(home):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
 
 from controlplane.chores.rollouts import advance_rollouts
 from controlplane.domain import events, keys, runtimes
@@ -299,8 +300,8 @@ async def test_two_that_advance_at_once_let_each_wave_go_once(fleet):
 async def test_every_text_that_a_prompt_ever_had_is_kept_and_numbered(fleet):
     config = await fleet.make({"prompts": {"greeting": {"text": "Hello\nyou"}, "other": {"text": "x"}}})
     await everywhere(fleet, config)
-    for text in ("Hello\nthere", None, "Hello\nyou"):
-        entry = {"text": text} if text else None
+    for words in ("Hello\nthere", None, "Hello\nyou"):
+        entry = {"text": words} if words else None
         config = await fleet.save(config, {"prompts": {"greeting": entry, "other": {"text": "x", "version": 9}}})
         await everywhere(fleet, config)
 
@@ -354,6 +355,18 @@ async def test_what_was_changed_there_is_drift_and_what_failed_can_be_tried_agai
     await fleet.within(lambda tx: standing.heard(tx, member.id, replace(said, drift=["prompts/a.md"])))
 
     assert await fleet.word(member) == "drifted"
+
+
+async def test_there_are_so_many_documents_and_no_more(fleet):
+    many = text("""
+        INSERT INTO configs SELECT :tenant_id, gen_random_uuid(), 'label', 'label:n=' || n, NULL, NULL, 'n', CAST(n AS text),
+            1, 1, 1, 'tests', now(), now()
+        FROM generate_series(1, :most) AS n
+    """)
+    await fleet.within(lambda tx: tx.load(many, most=documents.MOST))
+
+    with pytest.raises(documents.TooManyConfigs):
+        await fleet.make({})
 
 
 async def outcomes(tx, config):

@@ -42,7 +42,7 @@ class ConfigInvalid(Refusal):
     """The document is none, or says what cannot be."""
 
     code, status, title = "config-invalid", 400, "This is not a document that a runtime could take"
-    hint = "`errors` names the places. What a document can say is in docs/reference/configuration.md."
+    hint = "Each place is named. What a document can say is in docs/reference/configuration.md."
 
     def __init__(self, errors: list[Error]) -> None:
         self.errors = errors[:MOST_ERRORS]

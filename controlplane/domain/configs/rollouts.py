@@ -1,6 +1,6 @@
 """Looking at roll-outs, holding one up, letting it go on, and taking it back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
@@ -73,9 +73,9 @@ COUNTS: Final = text("""
     SELECT g.config_id, g.version, g.wave, g.outcome, count(*) AS runtimes FROM rollout_targets g
     WHERE g.tenant_id = :tenant_id AND (g.config_id, g.version) IN (
         SELECT r.config_id, r.version FROM json_to_recordset(CAST(:which AS json)) AS r(config_id uuid, version int))
+        AND (CAST(:seen AS uuid[]) IS NULL OR g.runtime_id = ANY (CAST(:seen AS uuid[])))
     GROUP BY g.config_id, g.version, g.wave, g.outcome
 """)
-"""Of roll-outs that a room has found: :seen is everything."""
 
 
 async def get(tx: TenantTx, config_id: UUID, version: int, *, lock: bool = False) -> Rollout:
@@ -111,17 +111,21 @@ async def listing(
 async def counts(tx: TenantTx, found: list[Rollout]) -> Mapping[tuple[UUID, int], list[Count]]:
     """Of each of *found*, how many runtimes of each wave have got how far."""
     which = msgspec.json.encode([{"config_id": each.config_id, "version": each.version} for each in found])
-    rows = await tx.query(Count, COUNTS, tenant_id=tx.tenant_id, which=which.decode())
+    rows = await tx.query(Count, COUNTS, tenant_id=tx.tenant_id, which=which.decode(), seen=tx.sight.runtimes)
     result: dict[tuple[UUID, int], list[Count]] = {(each.config_id, each.version): [] for each in found}
     for row in rows:
         result[row.config_id, row.version].append(row)
     return result
 
 
-async def targets(tx: TenantTx, rollout: Rollout, *, after: UUID | None = None, limit: int = 200) -> list[Target]:
-    """Its runtimes, from just behind *after* on."""
+async def targets(
+    tx: TenantTx, rollout: Rollout, outcomes: Sequence[Outcome] = (), *, after: UUID | None = None, limit: int = 200
+) -> list[Target]:
+    """Its runtimes, from just behind *after* on; those with one of *outcomes*, where any are given."""
     its = t.rollout_targets.c
     mine = tx.select(t.rollout_targets).where(its.config_id == rollout.config_id, its.version == rollout.version)
+    if outcomes:
+        mine = mine.where(its.outcome.in_(outcomes))
     if after is not None:
         mine = mine.where(its.runtime_id > after)
     return await tx.all(Target, mine.order_by(its.runtime_id).limit(limit))

@@ -16,7 +16,7 @@ from controlplane.domain.configs.planning import Plan
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging
-from controlplane.http.paths import identity
+from controlplane.http.paths import identity, number
 from controlplane.http.problems import Invalid
 from controlplane.kit.ids import RuntimeId, text_id
 from controlplane.kit.problems import NotFound
@@ -160,16 +160,17 @@ class ConfigsController(Controller):
         rows = await documents.versions(tx, found.id, before=paging.after_number, limit=paging.fetch)
         return paging.page(rows, lambda row: row.version, _version)
 
-    @get("/{config:str}/versions/{version:int}/changes")
+    @get("/{config:str}/versions/{version:str}/changes")
     async def changes(
-        self, tx: NamedDependency[TenantTx], config: FromPath[str], version: FromPath[int]
+        self, tx: NamedDependency[TenantTx], config: FromPath[str], version: FromPath[str]
     ) -> DifferencesView:
         """What a version changed: against the one before it."""
-        found = await documents.version(tx, identity("cfg", config), _number(version))
-        older = await documents.version(tx, found.config_id, version - 1) if version > 1 else None
+        found = await documents.version(tx, identity("cfg", config), number(version))
+        before = found.version - 1
+        older = await documents.version(tx, found.config_id, before) if before else None
         between = differences.between(older.content() if older else None, found.content())
         shown = [DifferenceView(name=each.name, lines=each.lines) for each in between]
-        return DifferencesView(older=version - 1, newer=version, differences=shown)
+        return DifferencesView(older=before, newer=found.version, differences=shown)
 
     @get("/{config:str}/texts/{kind:str}/{name:str}")
     async def wording(
@@ -245,14 +246,3 @@ def _wording(its: texts.Wording, before: str) -> WordingView:
         created_by=its.created_by,
         created_at=moment(its.created_at),
     )
-
-
-def _number(version: int) -> int:
-    """As a version can be numbered.
-
-    Raises:
-        NotFound: If none can.
-    """
-    if not 1 <= version < 2**31:
-        raise NotFound
-    return version

@@ -16,9 +16,8 @@ from controlplane.domain.configs.standing import Kept, Word
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging
-from controlplane.http.paths import identity
+from controlplane.http.paths import identity, number
 from controlplane.kit.ids import RuntimeId, text_id
-from controlplane.kit.problems import NotFound
 
 
 class WaveView(Struct, frozen=True, kw_only=True):
@@ -80,12 +79,12 @@ class RuntimeConfigView(Struct, frozen=True, kw_only=True):
 
 
 class RolloutsController(Controller):
-    path = "/configs/{config:str}/versions/{version:int}/rollout"
+    path = "/configs/{config:str}/versions/{version:str}/rollout"
     tags = ("configs",)
     opt = rule(Surface.TENANT, "config:read")
 
     @get("/")
-    async def show(self, tx: NamedDependency[TenantTx], config: FromPath[str], version: FromPath[int]) -> RolloutView:
+    async def show(self, tx: NamedDependency[TenantTx], config: FromPath[str], version: FromPath[str]) -> RolloutView:
         """How far a version has got."""
         return await _shown(tx, await _found(tx, config, version))
 
@@ -95,7 +94,7 @@ class RolloutsController(Controller):
         tx: NamedDependency[TenantTx],
         paging: NamedDependency[Paging],
         config: FromPath[str],
-        version: FromPath[int],
+        version: FromPath[str],
     ) -> Page[TargetView]:
         """Its runtimes, and how far each has got."""
         found = await _found(tx, config, version)
@@ -108,10 +107,10 @@ class RolloutsController(Controller):
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         config: FromPath[str],
-        version: FromPath[int],
+        version: FromPath[str],
     ) -> RolloutView:
         """Let no further wave go. Doing it again changes nothing."""
-        return await _shown(tx, await rollouts.pause(tx, actor, identity("cfg", config), _number(version)))
+        return await _shown(tx, await rollouts.pause(tx, actor, identity("cfg", config), number(version)))
 
     @post("/resume", status_code=200, opt=rule(Surface.TENANT, "config:write", fresh=True))
     async def resume(
@@ -119,10 +118,10 @@ class RolloutsController(Controller):
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         config: FromPath[str],
-        version: FromPath[int],
+        version: FromPath[str],
     ) -> RolloutView:
         """Let it go on, also past a wave of which nobody was there."""
-        return await _shown(tx, await rollouts.resume(tx, actor, identity("cfg", config), _number(version)))
+        return await _shown(tx, await rollouts.resume(tx, actor, identity("cfg", config), number(version)))
 
     @post("/cancel", status_code=200, opt=rule(Surface.TENANT, "config:write", fresh=True))
     async def cancel(
@@ -130,10 +129,10 @@ class RolloutsController(Controller):
         tx: NamedDependency[TenantTx],
         actor: NamedDependency[Actor],
         config: FromPath[str],
-        version: FromPath[int],
+        version: FromPath[str],
     ) -> RolloutView:
         """End it; whoever has the version goes back to what was there before."""
-        return await _shown(tx, await rollouts.cancel(tx, actor, identity("cfg", config), _number(version)))
+        return await _shown(tx, await rollouts.cancel(tx, actor, identity("cfg", config), number(version)))
 
 
 class RuntimeConfigsController(Controller):
@@ -178,8 +177,8 @@ def _kept(its: Kept | None) -> RuntimeConfigView:
     )
 
 
-async def _found(tx: TenantTx, config: str, version: int) -> Rollout:
-    return await rollouts.get(tx, identity("cfg", config), _number(version))
+async def _found(tx: TenantTx, config: str, version: str) -> Rollout:
+    return await rollouts.get(tx, identity("cfg", config), number(version))
 
 
 async def _shown(tx: TenantTx, its: Rollout) -> RolloutView:
@@ -192,7 +191,7 @@ async def _shown(tx: TenantTx, its: Rollout) -> RolloutView:
         reason=its.reason,
         plan=its.plan,
         wave=its.wave,
-        waves=[_wave(number, counted) for number in range(1, its.waves + 1)],
+        waves=[_wave(wave, counted) for wave in range(1, its.waves + 1)],
         created_by=its.created_by,
         created_at=moment(its.created_at),
         ended_at=moment(its.ended_at),
@@ -207,14 +206,3 @@ def _target(its: Target) -> TargetView:
     return TargetView(
         runtime=text_id("rt", its.runtime_id), wave=its.wave, outcome=its.outcome, error=its.error, at=moment(its.at)
     )
-
-
-def _number(version: int) -> int:
-    """As a version can be numbered.
-
-    Raises:
-        NotFound: If none can.
-    """
-    if not 1 <= version < 2**31:
-        raise NotFound
-    return version

@@ -31,7 +31,7 @@ from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen, within
 from controlplane.http.console.view import View
 from controlplane.http.console.words import CONFIG_STATES
-from controlplane.http.paths import identity
+from controlplane.http.paths import identity, number
 from controlplane.kit.ids import RuntimeId
 from controlplane.kit.problems import NotFound
 
@@ -64,12 +64,12 @@ class Progress(Struct, frozen=True, kw_only=True):
         """As a bar: kind, start and width in per cent."""
         whole = sum(each.runtimes for each in self.counted) or 1
         out, x = [], 0.0
-        for kind, number in (
+        for kind, runtimes in (
             ("acknowledged", self.of("applied")),
             ("lost", self.of("failed")),
             ("waiting", self.of("released", "fetched")),
         ):
-            width = round(number / whole * 100, 2)
+            width = round(runtimes / whole * 100, 2)
             out.append((kind, round(x, 2), width))
             x += width
         return out
@@ -179,8 +179,8 @@ async def delete(
     return await screen.act(work, "/configs", _one(screen.view, config))
 
 
-async def version(screen: NamedDependency[Screen], config: FromPath[str], version: FromPath[int]) -> Response[str]:
-    gather = partial(_gather_version, config_id=identity("cfg", config), number=version)
+async def version(screen: NamedDependency[Screen], config: FromPath[str], version: FromPath[str]) -> Response[str]:
+    gather = partial(_gather_version, config_id=identity("cfg", config), wanted=number(version))
     return await screen.show(Page(template="configs/version.html", parts=(), gather=gather, context=MARKS))
 
 
@@ -192,21 +192,21 @@ async def wording(
 
 
 async def pause(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], config: FromPath[str], version: FromPath[int]
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], config: FromPath[str], version: FromPath[str]
 ) -> Response[Any]:
-    return await _turn(screen, config, partial(rollouts.pause, actor=actor, version=version))
+    return await _turn(screen, config, partial(rollouts.pause, actor=actor, version=number(version)))
 
 
 async def resume(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], config: FromPath[str], version: FromPath[int]
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], config: FromPath[str], version: FromPath[str]
 ) -> Response[Any]:
-    return await _turn(screen, config, partial(rollouts.resume, actor=actor, version=version))
+    return await _turn(screen, config, partial(rollouts.resume, actor=actor, version=number(version)))
 
 
 async def cancel(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], config: FromPath[str], version: FromPath[int]
+    screen: NamedDependency[Screen], actor: NamedDependency[Actor], config: FromPath[str], version: FromPath[str]
 ) -> Response[Any]:
-    return await _turn(screen, config, partial(rollouts.cancel, actor=actor, version=version))
+    return await _turn(screen, config, partial(rollouts.cancel, actor=actor, version=number(version)))
 
 
 async def retry(
@@ -247,8 +247,7 @@ async def _gather_one(tx: Reading, config: str | None, given: Filled | None) -> 
     its = await documents.get(own, identity("cfg", config))
     last = (await rollouts.listing(own, config_id=its.id, limit=1))[0]
     history = await documents.versions(own, its.id, limit=VERSIONS)
-    targets = await rollouts.targets(own, last)
-    troubled = [each for each in targets if each.outcome in {"failed", "missed"}]
+    troubled = await rollouts.targets(own, last, ("failed", "missed"), limit=ROWS)
     names = await _names(own, [its]) | await named(own, t.runtimes, [each.runtime_id for each in troubled])
     document = history[0].content()
     return ConfigPage(
@@ -268,10 +267,10 @@ async def _gather_one(tx: Reading, config: str | None, given: Filled | None) -> 
     )
 
 
-async def _gather_version(tx: Reading, config_id: UUID, number: int) -> VersionPage:
+async def _gather_version(tx: Reading, config_id: UUID, wanted: int) -> VersionPage:
     own = within(tx)
     its = await documents.get(own, config_id)
-    found = await documents.version(own, config_id, min(number, 2**31 - 1))
+    found = await documents.version(own, config_id, wanted)
     older = (await documents.version(own, config_id, found.version - 1)).content() if found.version > 1 else None
     between = differences.between(older, found.content())
     return VersionPage(config=its, version=found, differences=between, names=await _names(own, [its]))
@@ -338,14 +337,14 @@ HANDLERS: Final[Sequence[HTTPRouteHandler]] = (
     get("/configs/new", opt=rule(Surface.CONSOLE, "config:write", SHOWS | {"config:read"}, fresh=True))(form),
     get("/configs/{config:str}", opt=READ)(one),
     get("/configs/{config:str}/live", opt=READ)(live_one),
-    get("/configs/{config:str}/versions/{version:int}", opt=READ)(version),
+    get("/configs/{config:str}/versions/{version:str}", opt=READ)(version),
     get("/configs/{config:str}/texts/{kind:str}/{name:str}", opt=READ)(wording),
     _hung("/configs", make),
     _hung("/configs/{config:str}", save),
     _hung("/configs/{config:str}/delete", delete),
-    _hung("/configs/{config:str}/versions/{version:int}/pause", pause),
-    _hung("/configs/{config:str}/versions/{version:int}/resume", resume),
-    _hung("/configs/{config:str}/versions/{version:int}/cancel", cancel),
+    _hung("/configs/{config:str}/versions/{version:str}/pause", pause),
+    _hung("/configs/{config:str}/versions/{version:str}/resume", resume),
+    _hung("/configs/{config:str}/versions/{version:str}/cancel", cancel),
     _hung("/runtimes/{runtime:str}/configuration/retry", retry),
 )
 """Where these pages hang, below a tenant."""
