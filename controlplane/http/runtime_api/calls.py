@@ -1,9 +1,10 @@
 """POST /v1/runtime/calls: calls that the control plane makes for a runtime, with a credential that stays here."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Controller, Request, Response, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from litestar.response import Stream
 
@@ -21,9 +22,19 @@ from controlplane.kit.limiter import Limiter
 from runtime_agent.wire.calls import CallDecided, CallRequest
 from runtime_agent.wire.leases import LeaseRequest
 
+ANSWERED: Final = ResponseSpec(
+    bytes, description="What the provider answered, or what would be sent", media_type="*/*", generate_examples=False
+)
+
 
 class CallsController(Controller):
-    @post("/calls", status_code=200, opt=rule(Surface.RUNTIME, "credential:lease"), summary="Have a call made")
+    @post(
+        "/calls",
+        status_code=200,
+        responses={200: ANSWERED},
+        opt=rule(Surface.RUNTIME, "credential:lease"),
+        summary="Have a call made",
+    )
     async def call(
         self,
         data: JSONBody[CallRequest],
