@@ -43,7 +43,7 @@ async def test_a_minute_of_what_can_be_survived(app_url, admin_url, redis_url, t
 
         state = (await proof.rig.seen()).state
     assert (proof.rig.grant.alive, proof.rig.grant.reused, state) == (True, 0, "active"), suffered
-    assert wrong(proof) == {}, suffered
+    assert wrong(proof) == {}, (suffered, proof.broke)
     assert proof.went_wrong["served"] > 0
 
 
