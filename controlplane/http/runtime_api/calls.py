@@ -18,7 +18,6 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.paths import identity
 from controlplane.http.runtime_api import signed
 from controlplane.kit.ids import text_id
-from controlplane.kit.limiter import Limiter
 from runtime_agent.wire.calls import CallDecided, CallRequest
 from runtime_agent.wire.leases import LeaseRequest
 
@@ -42,7 +41,6 @@ class CallsController(Controller):
         runtime: NamedDependency[Runtime],
         proxying: NamedDependency[Proxying],
         db: NamedDependency[Database],
-        limiter: NamedDependency[Limiter],
     ) -> Response[Any]:
         """Have a provider called with a credential that the runtime never sees.
 
@@ -51,7 +49,7 @@ class CallsController(Controller):
         Redirects are answers, and not followed.
         """
         caller = await proxying.leasing.sights.caller(runtime, anew=False)
-        nonce = await signed.check(request, db, limiter, caller)
+        nonce = await signed.check(request, db, caller)
         ask = Ask(
             runtime=runtime,
             caller=caller,
