@@ -9,9 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
+from runtime_agent.agent import Post, opened
 from runtime_agent.configuration import files, trying
 from runtime_agent.configuration.fetching import ConfigForged, checked
-from runtime_agent.configuration.redaction import Redaction
+from runtime_agent.configuration.redaction import Redacted, Redaction
 from runtime_agent.configuration.taking import configured
 from runtime_agent.configuration.trying import MOST_STARTS, Trial
 from runtime_agent.identity import encoded
@@ -254,3 +255,27 @@ def test_what_is_withheld_is_not_there_at_all():
     redaction.use(RedactionPart(withhold=["models", "tools"]))
 
     assert (redaction.of(cost).model, redaction.of(cost).tool) == (None, None)
+
+
+async def test_a_program_is_as_its_configuration_says_from_its_first_moment(home, tmp_path):
+    good(home).trial.offer(
+        desired(
+            2,
+            {
+                "agent": {"scan_interval_s": 5, "content_kib_s": 9, "log_level": "warning"},
+                "content": {"policy": "metadata"},
+                "redaction": {"words": ["quandt"]},
+            },
+        )
+    )
+    own = Settings(content="plain", sources=[f"engine:{tmp_path / 'engine'}"])
+
+    async with opened(Post(home, own, joined(home))) as agent:
+        its = agent.post.settings
+        assert (its.scan_interval_s, its.content_kib_s, its.content) == (5, 9, "metadata")
+        assert agent.taker.settings.content == "metadata"
+        assert agent.redaction.text("for Quandt") == "for [redacted]"
+        assert isinstance(agent.scanners[0].source, Redacted)
+        agent.trial.refuse("a bug")
+        assert agent.post.settings.content == "plain"
+        assert agent.redaction.text("for Quandt") == "for Quandt"

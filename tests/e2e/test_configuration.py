@@ -105,3 +105,15 @@ def test_a_configuration_that_kills_the_agent_is_taken_back_by_itself(site, desk
         "rollout.finished",
         "rollout.failed",
     ]
+
+
+def test_a_runtime_that_is_only_called_now_and_then_takes_it_too(site, desk):
+    config = desk.make({"agent": {"scan_interval_s": 30}, "redaction": {"withhold": ["models"]}})
+    assert eventually(lambda: desk.get(f"/configs/{config}/versions/1/rollout")["wave"] == 1)
+
+    site.once()
+    site.once()
+
+    assert desk.stands()["state"] == "applied"
+    shown = json.loads(site._agent("doctor", "--json"))["sample"]["lines"]
+    assert not any('"model"' in line for line in shown)
