@@ -12,6 +12,7 @@ IDS: Final = {
     "BrowserSession": "bs",
     "Checkpoint": "cp",
     "Command": "cmd",
+    "Config": "cfg",
     "ConnectSession": "cns",
     "Connection": "con",
     "Delivery": "dlv",

@@ -22,6 +22,7 @@ KINDS: Final = {
     "assignment": "asg",
     "checkpoint": "cp",
     "command": "cmd",
+    "config": "cfg",
     "app": "app",
     "connect_session": "cns",
     "delivery": "dlv",
@@ -88,6 +89,7 @@ KNOWN: Final[dict[str, Schema]] = {
     "iss": _brought("iss", "https://login.example.com/acme"),
     "kind": text(LONGEST, "node_complete"),
     "label": text(LONGEST, "team=data"),
+    "name": text(63, "greeting"),
     "node": text(LONGEST, "report"),
     "other": identity("cp"),
     "owner_ref": text(LONGEST, "user-7"),
@@ -109,6 +111,7 @@ KNOWN: Final[dict[str, Schema]] = {
         "examples": ["runtime.joined,runtime.silent"],
     },
     "until": _instant(),
+    "version": {"type": "string", "pattern": "^[1-9][0-9]{0,8}$", "examples": ["1"]},
 }
 
 NAMES_OF_AGENTS: Final = text(LONGEST, "invoice_review")
