@@ -1,6 +1,8 @@
 """What requests of the tenant API bring: something that an owner is let through with, and what of it names an object."""
 
 BODIES = {
+    "NewConfig": {"document": {}},
+    "ConfigChange": {"document": {}},
     "Batch": {"ids": ["x"]},
     "Acknowledgement": {"through": 0},
     "DecisionBody": {},

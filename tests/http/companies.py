@@ -41,6 +41,7 @@ from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.secret import Secret
 from tests import contents
 from tests.domain.vault import begun
+from tests.http import configured
 from tests.make import SHELL
 from tests.rows import Rows
 from tests.runtimes import join
@@ -74,9 +75,7 @@ class Company:
     def __init__(self, db, make, blobs, tenant, runtime):
         self.tenant, self.runtime = tenant, runtime
         self._db, self._make, self._blobs, self._rows = db, make, blobs, Rows(db)
-        self._newest_group = None
-        self._newest_webhook = None
-        self._newest_runtime = None
+        self._newest_group = self._newest_webhook = self._newest_runtime = None
         self.person_id = None
         """Who has begun what is to be confirmed; None: a program."""
         self.factory: dict[str, Callable[[], Awaitable[str]]] = {
@@ -92,6 +91,7 @@ class Company:
             "service_account": self._service_account,
             "checkpoint": self._checkpoint,
             "command": self._command,
+            **configured.factory(db, tenant, CANARY),
             "other": self._checkpoint,
             "app": self._app,
             "connect_session": self._connect_session,

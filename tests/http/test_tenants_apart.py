@@ -18,6 +18,7 @@ from controlplane.domain.api_keys import Wanted
 from controlplane.domain.holdings import Holder
 from controlplane.domain.vault import disclosures
 from tests.conftest import KEYRING
+from tests.http import configured
 from tests.http.bodies import BODIES, NEEDED, REFERENCES, UNIQUE
 from tests.http.companies import CANARY, PREFIX, Company, Operation, serial
 from tests.make import SHELL, bearer
@@ -25,8 +26,8 @@ from tests.runtimes import join
 
 TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLATFORM)
 
-SHARED = {"provider"}
-"""Parameters that name what is the same in every tenant."""
+SHARED = {"provider", "kind", "name", "version"}
+"""Parameters that name what is the same in every tenant, or what is within a thing that another parameter names."""
 
 FILTERS = {
     *("runtime", "session", "run", "project", "actor", "target", "user", "group", "service_account", "app"),
@@ -292,7 +293,9 @@ async def test_its_owner_is_let_through_so_that_all_of_this_means_something(db, 
             await ready(db, victim, operation)
             victim.person_id = None if headers is owner else person.account.id
             given = {} if operation.body is None else {"json": await body_of(operation, victim)}
-            answer = await call(operation, await victim.url(operation), headers, **given)
+            url = await victim.url(operation)
+            await configured.settle(db, victim, operation)
+            answer = await call(operation, url, headers, **given)
 
             assert answer.status_code in ANSWERS[operation.method], f"{operation}: {answer.text}"
             if operation.method == "GET" and "tenant" not in operation.parameters[1:]:
