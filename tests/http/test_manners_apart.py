@@ -8,7 +8,7 @@ from tests.http.test_tenants_apart import told
 companies, victim, other, stranger = apart.companies, apart.victim, apart.other, apart.stranger
 operations, digest, call = apart.operations, apart.digest, apart.call
 
-REFUSED = {"tenant-state-conflict", "disclosure-for-people"}
+REFUSED = {"tenant-state-conflict", "disclosure-for-people", "nothing-to-retry"}
 """What a key is told all the same where the tenant is not to be deleted, or two people are wanted."""
 
 KEY = {"Idempotency-Key": "the-same-for-everybody"}

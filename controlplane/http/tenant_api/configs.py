@@ -90,6 +90,7 @@ class DifferenceView(Struct, frozen=True, kw_only=True):
 
 
 class DifferencesView(Struct, frozen=True, kw_only=True):
+    config: str
     older: int
     newer: int
     differences: list[DifferenceView]
@@ -170,7 +171,9 @@ class ConfigsController(Controller):
         older = await documents.version(tx, found.config_id, before) if before else None
         between = differences.between(older.content() if older else None, found.content())
         shown = [DifferenceView(name=each.name, lines=each.lines) for each in between]
-        return DifferencesView(older=before, newer=found.version, differences=shown)
+        return DifferencesView(
+            config=text_id("cfg", found.config_id), older=before, newer=found.version, differences=shown
+        )
 
     @get("/{config:str}/texts/{kind:str}/{name:str}")
     async def wording(

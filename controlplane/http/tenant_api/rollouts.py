@@ -57,6 +57,7 @@ class PartView(Struct, frozen=True, kw_only=True):
 
 
 class RuntimeConfigView(Struct, frozen=True, kw_only=True):
+    runtime: str
     state: Word
     """`drifted`: somebody has changed on its machine what it was given. `behind`: it has not taken the newest yet."""
     generation: int
@@ -155,11 +156,12 @@ class RuntimeConfigsController(Controller):
 
 async def _of_runtime(tx: TenantTx, runtime: str) -> RuntimeConfigView:
     found = await runtimes.get(tx, RuntimeId(identity("rt", runtime)))
-    return _kept(await standing.of_runtime(tx, found.id))
+    return _kept(found.id, await standing.of_runtime(tx, found.id))
 
 
-def _kept(its: Kept | None) -> RuntimeConfigView:
+def _kept(runtime_id: RuntimeId, its: Kept | None) -> RuntimeConfigView:
     return RuntimeConfigView(
+        runtime=text_id("rt", runtime_id),
         state=its.word if its else "none",
         generation=its.generation if its else 0,
         hash=its.hash if its else "",
