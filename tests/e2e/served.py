@@ -17,16 +17,15 @@ from tests import programs
 class Served:
     """A home, its database, and at most one server."""
 
-    def __init__(self, home, app_url, owner_url):
+    def __init__(self, home, app_url, owner_url, **more):
         self.home, self.port = home, programs.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = home.with_name("serve.log")
         self._process = None
         home.mkdir(mode=0o700, parents=True)
         settings = home / "controlplane.toml"
-        settings.write_text(
-            f'database_url = "{app_url}"\ndatabase_owner_url = "{owner_url}"\npublic_url = "{self.url}"\n'
-        )
+        given = {"database_url": app_url, "database_owner_url": owner_url, "public_url": self.url, **more}
+        settings.write_text("".join(f'{name} = "{value}"\n' for name, value in given.items()))
         settings.chmod(0o600)
         programs.told(home, "db", "init", CONTROLPLANE_DATABASE_ADMIN_URL=os.environ["TEST_SUPERUSER_URL"])
 
