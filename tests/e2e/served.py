@@ -13,6 +13,9 @@ import httpx
 
 from tests import programs
 
+TRIES = 3
+"""How often the patience of tests may end before a server that starts is given up, on a machine that is busy."""
+
 
 class Served:
     """A home, its database, and at most one server."""
@@ -33,7 +36,9 @@ class Served:
         words = [sys.executable, "-m", "controlplane", "serve", "--home", self.home, "--port", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(words, env=programs.ENVIRONMENT, stderr=log)
-        assert programs.eventually(self._answers), self._log.read_text()
+        if not any(programs.eventually(self._answers) for _ in range(TRIES)):
+            self.stop()
+            raise AssertionError(self._log.read_text())
 
     def stop(self):
         """In order, if it runs."""
