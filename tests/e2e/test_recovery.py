@@ -76,7 +76,7 @@ def test_what_came_after_the_backup_is_sent_again_and_the_console_explains_it(se
     held = before["ledger"]["acknowledged"]
     assert "To its backup of" in story(pages[0])
     assert "last-night.backup" in story(pages[0])
-    assert f"to {held} of epoch 1; all of" in story(pages[0])
+    assert f"number {held} of epoch 1; all of it is here" in story(pages[0])
     assert "Both sides hold the same." in story(pages[0])
     assert "began epoch 2" in story(pages[1])
     assert "missing of which it kept no record any more" in story(pages[1])
