@@ -151,9 +151,6 @@ async def test_runs_checkpoints_agents_and_runtimes_follow_the_same_manner(acme,
         "compared": None,
         "last_heard_at": "2026-01-01T00:00:00.000Z",
         "skew_ms": -3,
-        "durable": None,
-        "durable_at": None,
-        "compared": None,
     }
 
 
