@@ -240,6 +240,7 @@ async def _report(db: Database, runtime: Joined, mark: str) -> None:
     await rows.agent(runtime, mark)
     await rows.report(runtime, 4, records=1)
     await rows.loss(runtime)
+    await rows.refill(runtime)
     writing = await _hello(db, runtime)
     chunk = Chunk(sha256="ab" * 32, size=5)
     content = Content(policy="plain", size=5, digest="cd" * 32, chunks=[chunk])

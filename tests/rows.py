@@ -105,6 +105,12 @@ class Rows:
             row |= {"last_seq": records, "records": records, "reason": "disk-full", "detail": "", "noticed_at": tx.now}
             await tx.run(tx.insert(t.sync_losses).values(**{**row, **given}))
 
+    async def refill(self, runtime: Joined) -> None:
+        async with self._db.tenant(runtime.tenant_id) as tx:
+            row = {"runtime_id": runtime.id, "store_id": UUID(int=1), "mode": "resume", "epoch": 1, "first_seq": 3}
+            row |= {"last_seq": 4, "kept": 0, "missing": 0, "anew": 0, "noticed_at": tx.now}
+            await tx.run(tx.insert(t.sync_refills).values(**row))
+
     async def report(self, runtime: Joined, last_seq: int = 0, **backlog: int) -> None:
         async with self._db.tenant(runtime.tenant_id) as tx:
             row = {"runtime_id": runtime.id, "received_at": tx.now, "epoch": 1, "last_seq": last_seq, "skew_ms": -3}

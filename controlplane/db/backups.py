@@ -45,7 +45,7 @@ ANNOUNCE: Final = """
     WHERE c.tenant_id = m.tenant_id AND c.runtime_id = m.runtime_id AND (SELECT store_id FROM store) = $3
 """
 
-ANEW: Final = "UPDATE store SET store_id = gen_random_uuid(), made_at = $1, restored_to = $2 RETURNING store_id"
+ANEW: Final = "UPDATE store SET store_id = gen_random_uuid(), made_at = $1, restored_to = $2, restored_from = $3"
 
 COVERED: Final = """
     UPDATE sync_cursors SET durable_epoch = epoch, durable_seq = last_seq, durable_head = head, durable_at = $1
@@ -179,7 +179,7 @@ async def put_back(owner_url: str, file: Path) -> Contents:
             await connection.execute(COVERED, contents.taken_at)
             await connection.execute(OLD_TOKENS)
             await connection.fetchval(SEQUENCE)
-            await connection.fetchval(ANEW, datetime.now(UTC), contents.taken_at)
+            await connection.execute(ANEW, datetime.now(UTC), contents.taken_at, file.name)
     finally:
         await connection.close()
     return contents

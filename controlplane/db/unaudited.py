@@ -6,7 +6,8 @@ UNAUDITED = frozenset(
     table.name
     for table in (
         *t.PARTITIONED,
-        *(t.agents, t.sync_cursors, t.sync_losses, t.runtime_reports, t.audit_events, t.audit_heads),
+        *(t.agents, t.sync_cursors, t.sync_losses, t.sync_refills, t.runtime_reports),
+        *(t.audit_events, t.audit_heads),
         *(t.routes, t.account_tenants, t.chore_leases, t.browser_sessions, t.platform_audit_events),
         *(t.platform_audit_heads, t.audit_checkpoints, t.platform_audit_checkpoints, t.audit_verdicts),
         *(t.audit_streams, t.platform_audit_streams, t.scim_errors),

@@ -73,6 +73,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "contents": "are in this installation's object store, and exported one by one",
         "content_chunks": "are in this installation's object store",
         "chunks": "are in this installation's object store",
+        "sync_refills": "are about restores of this installation",
         "exports": "are about earlier archives",
         "export_parts": "are earlier archives",
     }

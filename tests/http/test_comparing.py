@@ -1,5 +1,7 @@
 """Both sides are compared: the agent's own memory against the server's tables, through the door, and what is missing comes back."""
 
+from datetime import timedelta
+
 import httpx
 import pytest
 from msgspec import Struct
@@ -130,6 +132,18 @@ async def test_a_deleted_session_that_the_server_lost_too_is_named(site, client,
     [loss] = shown["ledger"]["lost"]
     assert (loss["kind"], loss["records"], loss["reason"]) == ("gap", 1, refilling.GONE)
     assert (await site.compared()).identical
+
+
+async def test_it_is_compared_once_a_day(site):
+    await site.lose("sessions")
+    site.clock.forward(timedelta(hours=23))
+    await site.once()
+    not_yet = await site.held(t.sessions)
+
+    site.clock.forward(timedelta(hours=2))
+    await site.once()
+
+    assert (not_yet, await site.held(t.sessions)) == (0, 3)
 
 
 async def test_somebody_can_have_it_compared_now(site, client, make):

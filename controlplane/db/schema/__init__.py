@@ -136,6 +136,7 @@ from controlplane.db.schema.tenants import (
     runtimes,
     sync_cursors,
     sync_losses,
+    sync_refills,
     tenants,
     users,
 )
@@ -254,6 +255,7 @@ __all__ = [
     "sync_batches",
     "sync_cursors",
     "sync_losses",
+    "sync_refills",
     "tenants",
     "tombstones",
     "totps",

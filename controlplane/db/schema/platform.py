@@ -26,11 +26,12 @@ store = Table(
     Column("refreshing_as", Uuid, nullable=False),
     Column("resumed_at", Instant),
     Column("restored_to", Instant),
+    Column("restored_from", Text),
     CheckConstraint("single", name="single"),
 )
 """One row: which incarnation of the database this is. A restore gives it a new id, so that agents notice.
 ``refreshing_as`` is the one that may use refresh tokens: another one until somebody says that the other is gone.
-``restored_to`` is the time of the backup that it was made from."""
+``restored_to`` is the time of the backup that it was made from, ``restored_from`` the name of that file."""
 
 accounts = Table(
     "accounts",

@@ -220,6 +220,25 @@ sync_losses = tenant_table(
 """What is known to be missing: ranges that vanished with an agent's disk (``lost``), what an agent says it could not
 keep (``gap``), records that were refused (``quarantined``)."""
 
+sync_refills = tenant_table(
+    "sync_refills",
+    Column("runtime_id", Uuid, nullable=False),
+    Column("store_id", Uuid, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("kept", BigInteger, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    Column("noticed_at", Instant, nullable=False),
+    Column("compared_at", Instant),
+    Column("anew", BigInteger, nullable=False),
+    CheckConstraint("mode IN ('resume', 'new_epoch')", name="mode"),
+    ForeignKeyConstraint(["tenant_id", "runtime_id"], ["runtimes.tenant_id", "runtimes.id"], ondelete="CASCADE"),
+    key=("runtime_id", "store_id"),
+)
+"""What a runtime brought again once it had noticed that the database was restored."""
+
 agents = tenant_table(
     "agents",
     Column("id", Uuid, nullable=False),

@@ -13,7 +13,7 @@ from controlplane.db.partitions import Partitions
 from controlplane.domain import reports
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.reports import Report
-from controlplane.domain.sync import batches, comparing, log, recovery
+from controlplane.domain.sync import batches, comparing, log, recovery, refills
 from controlplane.domain.sync.batches import Position
 from controlplane.domain.sync.log import Kept, PartitionsWanted
 from controlplane.domain.sync.recovery import Reported
@@ -43,6 +43,7 @@ class SyncController(Controller):
             cursor = await standing.locked(tx, runtime)
             reported = await _reported(tx, runtime, word)
             welcome = await recovery.hello(tx, runtime.id, cursor, data, reported)
+            await refills.notice(tx, runtime.id, cursor, data, welcome)
             return replace(welcome, leases=await leased.notices(tx, runtime.id), content=cursor.content())
 
     @post(
@@ -80,7 +81,9 @@ class SyncController(Controller):
         """Of records that the agent still holds, those that no batch of it ever brought."""
         async with db.tenant(runtime.tenant_id) as tx:
             await standing.seen(tx, runtime)
-            return Missing(missing=await recovery.missing(tx, runtime.id, data.record_ids))
+            missing = await recovery.missing(tx, runtime.id, data.record_ids)
+            await refills.asked(tx, runtime.id, len(data.record_ids), len(missing))
+            return Missing(missing=missing)
 
     @post("/manifest", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Compare both sides")
     async def manifest(
@@ -112,6 +115,7 @@ class SyncController(Controller):
         async with db.tenant(runtime.tenant_id) as tx:
             await standing.seen(tx, runtime)
             await comparing.note(tx, runtime.id, data)
+            await refills.compared(tx, runtime.id, data.wanted)
         await wakeups.nudge(f"tenant:{runtime.tenant_id}")
         return {"identical": not data.wanted and not data.newer}
 

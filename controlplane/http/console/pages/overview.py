@@ -16,6 +16,8 @@ from controlplane.domain import sessions
 from controlplane.domain.newest import MARGIN, Reading
 from controlplane.domain.outcomes import Filters, WaitingFor
 from controlplane.domain.sessions import Count, Open, Session
+from controlplane.domain.sync import refills
+from controlplane.domain.sync.refills import Aftermath
 from controlplane.http.console import histogram
 from controlplane.http.console.histogram import Histogram
 from controlplane.http.console.render import Page
@@ -109,6 +111,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     spent: int | None
     """None: nobody reports costs."""
     places: list[Place]
+    restored: Aftermath | None
 
     @property
     def runtimes(self) -> int:
@@ -225,6 +228,7 @@ async def gather(tx: Reading) -> Overview:
         spend={(row.tenant, row.agent): row.micro_usd for row in spend},
         spent=sum(row.micro_usd for row in spend) if spend else None,
         places=_places(states, unfinished, counts),
+        restored=await refills.of_all(tx),
     )
 
 
@@ -274,7 +278,7 @@ async def live(screen: NamedDependency[Screen], seen: FromQuery[str] = "") -> Se
 
 
 def _page(view: View) -> Page:
-    parts = ("verdict", "empty", "work", "fleet", "where", "waiting", "failures")
+    parts = ("verdict", "restored", "empty", "work", "fleet", "where", "waiting", "failures")
     return Page(
         template="overview/page.html",
         parts=tuple(f"overview/{part}" for part in parts),

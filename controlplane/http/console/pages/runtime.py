@@ -27,7 +27,8 @@ from controlplane.domain.fleet import Ledger, Member
 from controlplane.domain.newest import Reading
 from controlplane.domain.outcomes import Filters
 from controlplane.domain.sessions import Session
-from controlplane.domain.sync import comparing
+from controlplane.domain.sync import comparing, refills
+from controlplane.domain.sync.refills import Refill
 from controlplane.domain.vault import leased
 from controlplane.domain.vault.leased import Which
 from controlplane.http.authorize import Surface, rule
@@ -77,17 +78,9 @@ class Delivery(Struct, frozen=True, kw_only=True):
     received_at: datetime
 
 
-class Restored(Struct, frozen=True):
-    """The database is another incarnation of what it was."""
-
-    made_at: datetime
-    restored_to: datetime
-    """The time of the backup."""
-
-
 class RuntimePage(Struct, frozen=True, kw_only=True):
     now: datetime
-    restored: Restored | None
+    refill: Refill | None
     runtime: Member
     ledger: Ledger
     words: LastWords | None
@@ -103,6 +96,15 @@ class RuntimePage(Struct, frozen=True, kw_only=True):
     def waiting(self) -> int:
         """Records that it has and we have not."""
         return self.ledger.backlog.records if self.ledger.backlog else 0
+
+    @property
+    def still(self) -> int:
+        """How many of the records that it sends again since the restore are still to come."""
+        refill, ledger = self.refill, self.ledger
+        if refill is None or refill.epoch != ledger.epoch:
+            return 0
+        upto = refill.again if refill.mode == "new_epoch" else refill.last_seq or 0
+        return min(refill.again, max(0, upto - ledger.acknowledged))
 
     @property
     def complete(self) -> bool:
@@ -141,9 +143,6 @@ NEWEST_DELIVERIES: Final = text(
 )
 
 
-RESTORED: Final = text("SELECT made_at, restored_to FROM store WHERE restored_to IS NOT NULL")
-
-
 async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
     """
     Raises:
@@ -152,10 +151,9 @@ async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
     runtime = await fleet.get(tx, runtime_id)
     ledgers = await fleet.ledgers(tx, [runtime])
     said = await tx.first(_Report, tx.select(t.runtime_reports).where(t.runtime_reports.c.runtime_id == runtime_id))
-    restored = await tx.query(Restored, RESTORED)
     return RuntimePage(
         now=tx.now,
-        restored=restored[0] if restored else None,
+        refill=await refills.of_runtime(tx, runtime.tenant_id, runtime.id),
         runtime=runtime,
         ledger=ledgers[runtime.id],
         words=msgspec.convert(said.report, LastWords) if said else None,
@@ -245,7 +243,7 @@ ACTS: Final[Sequence[HTTPRouteHandler]] = (
 
 
 def _page(view: View, runtime: str) -> Page:
-    parts = ("head", "acts", "ledger", "commands", "configuration", "sessions", "leases", "words", "facts")
+    parts = ("head", "acts", "restored", "ledger", "commands", "configuration", "sessions", "leases", "words", "facts")
     return Page(
         template="runtime/page.html",
         parts=tuple(f"runtime/{part}" for part in parts),
