@@ -14,7 +14,7 @@ from runtime_agent.sources.acting import Failed
 from runtime_agent.sources.engine.rewinding import KEPT_FOR, EngineRewinding, Sight
 from runtime_agent.swapping import SHELF, exchanged
 from runtime_agent.wire.records import SessionState
-from tests.agent.homes import AGENT, NAME, NOW, SessionFolder, checkpoint, engine, naive, only, read, state, summary
+from tests.agent.homes import AGENT, NAME, NOW, SessionFolder, checkpoint, engine, naive, only, read, state
 
 FIRST, SECOND = "cmd_" + "1" * 26, "cmd_" + "2" * 26
 NODES = ("intake", "review", "report")

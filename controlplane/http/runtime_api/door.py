@@ -11,6 +11,7 @@ from controlplane.domain.runtime_tokens import AccessTokens, TokenInvalid
 from controlplane.http.runtime_api.blobs import BlobsController
 from controlplane.http.runtime_api.calls import CallsController
 from controlplane.http.runtime_api.commands import CommandsController
+from controlplane.http.runtime_api.contents import ContentsController
 from controlplane.http.runtime_api.heartbeat import HeartbeatController
 from controlplane.http.runtime_api.join import JoinController
 from controlplane.http.runtime_api.leases import LeasesController
@@ -43,6 +44,7 @@ router = Router(
         BlobsController,
         HeartbeatController,
         CommandsController,
+        ContentsController,
         LeasesController,
         CallsController,
     ],

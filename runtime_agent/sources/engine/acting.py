@@ -61,7 +61,9 @@ class EngineServer:
             name = each.agent_path.rstrip("/").rpartition("/")[2]
             return name == agent and not each.current_exec_id
 
-        await self._call("POST", can, f"/executions/{quote(session, safe='')}/checkpoints/{quote(checkpoint, safe='')}/resume")
+        await self._call(
+            "POST", can, f"/executions/{quote(session, safe='')}/checkpoints/{quote(checkpoint, safe='')}/resume"
+        )
         return f"EngineX resumes it from {checkpoint}"
 
     async def cancel(self, session: str) -> str:
