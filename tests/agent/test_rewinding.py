@@ -14,7 +14,7 @@ from runtime_agent.sources.acting import Failed
 from runtime_agent.sources.engine.rewinding import KEPT_FOR, EngineRewinding, Sight
 from runtime_agent.swapping import SHELF, exchanged
 from runtime_agent.wire.records import SessionState
-from tests.agent.homes import AGENT, NAME, NOW, SessionFolder, checkpoint, engine, naive, only, read, state
+from tests.agent.homes import AGENT, NAME, NOW, SessionFolder, checkpoint, engine, naive, only, read, state, summary
 
 FIRST, SECOND = "cmd_" + "1" * 26, "cmd_" + "2" * 26
 NODES = ("intake", "review", "report")
@@ -85,7 +85,8 @@ def home(tmp_path):
     return Home(tmp_path / "engine")
 
 
-def test_the_files_are_what_the_checkpoint_holds_and_what_was_is_kept(home):
+def test_the_files_are_what_the_checkpoint_holds_and_the_rest_stays(home):
+    home.folder.summary(summary(node_path=list(NODES)))
     before = home.everything()
 
     home.back(1)
