@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
+from conformance.chromium import signed_in
+from conformance.conftest import Somebody
 from controlplane.demo.home import Shape
 from tests.agent.programs import daemon
 from tests.e2e.conftest import Site
@@ -29,13 +31,19 @@ def site(up, place):
         return aside.submit(made).result()
 
 
-def test_a_session_is_rolled_back_to_an_older_checkpoint_from_its_page_and_the_undo_works(operator, site):
+@pytest.fixture(scope="module")
+def owner(browser, link, site):
+    context = signed_in(browser, link("olga@travel.example", site.slug, "owner"))
+    return Somebody(context, f"{site._up.url}/console/t/{site.slug}")
+
+
+def test_a_session_is_rolled_back_to_an_older_checkpoint_from_its_page_and_the_undo_works(owner, site):
     folder, session, rows = travelled(site)
     oldest, before = rows[0], everything(folder)
     held = json.loads(site.content(oldest["id"]))
-    page = operator.page()
+    page = owner.page()
     with daemon(site.agent, RUNTIME_AGENT_COMMANDS=ALLOWED, RUNTIME_AGENT_CONTENT="plain"):
-        page.goto(f"{operator.base}/t/{site.slug}/sessions/{session}")
+        page.goto(f"{owner.base}/sessions/{session}")
         page.get_by_role("link", name="Search, compare, roll back").click()
         page.get_by_role("row").filter(has_text=oldest["source"]["id"]).get_by_role("link").click()
         page.get_by_text("Roll back to this").click()
@@ -57,10 +65,10 @@ def test_a_session_is_rolled_back_to_an_older_checkpoint_from_its_page_and_the_u
     page.close()
 
 
-def test_two_checkpoints_are_chosen_and_compared(operator, site):
+def test_two_checkpoints_are_chosen_and_compared(owner, site):
     _, session, rows = travelled(site)
-    page = operator.page()
-    page.goto(f"{operator.base}/t/{site.slug}/sessions/{session}/checkpoints")
+    page = owner.page()
+    page.goto(f"{owner.base}/sessions/{session}/checkpoints")
 
     page.get_by_label(f"From {rows[0]['source']['id']}").check()
     page.get_by_role("button", name="Compare the two").click()

@@ -13,7 +13,7 @@ import pytest
 from runtime_agent.sources.acting import Failed
 from runtime_agent.sources.engine.rewinding import KEPT_FOR, EngineRewinding, Sight
 from runtime_agent.swapping import SHELF, exchanged
-from runtime_agent.wire.records import SessionState
+from runtime_agent.wire.records import RunState, SessionState
 from tests.agent.homes import AGENT, NAME, NOW, SessionFolder, checkpoint, engine, naive, only, read, state, summary
 
 FIRST, SECOND = "cmd_" + "1" * 26, "cmd_" + "2" * 26
@@ -105,6 +105,7 @@ def test_the_files_are_what_the_checkpoint_holds_and_the_rest_stays(home):
     assert {name: home.everything()[name] for name in kept} == {name: before[name] for name in kept}
     told = only(read(home.path, now=NOW + timedelta(seconds=1)), SessionState)
     assert (told.status, told.waiting_for, told.path) == ("waiting", "resume", held["execution_path"])
+    assert only(read(home.path), RunState).status == "succeeded"
 
 
 def test_the_undo_restores_exactly_what_was_and_can_itself_be_undone(home):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from runtime_agent.sources.acting import Failed
-from runtime_agent.sources.engine.status import PAUSED_BY_USER
+from runtime_agent.sources.engine.status import ROLLED_BACK
 
 Document: TypeAlias = dict[str, Any]
 
@@ -74,7 +74,7 @@ def state(before: Document, at: Document, session: str, now: datetime) -> Docume
         },
         "result": {
             "success": False,
-            "error": f"{PAUSED_BY_USER}: rolled back to {at['checkpoint_id']}",
+            "error": f"{ROLLED_BACK}{at['checkpoint_id']}",
             "output": {},
         },
         "memory": at["shared_memory"],

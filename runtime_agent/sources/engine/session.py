@@ -225,8 +225,8 @@ def _changed_at(it: Session, started_at: datetime) -> datetime:
 
 
 def _back(it: Session) -> bool:
-    """It was paused after what L1 tells: rolled back, it may stand at an earlier place than that."""
-    return it.facts.word == "paused" and not status.resumed(it.facts)
+    """It was rolled back after what L1 tells, and stands at an earlier place than that."""
+    return it.facts.error.startswith(status.ROLLED_BACK) and not status.resumed(it.facts)
 
 
 def _told_by_summary(it: Session) -> bool:
