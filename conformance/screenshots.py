@@ -78,6 +78,9 @@ def _pages(operator: BrowserContext, base: str) -> dict[str, str]:
         "session": _first(page, f"{sessions}?agent=invoice_review&status=succeeded&period=all"),
         "runtimes": f"{base}/runtimes",
         "runtime": runtime,
+        "runtime-keys": runtime.replace("/runtimes/", "/runtime-keys/"),
+        "approvals": f"{base}/t/demo/approvals",
+        "approval": _first(page, f"{base}/t/demo/approvals"),
         "impersonation-owner": f"{base}/t/demo/impersonations",
         "impersonation-operator": f"{base}/tenants/demo/impersonations",
     }

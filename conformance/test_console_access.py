@@ -17,6 +17,7 @@ PAGES = (
     "/t/demo/",
     "/t/demo/sessions?status=failed&period=all",
     "/t/demo/runtimes",
+    "/t/demo/approvals",
 )
 """Pages that change by themselves."""
 
@@ -56,7 +57,12 @@ def addresses(operator) -> list[str]:
 def everywhere(operator, addresses, furnished) -> list[str]:
     """Those that stay as they are as well, one of each kind of thing included."""
     inside = [f"/t/demo/{place}" for place in furnished.values()]
-    return addresses + [f"{operator.base}{address}" for address in (*QUIET, *inside)]
+    keys = [each.replace("/runtimes/", "/runtime-keys/") for each in addresses if "/runtimes/rt_" in each]
+    page = operator.page()
+    page.goto(f"{operator.base}/t/demo/approvals")
+    asked = operator.base.removesuffix("/console") + str(page.locator("a.row").first.get_attribute("href"))
+    page.close()
+    return [*addresses, *keys, asked, *(f"{operator.base}{address}" for address in (*QUIET, *inside))]
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])

@@ -11,7 +11,7 @@ from controlplane.cli.problems import Declined
 from controlplane.cli.reach import settings_of, with_database
 from controlplane.cli.shell import every, parsed, shell, tenant_id, within
 from controlplane.db.database import Database, TenantTx
-from controlplane.domain import audit, checkpoints, commands, sessions
+from controlplane.domain import checkpoints, commands, sessions
 from controlplane.domain.checkpoints import Checkpoint
 from controlplane.domain.commands import Command, Wanted
 from controlplane.domain.content import comparing, reading
@@ -106,8 +106,7 @@ async def _found(db: Database, chain: TenantId, identity: str) -> tuple[str, Man
     """The source's own name of it, and what it is made of."""
     async with db.tenant(chain) as tx:
         found = await checkpoints.get(tx, parsed("cp", identity))
-        manifest, parts = await reading.manifest(tx, found.id)
-        audit.record(tx, shell(), "checkpoint.exported", ("checkpoint", identity), policy=manifest.policy)
+        manifest, parts = await reading.taken_out(tx, shell(), found.id)
     return found.source_id, manifest, parts
 
 
