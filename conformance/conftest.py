@@ -77,16 +77,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def link(up: programs.Up) -> Callable[[str, str], str]:
+def link(up: programs.Up) -> Callable[..., str]:
     """A one-time link for a member of a tenant, who is made if need be."""
 
-    def made(email: str, slug: str) -> str:
+    def made(email: str, slug: str, role: str = "viewer") -> str:
         async def work(db, keyring):
             async with db.platform() as platform:
                 account = await people.account_for(platform, shell(), email)
             async with db.tenant(await db.tenant_of("slug", slug.encode())) as tx:
                 if await people.member(tx, account.id) is None:
-                    await people.add_user(tx, shell(), account, "viewer")
+                    await people.add_user(tx, shell(), account, role)
             async with db.platform() as platform:
                 return await sign_ins.make_link(platform, shell(), keyring.pepper, account.id)
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 from msgspec.structs import replace
 
-from runtime_agent import doing, heartbeat, home
+from runtime_agent import doing, heartbeat, home, rewinding
 from runtime_agent.clock import Clock, utc_now
 from runtime_agent.commands import Commands
 from runtime_agent.configuration.fetching import ConfigForged, Fetching
@@ -33,10 +33,13 @@ from runtime_agent.orders import CommandForged
 from runtime_agent.outbox import DiskFull, Outbox, contents, cursor, inbox, open_outbox, pruning
 from runtime_agent.pace import Pace
 from runtime_agent.problems import Refusal
+from runtime_agent.rewinding import Means
 from runtime_agent.scan import Outcome, Scanner
 from runtime_agent.server import Server
 from runtime_agent.settings import Settings, key_given
+from runtime_agent.sources.engine import EngineHome
 from runtime_agent.sources.engine.acting import EngineServer
+from runtime_agent.sources.engine.rewinding import EngineRewinding
 from runtime_agent.sync import Sync
 from runtime_agent.tokens import Tokens
 from runtime_agent.touched import Touched
@@ -208,11 +211,16 @@ class Agent:
         """
         kinds = doing.of_the_agent(self.outbox, look)
         for scanner in self.scanners:
-            if scanner.source.kind == "engine":
+            if isinstance(scanner.source, EngineHome):
                 engine = EngineServer(self.post.settings.engine_url)
                 kinds |= doing.of_sessions(self.outbox, scanner.source, engine, self.clock)
+                means = Means(self.outbox, scanner.source, engine, self._rewinding(scanner.source), self.server)
+                kinds |= rewinding.of_checkpoints(means, look, self.clock)
         self.commands.doers, self.commands.said = kinds, said
         self.commands.allowed = frozenset(self.post.settings.commands)
+
+    def _rewinding(self, source: EngineHome) -> EngineRewinding:
+        return EngineRewinding(source, self.post.settings.zone())
 
     async def obey(self) -> None:
         """Make one step with commands; whatever goes wrong, ``commands_pace`` knows when to try again."""
@@ -292,6 +300,9 @@ class Agent:
         dropped = self.sync.prune() or pruning.by_window(self.outbox, self.clock(), keep, settings.keep_mib << 20)
         cursor.forget_gone(self.outbox, self.clock())
         inbox.forget(self.outbox, self.clock())
+        for scanner in self.scanners:
+            if isinstance(scanner.source, EngineHome):
+                self._rewinding(scanner.source).forget(self.clock())
         dropped += contents.prune(self.outbox)
         if dropped:
             pruning.shrink(self.outbox)

@@ -20,7 +20,7 @@ from runtime_agent.sources.acting import Failed
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire.commands import LONGEST_WAIT_S, MOST_AT_ONCE, Command, Order
 
-AGAIN: Final = frozenset({"rescan", "drain", "pause", "cancel"})
+AGAIN: Final = frozenset({"rescan", "drain", "pause", "cancel", "rollback", "undo"})
 """What may be begun anew where the program died during it: twice is as good as once."""
 
 FULL_DISK_S: Final = 5.0

@@ -48,9 +48,6 @@ def of_sessions(outbox: Outbox, source: Source, acting: Acting, clock: Clock) ->
     async def pause(command: Command) -> str:
         return await acting.pause(command.session)
 
-    async def resume(command: Command) -> str:
-        return await acting.resume(command.session)
-
     async def cancel(command: Command) -> str:
         return await acting.cancel(command.session)
 
@@ -59,7 +56,7 @@ def of_sessions(outbox: Outbox, source: Source, acting: Acting, clock: Clock) ->
         words = f"{command.kind}: {command.comment}" if command.comment else command.kind
         return await acting.say(command.session, words)
 
-    return {"pause": pause, "resume": resume, "cancel": cancel, "approve": decide, "reject": decide}
+    return {"pause": pause, "cancel": cancel, "approve": decide, "reject": decide}
 
 
 async def _everything_sent(outbox: Outbox) -> int:

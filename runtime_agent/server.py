@@ -17,7 +17,7 @@ from runtime_agent.tokens import Tokens
 from runtime_agent.wire import comparing, sync
 from runtime_agent.wire.commands import Accepted, Confirmed, Orders
 from runtime_agent.wire.config import Desired
-from runtime_agent.wire.content import CONTENT_TYPE, Check, Checked, Chunk, Commit, Committed, Put, Wanted
+from runtime_agent.wire.content import CONTENT_TYPE, Check, Checked, Chunk, Commit, Committed, HeldContent, Put, Wanted
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
 
 STALE = "authentication-required"
@@ -100,6 +100,15 @@ class Server:
     async def accept(self, commands: list[str]) -> list[str]:
         """Those of *commands*, which are all on the disk, that are not to be carried out after all."""
         return (await self._say("/v1/runtime/commands/ack", Accepted(commands=commands), Confirmed)).void
+
+    async def held(self, checkpoint: str) -> HeldContent:
+        """What there is of the content of *checkpoint*, ``cp_…``."""
+
+        def ask(token: str) -> Awaitable[HeldContent]:
+            path = f"/v1/runtime/checkpoints/{checkpoint}/content"
+            return self.http.get(path, {"Authorization": f"Bearer {token}"}, HeldContent)
+
+        return await self._with_token(ask)
 
     async def bye(self, bye: Bye) -> None:
         await self._say("/v1/runtime/bye", bye, dict)

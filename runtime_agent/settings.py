@@ -42,7 +42,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connection's name or id, as ``credentials/credentials/FILE.enc`` in the home of the source ``engine``."""
     commands: tuple[Kind, ...] = ("rescan", "drain")
     """What the control plane may have done here; nobody but the owner of this machine can allow more. Also: pause,
-    resume, cancel, approve, reject, which are done through EngineX's own server. In the environment separated by commas."""
+    resume, cancel, approve, reject, which are done through EngineX's own server; rollback and undo, which replace a
+    session's files in the home. In the environment separated by commas."""
     engine_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8787"
     """Where EngineX's own server listens."""
     content: Policy = "metadata"

@@ -1,16 +1,64 @@
-"""``controlplane checkpoint``: what one holds, taken out or compared with another, whose content has come."""
+"""``controlplane checkpoint``: which there are, what one holds where that has come, and going back to one."""
 
 import os
 from pathlib import Path
 
 import click
 
-from controlplane.cli.options import home_option, json_option, show, tenant_option
+from controlplane.cli.options import home_option, json_option, show, show_list, tenant_option
+
+COLUMNS = ("created_at", "kind", "node", "next_node", "content", "id")
+
+comment_option = click.option("--comment", default="", help="For the runtime, and for the log.")
 
 
 @click.group()
 def checkpoint() -> None:
-    """What checkpoints hold, where it has come."""
+    """What checkpoints there are, what they hold, and going back to one."""
+
+
+@checkpoint.command("list")
+@home_option
+@tenant_option
+@json_option
+@click.option("--session", required=True, metavar="SESSION", help="ses_…")
+@click.option("--node", default="", help="Those made at this node only.")
+def list_(home: Path, tenant: str, session: str, node: str, as_json: bool) -> None:
+    """List a session's checkpoints, newest first; content says whether it can be fetched from here."""
+    from controlplane.cli import checkpoint_reading as reading
+
+    show_list(reading.listed(home, tenant, session, node), COLUMNS, as_json)
+
+
+@checkpoint.command()
+@home_option
+@tenant_option
+@json_option
+@comment_option
+@click.argument("identity", metavar="CHECKPOINT")
+def rollback(home: Path, tenant: str, identity: str, comment: str, as_json: bool) -> None:
+    """Have its runtime bring the session back to it, and print the command's id. What it was is kept for an undo."""
+    _ask("rollback", (home, tenant, identity), comment, as_json)
+
+
+@checkpoint.command()
+@home_option
+@tenant_option
+@json_option
+@comment_option
+@click.argument("identity", metavar="CHECKPOINT")
+def resume(home: Path, tenant: str, identity: str, comment: str, as_json: bool) -> None:
+    """Have the session go on from it, and print the command's id."""
+    _ask("resume", (home, tenant, identity), comment, as_json)
+
+
+def _ask(kind: str, where: tuple[Path, str, str], comment: str, as_json: bool) -> None:
+    from controlplane.cli import checkpoint_reading as reading
+    from controlplane.cli.command import shown
+
+    home, tenant, identity = where
+    made = shown(reading.asked(home, tenant, identity, kind, comment))
+    show(made, str(made["id"]), as_json)
 
 
 @checkpoint.command()

@@ -1,21 +1,25 @@
-"""What ``controlplane checkpoint`` reads: the same as the API does, in the same audit log."""
+"""What ``controlplane checkpoint`` reads, and asks for: the same as the API does, in the same audit log."""
 
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
+from controlplane.cli.options import instant
 from controlplane.cli.problems import Declined
 from controlplane.cli.reach import settings_of, with_database
-from controlplane.cli.shell import parsed, shell, tenant_id
-from controlplane.db.database import Database
-from controlplane.domain import checkpoints
+from controlplane.cli.shell import every, parsed, shell, tenant_id, within
+from controlplane.db.database import Database, TenantTx
+from controlplane.domain import checkpoints, commands, sessions
+from controlplane.domain.checkpoints import Checkpoint
+from controlplane.domain.commands import Command, Wanted
 from controlplane.domain.content import comparing, reading
 from controlplane.domain.content.differences import Difference
 from controlplane.domain.content.reading import Manifest, Part
 from controlplane.domain.keys import Keyring
 from controlplane.kit.blobs import Blobs
-from controlplane.kit.ids import TenantId
+from controlplane.kit.ids import TenantId, text_id
 
 Result = TypeVar("Result")
 
@@ -44,6 +48,46 @@ def compared(home: Path, tenant: str, before: str, after: str) -> list[Differenc
         return list((await comparing.compared(blobs, chain, both)).differences)
 
     return _with_blobs(home, work)
+
+
+def listed(home: Path, tenant: str, session: str, node: str) -> list[dict[str, object]]:
+    """All of a session, newest first."""
+
+    async def work(tx: TenantTx, _: Keyring) -> list[dict[str, object]]:
+        its = (await sessions.get(tx, parsed("ses", session))).id
+
+        def page(*, after: UUID | None, limit: int) -> Awaitable[list[Checkpoint]]:
+            wanted = checkpoints.Filters(session_id=its, node=node or None)
+            return checkpoints.listing(tx, wanted, before=after, limit=limit)
+
+        rows = await every(page, lambda row: row.id)
+        found = await reading.standings(tx, tx.tenant_id, [row.id for row in rows])
+        return [_row(row, found[row.id].state if row.id in found else None) for row in rows]
+
+    return within(home, tenant, work)
+
+
+def asked(home: Path, tenant: str, identity: str, kind: str, comment: str) -> Command:
+    """A command of *kind* to the runtime whose session the checkpoint is of."""
+
+    async def work(tx: TenantTx, _: Keyring) -> Command:
+        found = await checkpoints.get(tx, parsed("cp", identity))
+        wanted = Wanted(kind=kind, session_id=found.session_id, checkpoint_id=found.id, comment=comment)
+        return await commands.create(tx, shell(), wanted)
+
+    return within(home, tenant, work)
+
+
+def _row(row: Checkpoint, content: str | None) -> dict[str, object]:
+    return {
+        "id": text_id("cp", row.id),
+        "source": row.source_id,
+        "kind": row.type,
+        "node": row.node,
+        "next_node": row.next_node,
+        "created_at": instant(row.created_at),
+        "content": content,
+    }
 
 
 def write_new(path: Path, content: bytes) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from controlplane.domain.keys import Keyring
 
 COLUMNS = ("kind", "state", "code", "runtime", "session", "created_at", "ended_at", "id")
-KINDS = ("rescan", "drain", "pause", "resume", "cancel", "approve", "reject")
+KINDS = ("rescan", "drain", "pause", "resume", "cancel", "approve", "reject", "undo")
 
 
 @click.group("command")
@@ -35,7 +35,7 @@ def command() -> None:
 def send(kind: str, target: str, tenant: str, comment: str, home: Path, as_json: bool) -> None:
     """Ask for it and print the command's id: rescan and drain of a runtime, rt_…, the others of a session, ses_…
 
-    It must begin within an hour. A runtime that polls hears of it within half a minute.
+    Undo takes a session's last rollback back; controlplane checkpoint asks for those. It must begin within an hour. A runtime that polls hears of it within half a minute.
     """
     from controlplane.cli.shell import parsed, shell, within
     from controlplane.domain import approvals, commands
@@ -53,7 +53,7 @@ def send(kind: str, target: str, tenant: str, comment: str, home: Path, as_json:
         )
         return await commands.create(tx, shell(), wanted)
 
-    made = _shown(within(home, tenant, work))
+    made = shown(within(home, tenant, work))
     show(made, str(made["id"]), as_json)
 
 
@@ -74,7 +74,7 @@ def list_(tenant: str, home: Path, as_json: bool) -> None:
         return await every(page, lambda each: each.id)
 
     found = within(home, tenant, work)
-    show_list([_shown(each) for each in found], COLUMNS, as_json)
+    show_list([shown(each) for each in found], COLUMNS, as_json)
 
 
 @command.command()
@@ -88,11 +88,12 @@ def withdraw(command_id: str, tenant: str, home: Path, as_json: bool) -> None:
     from controlplane.domain import commands
 
     identity = parsed("cmd", command_id)
-    taken_back = _shown(within(home, tenant, lambda tx, _: commands.withdraw(tx, shell(), identity)))
+    taken_back = shown(within(home, tenant, lambda tx, _: commands.withdraw(tx, shell(), identity)))
     show(taken_back, f"withdrawn {command_id}", as_json)
 
 
-def _shown(its: "Command") -> dict[str, object]:
+def shown(its: "Command") -> dict[str, object]:
+    """A command as its JSON shows it."""
     from controlplane.kit.ids import text_id
 
     return {
@@ -103,6 +104,8 @@ def _shown(its: "Command") -> dict[str, object]:
         "detail": its.detail,
         "runtime": text_id("rt", its.runtime_id),
         "session": text_id("ses", its.session_id) if its.session_id else None,
+        "checkpoint": text_id("cp", its.checkpoint_id) if its.checkpoint_id else None,
+        "undoes": text_id("cmd", its.undoes) if its.undoes else None,
         "comment": its.comment,
         "created_by": its.created_by,
         "created_at": instant(its.created_at),

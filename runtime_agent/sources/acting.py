@@ -18,6 +18,10 @@ class Acting(Protocol):
 
     async def resume(self, session: str) -> str: ...
 
+    async def resume_from(self, agent: str, session: str, checkpoint: str) -> str:
+        """Go on from a checkpoint that is in the session's folder."""
+        ...
+
     async def cancel(self, session: str) -> str: ...
 
     async def say(self, session: str, words: str) -> str:

@@ -20,7 +20,7 @@ LONGEST_COMMENT: Final = 1000
 
 CommandId: TypeAlias = Annotated[str, Meta(pattern="^cmd_[0-9a-z]{26}$")]
 
-Kind: TypeAlias = Literal["rescan", "drain", "pause", "resume", "cancel", "approve", "reject"]
+Kind: TypeAlias = Literal["rescan", "drain", "pause", "resume", "cancel", "approve", "reject", "rollback", "undo"]
 """What an agent of this version can do. Agents refuse kinds that they do not know."""
 
 Reached: TypeAlias = Literal["running", "succeeded", "failed", "expired"]
@@ -29,8 +29,24 @@ Reached: TypeAlias = Literal["running", "succeeded", "failed", "expired"]
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
 
-class Command(Struct, frozen=True, kw_only=True):
-    """One thing to do, once. All of it is signed."""
+class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A checkpoint of the session."""
+
+    id: str
+    """``cp_…``: what the control plane knows it by."""
+    checkpoint: str
+    """The source's own name."""
+    created_at: str
+    """RFC 3339, to the millisecond: two of them may share a name."""
+    digest: str = ""
+    """Over its file, as the runtime said; empty where it never did. HMAC-SHA-256 where there is a :attr:`kid`."""
+    kid: str = ""
+    """The tenant's key that its content key is sealed to."""
+
+
+class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing to do, once. All of it is signed: what is empty is left out, so that agents that do not know a field
+    can still check what does not need it."""
 
     tenant: str
     """Its slug, as the runtime knows it."""
@@ -46,6 +62,10 @@ class Command(Struct, frozen=True, kw_only=True):
     changed_at: str = ""
     """Of a decision: the session's state that it was made on (RFC 3339). A later one takes another decision."""
     comment: Annotated[str, Meta(max_length=LONGEST_COMMENT)] = ""
+    place: Place | None = None
+    """Of a rollback, and of a resume from somewhere else than where the session stopped."""
+    undoes: str = ""
+    """Of an undo: the command, ``cmd_…``, whose effect on the session's files is taken back."""
     not_after: str
     """RFC 3339. What has not begun by then does not begin."""
     begun: bool = False

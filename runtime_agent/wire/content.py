@@ -109,3 +109,11 @@ class SealedContent(Struct, frozen=True, kw_only=True):
     sealed_key: str
     chunks: list[str]
     """Base64, in their order."""
+
+
+class HeldContent(Struct, frozen=True, kw_only=True):
+    """``GET …/checkpoints/{checkpoint}/content``: what the control plane has of a checkpoint, for who once sent it."""
+
+    content: Content
+    bodies: list[str]
+    """Base64, one for each of the content's chunks, in their order."""

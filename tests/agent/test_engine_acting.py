@@ -1,18 +1,23 @@
 """What commands do at EngineX's own server, and what they do not do where a session has moved on."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import httpx
+import msgspec
 import pytest
 
-from runtime_agent import doing
+from runtime_agent import doing, rewinding
+from runtime_agent.http import Absent
 from runtime_agent.outbox import open_outbox
+from runtime_agent.rewinding import Means
 from runtime_agent.sources.acting import Failed
 from runtime_agent.sources.engine.acting import EngineServer
-from runtime_agent.wire.commands import Command
-from tests.agent.homes import AGENT, NAME, NOW, SessionFolder, engine, naive, state
+from runtime_agent.sources.engine.rewinding import EngineRewinding
+from runtime_agent.wire.commands import Command, Place
+from tests.agent.homes import AGENT, NAME, NOW, SessionFolder, checkpoint, engine, naive, state
 from tests.agent.reference import RUNTIME
+from tests.agent.test_bringing_back import Held
 
 LOADED = {"sessions": [{"session_id": "0c0ffee00000", "current_exec_id": NAME}, {"session_id": "other"}]}
 
@@ -53,8 +58,16 @@ def asked(tmp_path):
 
     async def asked(at, its, **status):
         folder.state(state(**status))
-        return await doing.of_sessions(outbox, source, server(at), lambda: NOW)[its.kind](its)
+        means = Means(outbox, source, server(at), EngineRewinding(source, UTC), Held(Absent()))
+        doers = doing.of_sessions(outbox, source, server(at), lambda: NOW)
+        doers |= rewinding.of_checkpoints(means, look, lambda: NOW)
+        return await doers[its.kind](its)
 
+    async def look():
+        looks.append(1)
+
+    looks, asked.folder = [], folder
+    asked.looks = looks
     yield asked
     outbox.close()
 
@@ -84,6 +97,58 @@ async def test_a_decision_is_said_to_the_session_that_waits_for_it(asked, kind, 
     await asked(there, command(kind, comment=comment), status="pending_human_approval")
 
     assert there.told == [("POST", "/api/sessions/0c0ffee00000/message", {"message": words})]
+
+
+MADE = {**checkpoint("node_complete", "intake", NOW), "session_id": NAME, "shared_memory": {}}
+PLACE = Place(id="cp_1", checkpoint=MADE["checkpoint_id"], created_at=f"{MADE['created_at']}+00:00")
+RESUME = f"/api/sessions/other/executions/{NAME}/checkpoints/{PLACE.checkpoint}/resume"
+
+
+async def test_a_resume_from_a_checkpoint_is_a_call_to_a_load_of_the_agent_that_runs_nothing(asked):
+    asked.folder.checkpoint(MADE)
+    busy = {"session_id": "busy", "agent_path": f"/srv/{AGENT}", "current_exec_id": "session_2"}
+    there = Engine(
+        listed={"sessions": [*LOADED["sessions"], busy, {**busy, "session_id": "other", "current_exec_id": None}]}
+    )
+
+    await asked(there, command("resume", place=PLACE), status="paused")
+
+    assert there.told == [("POST", RESUME, {})]
+    with pytest.raises(Failed) as nobody:
+        await asked(Engine(listed={"sessions": [busy]}), command("resume", place=PLACE), status="paused")
+    assert nobody.value.code == "session-not-loaded"
+
+
+async def test_there_is_no_going_on_from_a_checkpoint_that_is_not_in_the_home(asked):
+    there = Engine()
+
+    with pytest.raises(Failed) as gone:
+        await asked(there, command("resume", place=PLACE), status="paused")
+    hostile = msgspec.structs.replace(PLACE, checkpoint="cp_/../../../x")
+    with pytest.raises(Failed) as outside:
+        await asked(there, command("resume", place=hostile), status="paused")
+
+    assert (gone.value.code, outside.value.code, there.told) == ("checkpoint-gone", "path-outside-home", [])
+
+
+async def test_a_rollback_and_its_undo_are_done_looked_at_and_done_once(asked):
+    asked.folder.checkpoint(MADE)
+    first, second = "cmd_" + "1" * 26, "cmd_" + "2" * 26
+    back = command("rollback", place=PLACE, command=first)
+
+    said = [await asked(Engine(), back, status="completed"), await asked(Engine(), back, status="failed")]
+    assert said[0] == said[1] == f"the session is back at {PLACE.checkpoint}; what it was is kept"
+    await asked(Engine(), command("undo", command=second, undoes=first), status="completed")
+
+    assert json.loads((asked.folder.path / "state.json").read_text())["status"] == "completed"
+    assert len(asked.looks) == 3
+
+
+async def test_a_checkpoint_that_is_nowhere_is_not_gone_back_to(asked):
+    with pytest.raises(Failed) as nowhere:
+        await asked(Engine(), command("rollback", place=PLACE), status="completed")
+
+    assert nowhere.value.code == "content-absent"
 
 
 async def test_a_decision_on_something_else_than_is_asked_now_is_not_said(asked):

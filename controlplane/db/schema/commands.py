@@ -36,6 +36,10 @@ commands = tenant_table(
     Column("started_at", Instant),
     Column("ended_at", Instant),
     Column("superseded_by", Uuid),
+    Column("checkpoint_id", Uuid),
+    Column("checkpoint", Text),
+    Column("checkpoint_made_at", Instant),
+    Column("undoes", Uuid),
     CheckConstraint(
         "state IN ('queued', 'delivered', 'running', 'succeeded', 'failed', 'expired', 'superseded')", name="state"
     ),
@@ -47,4 +51,5 @@ commands = tenant_table(
     Index("ix_commands_queued", "not_after", postgresql_where=text("state = 'queued'")),
 )
 """``session_id`` points into a projection, so there is no foreign key. ``agent`` and ``source_id`` are the source's own
-names of that session; ``session_changed_at`` is of the state of it that a decision was made on."""
+names of that session; ``session_changed_at`` is of the state of it that a decision was made on. ``checkpoint`` is the
+source's own name of the one that a rollback, or a resume, is about; ``undoes`` the command that an undo takes back."""

@@ -16,6 +16,7 @@ from controlplane.domain.commands.creating import (
 from controlplane.domain.commands.handing_out import accept, addressed, topic, waiting, waits
 from controlplane.domain.commands.receipts import Command, State, get, listing, newest_of_sessions
 from controlplane.domain.commands.reports import expire, report
+from controlplane.domain.commands.travelling import NothingToUndo, Undoable, undoable, wanted_by
 
 __all__ = [
     "DECISIONS",
@@ -24,9 +25,11 @@ __all__ = [
     "Command",
     "CommandUnderWay",
     "NotAfterUnfit",
+    "NothingToUndo",
     "SessionUnfit",
     "State",
     "TooManyCommands",
+    "Undoable",
     "Wanted",
     "accept",
     "addressed",
@@ -38,7 +41,9 @@ __all__ = [
     "newest_of_sessions",
     "report",
     "topic",
+    "undoable",
     "waiting",
     "waits",
+    "wanted_by",
     "withdraw",
 ]

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import text
 
@@ -13,7 +14,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import audit, runtimes, sessions
 from controlplane.domain.audit import Actor
-from controlplane.domain.commands import receipts
+from controlplane.domain.commands import receipts, travelling
 from controlplane.domain.commands.receipts import Command, Turned
 from controlplane.domain.runtimes import RuntimeGone
 from controlplane.domain.sessions import Session
@@ -29,6 +30,8 @@ LONGEST: Final = timedelta(days=30)
 MOST_OPEN: Final = 100
 """Commands of one runtime that are not finished."""
 
+AT_REST: Final = frozenset({"resume", "human_approval", "succeeded", "failed", "cancelled", "lost"})
+
 FITTING: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "pause": frozenset({"running"}),
@@ -36,6 +39,8 @@ FITTING: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "cancel": frozenset({"running", "resume", "human_approval"}),
         "approve": frozenset({"human_approval"}),
         "reject": frozenset({"human_approval"}),
+        "rollback": AT_REST,
+        "undo": AT_REST,
     }
 )
 """What a session has to do for a command to be of use to it: its status, or what it waits for. Other kinds are about
@@ -50,7 +55,7 @@ class SessionUnfit(Refusal):
     """The command would come to nothing."""
 
     code, status, title = "session-unfit", 409, "The session is not in a state for this command"
-    hint = "Pause what runs, resume what was paused, decide on what waits for approval."
+    hint = "Pause what runs, resume what was paused, decide on what waits for approval; roll back what does not run."
 
     def __init__(self, standing: str) -> None:
         super().__init__(f"the session stands at {standing}")
@@ -82,6 +87,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     runtime_id: UUID | None = None
     session_id: UUID | None = None
     """For the kinds in :data:`FITTING`; says which runtime, too."""
+    checkpoint_id: UUID | None = None
+    """Of that session: where a rollback goes, and from where a resume may go on."""
     comment: str = ""
     not_after: datetime | None = None
 
@@ -97,21 +104,26 @@ NUMBERED: Final = text("""
 """)
 
 
-def fits(kind: str, session: Session) -> bool:
-    """Whether a command of *kind* could come to something there."""
-    return _standing(session) in FITTING[kind]
+def fits(kind: str, session: Session, *, placed: bool = False) -> bool:
+    """Whether a command of *kind* could come to something there.
+
+    Args:
+        placed: It says from which checkpoint.
+    """
+    return _standing(session) in (AT_REST if placed else FITTING[kind])
 
 
 async def create(tx: TenantTx, actor: Actor, wanted: Wanted) -> Command:
     """Ask a runtime to do something. What was asked of the same thing and not yet delivered is superseded.
 
     Raises:
-        NotFound: If the tenant has no such runtime or session.
-        RuntimeGone, SessionUnfit, TooManyCommands, NotAfterUnfit: If nothing could come of it.
+        NotFound: If the tenant has no such runtime or session, or the session no such checkpoint.
+        RuntimeGone, SessionUnfit, TooManyCommands, NotAfterUnfit, NothingToUndo: If nothing could come of it.
     """
     session = None if wanted.session_id is None else await sessions.get(tx, wanted.session_id)
-    if session is not None and not fits(wanted.kind, session):
+    if session is not None and not fits(wanted.kind, session, placed=wanted.checkpoint_id is not None):
         raise SessionUnfit(_standing(session))
+    place = await travelling.place(tx, wanted.kind, session, wanted.checkpoint_id)
     not_after = wanted.not_after or tx.now + LIFETIME
     if not tx.now < not_after <= tx.now + LONGEST:
         raise NotAfterUnfit
@@ -137,6 +149,7 @@ async def create(tx: TenantTx, actor: Actor, wanted: Wanted) -> Command:
         "created_by": actor.id,
         "created_at": tx.now,
         "not_after": not_after,
+        **msgspec.structs.asdict(place),
     }
     await tx.run(tx.insert(t.commands).values(**row))
     _record(tx, actor, "command.created", await receipts.get(tx, command_id), not_after=rfc3339(not_after))
@@ -199,5 +212,9 @@ def _record(tx: TenantTx, actor: Actor, action: str, command: Command, **facts: 
     about = {"runtime": text_id("rt", command.runtime_id), "kind": command.kind}
     if command.session_id is not None:
         about["session"] = text_id("ses", command.session_id)
+    if command.checkpoint_id is not None:
+        about["checkpoint"] = text_id("cp", command.checkpoint_id)
+    if command.undoes is not None:
+        about["undoes"] = text_id("cmd", command.undoes)
     own = {"comment": command.comment} if command.comment else {}
     audit.record(tx, actor, action, ("command", text_id("cmd", command.id)), own=own, **about, **facts)

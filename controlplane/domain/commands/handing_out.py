@@ -16,12 +16,14 @@ from controlplane.domain.keys import Keyring
 from controlplane.domain.vault.prints import base64url
 from controlplane.kit.clock import rfc3339
 from controlplane.kit.ids import RuntimeId, text_id
-from runtime_agent.wire.commands import MOST_AT_ONCE, Command, Order
+from runtime_agent.wire.commands import MOST_AT_ONCE, Command, Order, Place
 
 WAITING: Final = text("""
     SELECT c.id, c.number, c.kind, c.agent, c.source_id, c.session_changed_at, c.comment, c.not_after,
-        c.state = 'running' AS begun, n.slug AS tenant
+        c.state = 'running' AS begun, n.slug AS tenant, c.checkpoint_id, c.checkpoint, c.checkpoint_made_at, c.undoes,
+        h.digest, coalesce(h.kid, '') AS kid
     FROM commands c JOIN tenants n ON n.tenant_id = c.tenant_id
+    LEFT JOIN contents h ON h.tenant_id = c.tenant_id AND h.checkpoint_id = c.checkpoint_id
     WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id AND c.ended_at IS NULL
         AND (c.state = 'queued' AND c.not_after > :now OR c.state <> 'queued' AND c.number > :after)
     ORDER BY c.number LIMIT :most
@@ -59,6 +61,12 @@ class _Waiting(Struct, frozen=True):
     not_after: datetime
     begun: bool
     tenant: str
+    checkpoint_id: UUID | None
+    checkpoint: str | None
+    checkpoint_made_at: datetime | None
+    undoes: UUID | None
+    digest: bytes | None
+    kid: str
 
 
 class _Id(Struct, frozen=True):
@@ -125,8 +133,22 @@ def _order(keyring: Keyring, runtime_id: RuntimeId, row: _Waiting) -> Order:
         session=row.source_id,
         changed_at=rfc3339(row.session_changed_at) if row.session_changed_at else "",
         comment=row.comment,
+        place=_place(row),
+        undoes=text_id("cmd", row.undoes) if row.undoes else "",
         not_after=rfc3339(row.not_after),
         begun=row.begun,
     )
     key = keys.lease_keys(keyring)[keyring.current]
     return Order(command=command, key=keyring.current, signature=base64url(key.sign(command.signed())))
+
+
+def _place(row: _Waiting) -> Place | None:
+    if row.checkpoint_id is None or row.checkpoint_made_at is None:
+        return None
+    return Place(
+        id=text_id("cp", row.checkpoint_id),
+        checkpoint=row.checkpoint or "",
+        created_at=rfc3339(row.checkpoint_made_at),
+        digest=row.digest.hex() if row.digest else "",
+        kid=row.kid,
+    )

@@ -41,6 +41,12 @@ class Command(Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     ended_at: datetime | None
     superseded_by: UUID | None
+    checkpoint_id: UUID | None
+    checkpoint: str | None
+    """The source's own name of it."""
+    checkpoint_made_at: datetime | None
+    undoes: UUID | None
+    """The command that this one takes back."""
 
 
 class Which(Struct, frozen=True, kw_only=True):
@@ -67,7 +73,7 @@ NEWEST: Final = text("""
     SELECT DISTINCT ON (c.session_id) c.id, c.runtime_id, c.number, c.kind, c.session_id, c.agent, c.source_id,
         c.session_changed_at, c.comment,
         c.state, c.code, c.detail, c.created_by, c.created_at, c.not_after, c.delivered_at, c.started_at, c.ended_at,
-        c.superseded_by
+        c.superseded_by, c.checkpoint_id, c.checkpoint, c.checkpoint_made_at, c.undoes
     FROM commands c
     WHERE c.tenant_id = ANY (CAST(:tenants AS uuid[])) AND c.session_id = ANY (CAST(:sessions AS uuid[]))
         AND c.kind = ANY (CAST(:kinds AS text[]))

@@ -50,6 +50,14 @@ PRUNE_CONTENTS: Final = text("""
                                 AND h.state = 'committed'
                             WHERE k.tenant_id = n.tenant_id AND k.checkpoint_id = n.checkpoint_id
                                 AND h.sha256 IS NULL)))
+            AND NOT EXISTS (
+                SELECT FROM commands m
+                WHERE m.tenant_id = c.tenant_id AND m.session_id = c.session_id AND m.checkpoint_id = c.checkpoint_id
+                    AND (
+                        m.ended_at IS NULL
+                        OR m.state = 'succeeded' AND EXISTS (
+                            SELECT FROM sessions s WHERE s.tenant_id = c.tenant_id AND s.id = c.session_id
+                                AND s.status IN ('running', 'waiting'))))
         ORDER BY c.created_at LIMIT :most
     ), loosened AS (
         DELETE FROM content_chunks k USING old
@@ -61,7 +69,8 @@ PRUNE_CONTENTS: Final = text("""
     UPDATE contents c SET pruned_at = :now FROM old
     WHERE c.tenant_id = :tenant_id AND c.checkpoint_id = old.checkpoint_id RETURNING c.checkpoint_id
 """)
-"""From which a session that still runs or waits may go on, stays: the newest of it that is whole."""
+"""From which a session that still runs or waits may go on, stays: the newest of it that is whole, and where it was
+rolled back to. What a command that is not finished goes back to stays whatever the session does."""
 
 CONDEMN: Final = text("""
     UPDATE chunks c SET state = 'condemned', touched_at = :now

@@ -22,7 +22,7 @@ from controlplane.domain.content.chunks import name_of
 from controlplane.kit.blobs import Absent, Blobs, TooMuch
 from controlplane.kit.ids import text_id
 from controlplane.kit.problems import Refusal
-from runtime_agent.wire.content import MAX_CHUNK_BYTES, SealedContent
+from runtime_agent.wire.content import MAX_CHUNK_BYTES, Chunk, Content, SealedContent
 
 MAX_DOCUMENT: Final = 64 << 20
 """Bytes of a file that is put together here."""
@@ -159,7 +159,7 @@ async def document(blobs: Blobs, tenant_id: UUID, found: Manifest, parts: Sequen
     if found.size > MAX_DOCUMENT:
         raise ContentDamaged
     whole, room = [], found.size
-    for packed in await _fetched(blobs, tenant_id, parts):
+    for packed in await bodies(blobs, tenant_id, parts):
         whole.append(_unpacked(packed, room))
         room -= len(whole[-1])
     content = b"".join(whole)
@@ -174,7 +174,7 @@ async def sealed(blobs: Blobs, tenant_id: UUID, found: Manifest, parts: Sequence
     Raises:
         ContentDamaged, BlobsUnreachable: As :func:`document`.
     """
-    chunks = await _fetched(blobs, tenant_id, parts)
+    chunks = await bodies(blobs, tenant_id, parts)
     return msgspec.json.encode(
         SealedContent(
             checkpoint=name,
@@ -182,13 +182,31 @@ async def sealed(blobs: Blobs, tenant_id: UUID, found: Manifest, parts: Sequence
             digest=found.digest.hex(),
             suite=found.suite,
             kid=found.kid,
-            sealed_key=base64.urlsafe_b64encode(found.sealed_key).rstrip(b"=").decode(),
+            sealed_key=_text(found.sealed_key),
             chunks=[base64.b64encode(chunk).decode() for chunk in chunks],
         )
     )
 
 
-async def _fetched(blobs: Blobs, tenant_id: UUID, parts: Sequence[Part]) -> list[bytes]:
+def told(found: Manifest, parts: Sequence[Part]) -> Content:
+    """The manifest as the runtime told it."""
+    return Content(
+        policy="sealed" if found.policy == "sealed" else "plain",
+        size=found.size,
+        digest=found.digest.hex(),
+        chunks=[Chunk(sha256=part.sha256.hex(), size=part.size) for part in parts],
+        suite=found.suite,
+        kid=found.kid,
+        sealed_key=_text(found.sealed_key),
+    )
+
+
+async def bodies(blobs: Blobs, tenant_id: UUID, parts: Sequence[Part]) -> list[bytes]:
+    """The chunks as they were sent.
+
+    Raises:
+        ContentDamaged, BlobsUnreachable: As :func:`document`.
+    """
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def fetch(part: Part) -> bytes:
@@ -202,6 +220,10 @@ async def _fetched(blobs: Blobs, tenant_id: UUID, parts: Sequence[Part]) -> list
         return found
 
     return await asyncio.gather(*map(fetch, parts))
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _unpacked(packed: bytes, most: int) -> bytes:

@@ -38,6 +38,7 @@ from controlplane.http.console import (
 from controlplane.http.console.pages import (
     approvals,
     audit,
+    checkpoints,
     commands,
     comparison,
     configs,
@@ -95,6 +96,8 @@ ONE: Final[Sequence[tuple[str, str, Handler]]] = (
     ("/", "session:read", overview.page),
     ("/sessions/{session:str}", "session:read", session.page),
     ("/sessions/{session:str}/live", "session:read", session.live),
+    ("/sessions/{session:str}/checkpoints", "checkpoint:read", checkpoints.page),
+    ("/checkpoints/{checkpoint:str}", "checkpoint:read", checkpoints.one),
     ("/runtimes/{runtime:str}", "runtime:read", runtime.page),
     ("/runtimes/{runtime:str}/live", "runtime:read", runtime.live),
     ("/audit", "audit:read", audit.page),
@@ -104,6 +107,7 @@ ONE: Final[Sequence[tuple[str, str, Handler]]] = (
 ACTS: Final[Sequence[HTTPRouteHandler]] = (
     post("/audit/verify", opt=rule(Surface.CONSOLE, "audit:read"), status_code=303)(audit.verify),
     get("/checkpoints/{checkpoint:str}/compare/{other:str}", opt=COMPARE)(comparison.page),
+    get("/sessions/{session:str}/compare", opt=COMPARE)(checkpoints.chosen),
 )
 """What a tenant's pages can have done, and what is written down where it is looked at."""
 

@@ -12,6 +12,7 @@ from controlplane.http.runtime_api.blobs import BlobsController
 from controlplane.http.runtime_api.calls import CallsController
 from controlplane.http.runtime_api.commands import CommandsController
 from controlplane.http.runtime_api.configs import ConfigController
+from controlplane.http.runtime_api.contents import ContentsController
 from controlplane.http.runtime_api.heartbeat import HeartbeatController
 from controlplane.http.runtime_api.join import JoinController
 from controlplane.http.runtime_api.leases import LeasesController
@@ -45,6 +46,7 @@ router = Router(
         HeartbeatController,
         CommandsController,
         ConfigController,
+        ContentsController,
         LeasesController,
         CallsController,
     ],

@@ -1,7 +1,7 @@
 """/v1/tenants/{tenant}/commands: what runtimes are asked to do, and the receipt of each."""
 
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
@@ -23,7 +23,10 @@ from controlplane.http.words import word
 from controlplane.kit.ids import text_id
 
 OfRuntime: TypeAlias = Literal["rescan", "drain"]
-OfSession: TypeAlias = Literal["pause", "resume", "cancel"]
+OfSession: TypeAlias = Literal["pause", "resume", "cancel", "rollback", "undo"]
+PLACED: Final = frozenset({"rollback", "resume"})
+"""What may say from which checkpoint."""
+
 Id: TypeAlias = Annotated[str, Meta(max_length=40)]
 
 
@@ -35,6 +38,8 @@ class NewCommand(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For ``rescan`` and ``drain``."""
     session: Id | None = None
     """For the others."""
+    checkpoint: Id | None = None
+    """For ``rollback``: one of the session's; for ``resume``, if it is to go on from there."""
     comment: Annotated[str, Meta(max_length=1000, pattern=r"^[^\u0000]*$")] = ""
     not_after: Annotated[datetime, Meta(tz=True)] | None = None
     """What has not begun by then does not begin. Null: an hour from now."""
@@ -59,6 +64,10 @@ class CommandView(Struct, frozen=True, kw_only=True):
     """By the runtime's clock."""
     ended_at: Moment | None
     superseded_by: str | None
+    checkpoint: str | None
+    """Where a rollback goes, or a resume goes on from."""
+    undoes: str | None
+    """The rollback that an undo takes back."""
 
 
 class CommandsController(Controller):
@@ -97,10 +106,14 @@ class CommandsController(Controller):
             raise Invalid(
                 [{"in": "body", "name": wanted, "detail": f"{data.kind} takes a {wanted}, and no {unwanted}"}]
             )
+        if (data.checkpoint is None and data.kind == "rollback") or (data.checkpoint and data.kind not in PLACED):
+            detail = f"rollback takes a checkpoint, resume may, {data.kind} does not"
+            raise Invalid([{"in": "body", "name": "checkpoint", "detail": detail}])
         asked = Wanted(
             kind=data.kind,
             runtime_id=identity("rt", data.runtime) if data.runtime is not None else None,
             session_id=identity("ses", data.session) if data.session is not None else None,
+            checkpoint_id=identity("cp", data.checkpoint) if data.checkpoint is not None else None,
             comment=data.comment,
             not_after=data.not_after,
         )
@@ -136,4 +149,6 @@ def view(its: Command) -> CommandView:
         started_at=moment(its.started_at),
         ended_at=moment(its.ended_at),
         superseded_by=text_id("cmd", its.superseded_by) if its.superseded_by else None,
+        checkpoint=text_id("cp", its.checkpoint_id) if its.checkpoint_id else None,
+        undoes=text_id("cmd", its.undoes) if its.undoes else None,
     )

@@ -3,7 +3,9 @@
 It knows sessions by ids of its own; which of them runs a session of the home, its list tells.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -18,6 +20,7 @@ SESSIONS: Final = "/api/sessions"
 
 class _Loaded(Struct, frozen=True):
     session_id: str = ""
+    agent_path: str = ""
     current_exec_id: str | None = None
     """The session of the home that it runs."""
 
@@ -28,6 +31,9 @@ class _List(Struct, frozen=True):
 
 class _Error(Struct, frozen=True):
     error: str = ""
+
+
+Wanted: TypeAlias = Callable[[_Loaded], bool]
 
 
 class EngineServer:
@@ -41,29 +47,41 @@ class EngineServer:
         self._url, self._transport = url, transport
 
     async def pause(self, session: str) -> str:
-        await self._call("POST", session, "/pause")
+        await self._call("POST", _runs(session), "/pause")
         return "EngineX pauses it"
 
     async def resume(self, session: str) -> str:
-        await self._call("POST", session, "/resume")
+        await self._call("POST", _runs(session), "/resume")
         return "EngineX resumes it"
 
+    async def resume_from(self, agent: str, session: str, checkpoint: str) -> str:
+        """Whatever load of the agent runs nothing can do it; each runs one session at a time."""
+
+        def can(each: _Loaded) -> bool:
+            name = each.agent_path.rstrip("/").rpartition("/")[2]
+            return name == agent and not each.current_exec_id
+
+        await self._call(
+            "POST", can, f"/executions/{quote(session, safe='')}/checkpoints/{quote(checkpoint, safe='')}/resume"
+        )
+        return f"EngineX resumes it from {checkpoint}"
+
     async def cancel(self, session: str) -> str:
-        await self._call("DELETE", session, "")
+        await self._call("DELETE", _runs(session), "")
         return "EngineX stopped it"
 
     async def say(self, session: str, words: str) -> str:
-        await self._call("POST", session, "/message", {"message": words})
+        await self._call("POST", _runs(session), "/message", {"message": words})
         return "EngineX was told"
 
-    async def _call(self, method: str, session: str, rest: str, body: dict[str, str] | None = None) -> None:
+    async def _call(self, method: str, wanted: Wanted, rest: str, body: dict[str, str] | None = None) -> None:
         """
         Raises:
             Failed: With EngineX's own word where it has one.
         """
         try:
             async with self._client() as client:
-                loaded = await self._loaded(client, session)
+                loaded = await self._loaded(client, wanted)
                 answer = await client.request(method, f"{SESSIONS}/{loaded}{rest}", json=body or {})
         except httpx.HTTPError as error:
             raise _unreachable(error) from error
@@ -73,15 +91,15 @@ class EngineServer:
             raise _not_loaded()
         raise Failed("runtime-refused", f"EngineX said no: {_word(answer)}")
 
-    async def _loaded(self, client: httpx.AsyncClient, session: str) -> str:
-        """EngineX's own id of what runs *session*."""
+    async def _loaded(self, client: httpx.AsyncClient, wanted: Wanted) -> str:
+        """EngineX's own id of the first that is *wanted*."""
         answer = await client.get(SESSIONS)
         try:
             found = msgspec.json.decode(answer.raise_for_status().content, type=_List)
         except (msgspec.MsgspecError, httpx.HTTPStatusError):
             raise Failed("runtime-unreachable", "what answers there is no EngineX") from None
         for each in found.sessions:
-            if session in (each.current_exec_id, each.session_id):
+            if wanted(each):
                 return each.session_id
         raise _not_loaded()
 
@@ -89,6 +107,10 @@ class EngineServer:
         return httpx.AsyncClient(
             base_url=self._url, timeout=TIMEOUT_S, transport=self._transport, trust_env=False, follow_redirects=False
         )
+
+
+def _runs(session: str) -> Wanted:
+    return lambda each: session in (each.current_exec_id, each.session_id)
 
 
 def _not_loaded() -> Failed:

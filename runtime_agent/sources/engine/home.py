@@ -167,13 +167,17 @@ class EngineHome:
             raise NotADirectoryError(path)
         return path
 
-    def _folder(self, key: str) -> str | None:
+    def place(self, key: str) -> str | None:
+        """Where that session would be; None: nothing in a home has such a name."""
         agent, _, name = key.partition("/")
         if not (_sendable(agent) and _sendable(name)):
             return None
-        path = f"{self._agents}/{agent}/sessions/{name}"
+        return f"{self._agents}/{agent}/sessions/{name}"
+
+    def _folder(self, key: str) -> str | None:
+        path = self.place(key)
         try:
-            return path if stat.S_ISDIR(os.lstat(path).st_mode) else None
+            return path if path and stat.S_ISDIR(os.lstat(path).st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError:

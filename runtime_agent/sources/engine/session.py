@@ -150,7 +150,7 @@ def session_draft(it: Session) -> Draft:
         ended_at=ended_at,
         duration_ms=_duration_ms(it, started_at, ended_at),
         current_node=_current_node(it, progress),
-        path=_path(progress, summary),
+        path=_path(progress, None if _back(it) else summary),
         visits=_visits(progress.node_visit_counts),
         steps=_steps(progress, summary),
         retries=count(progress.total_retries),
@@ -222,6 +222,11 @@ def _changed_at(it: Session, started_at: datetime) -> datetime:
     if it.standing.status == "lost" and it.facts.touched_at is not None:
         return max(changed_at, min(it.facts.touched_at + STALE_AFTER, it.facts.now))
     return changed_at
+
+
+def _back(it: Session) -> bool:
+    """It was rolled back after what L1 tells, and stands at an earlier place than that."""
+    return it.facts.error.startswith(status.ROLLED_BACK) and not status.resumed(it.facts)
 
 
 def _told_by_summary(it: Session) -> bool:

@@ -10,6 +10,8 @@ from runtime_agent.sources.source import STALE_AFTER
 from runtime_agent.wire.types import Quality, Status, WaitingFor
 
 PAUSED_BY_USER = "Execution paused by user"
+ROLLED_BACK = f"{PAUSED_BY_USER}: rolled back to "
+"""What we write ourselves: EngineX takes it for a pause, and so does everybody who knows no more."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -101,8 +103,12 @@ def standing(facts: Facts) -> Standing:
 
 
 def run_standing(facts: Facts) -> Standing:
-    """How the run that wrote L1 ended. A pause may call itself a success there; state.json knows better."""
-    if facts.word in {"paused", "pending_human_approval"} and not resumed(facts):
+    """How the run that wrote L1 ended. A pause may call itself a success there; state.json knows better.
+
+    Unless the session was rolled back since: how that run ended stays as it was.
+    """
+    paused = facts.word in {"paused", "pending_human_approval"} and not facts.error.startswith(ROLLED_BACK)
+    if paused and not resumed(facts):
         return standing(facts)
     return _outcome(facts)
 

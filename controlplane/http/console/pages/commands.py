@@ -24,7 +24,8 @@ class OfRuntime(Struct, frozen=True, kw_only=True):
 
 
 class OfSession(Struct, frozen=True, kw_only=True):
-    kind: Literal["pause", "resume", "cancel"]
+    kind: Literal["pause", "resume", "cancel", "rollback", "undo"]
+    checkpoint: Annotated[str, Meta(max_length=40)] = ""
     comment: Annotated[str, Meta(max_length=1_000, pattern=r"^[^\u0000]*$")] = ""
 
 
@@ -51,7 +52,12 @@ async def ask_session(
     wanted = await forms.read(request, OfSession)
 
     async def work(tx: TenantTx) -> None:
-        its = Wanted(kind=wanted.kind, session_id=identity("ses", session), comment=wanted.comment.strip())
+        its = Wanted(
+            kind=wanted.kind,
+            session_id=identity("ses", session),
+            checkpoint_id=identity("cp", wanted.checkpoint) if wanted.checkpoint else None,
+            comment=wanted.comment.strip(),
+        )
         await commands.create(tx, actor, its)
 
     return await screen.act(work, f"/sessions/{session}")

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from controlplane.domain import checkpoints, commands, runs, sessions
 from controlplane.domain.checkpoints import Checkpoint
-from controlplane.domain.commands import Command
+from controlplane.domain.commands import Command, Undoable
 from controlplane.domain.commands.receipts import Which
 from controlplane.domain.content import reading
 from controlplane.domain.content.reading import Standing
@@ -68,6 +68,8 @@ class SessionPage(Struct, frozen=True, kw_only=True):
     costs: list[Cost]
     timeline: Timeline
     commands: list[Command]
+    undoable: Undoable | None
+    """The rollback that can be taken back."""
 
     @property
     def fitting(self) -> list[str]:
@@ -155,6 +157,7 @@ async def gather(tx: Reading, session_id: UUID) -> SessionPage:
         costs=costs,
         timeline=timeline.draw(session, detail, made, executions, tx.now),
         commands=await commands.listing(tx, Which(session_id=session.id), limit=MOST_COMMANDS),
+        undoable=(await commands.undoable(tx, [session.tenant_id], [session.id])).get(session.id),
     )
 
 
