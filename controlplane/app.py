@@ -33,6 +33,7 @@ from controlplane.domain.letters import Letterhead
 from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
+from controlplane.domain.sync.pulses import Pulses
 from controlplane.domain.vault import catalogue, leased, spool
 from controlplane.domain.vault.leasing import Leasing
 from controlplane.domain.vault.proxying import Proxying
@@ -108,7 +109,7 @@ AUTHENTICATION = {
 """How each surface learns who calls."""
 
 INJECTED = (
-    *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
+    *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "pulses", "wakeups", "limiter"),
     *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "proxying", "refresher", "blobs"),
 )
 """What handlers can ask for by these names."""
@@ -169,6 +170,7 @@ class Parts:
         self.scim_uses, self.scim_syncs = KeyUses(KEEP_SCIM), KeyUses(KEEP_SYNCED)
         self.runtime_key_uses = KeyUses(KEEP_OF_RUNTIMES)
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
+        self.pulses = Pulses(db)
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
         self.blobs = Blobs(given.blob_url, os.environ)
@@ -234,6 +236,7 @@ class Parts:
             "guard": self.guard,
             "partitions": self.partitions,
             "presence": self.presence,
+            "pulses": self.pulses,
             "letterhead": self.letterhead,
             "sign_on": self.sign_on,
             "vault": self.vault,

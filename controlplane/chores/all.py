@@ -5,8 +5,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from controlplane.chores import audit_logs, keys, lifecycle, vault, webhooks
 from controlplane.chores.check_domains import check_domains
 from controlplane.chores.commands import expire_commands
@@ -17,12 +15,11 @@ from controlplane.chores.send_mails import send_mails
 from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import ceremonies, idempotency, key_uses, reports, sign_ins
+from controlplane.domain import ceremonies, idempotency, key_uses, reports, sign_ins, silences
 from controlplane.domain.audit.denials import Denials
 from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
-from controlplane.domain.reports import Report
 from controlplane.domain.sso import flows
 from controlplane.domain.vault.catalogue import Catalogue
 from controlplane.kit.blobs import Blobs
@@ -50,11 +47,11 @@ def chores(
     async def keep_reports() -> int:
         kept = 0
         while words := await presence.take(AT_ONCE):
-            kept += await reports.keep(db, (msgspec.json.decode(word, type=Report) for word in words))
+            kept += await reports.keep(db, map(reports.REMEMBERED.decode, words))
         return kept
 
     async def mark_silent_runtimes() -> int:
-        return await reports.mark_silent(db, listening_since)
+        return await silences.mark_silent(db, presence, listening_since)
 
     async def keep_key_uses() -> int:
         return sum([await each.keep(db) for each in uses])

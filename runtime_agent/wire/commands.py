@@ -72,6 +72,8 @@ class Orders(Struct, frozen=True, kw_only=True):
     store_id: UUID
     """To be named at the next poll: another database may number its commands anew."""
     orders: list[Order]
+    again_ms: Count = 0
+    """Wait a random part of this before the next poll: the replica that answers is about to end."""
 
 
 class Accepted(Struct, frozen=True, kw_only=True):

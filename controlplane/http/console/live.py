@@ -55,11 +55,13 @@ class Streams:
             async with asyncio.timeout(seconds):
                 await self._ending.wait()
 
-    async def nudged(self, listener: Listener) -> None:
-        """Until there may be something new, or the end."""
-        waits = [asyncio.ensure_future(listener.wait(LOOK_AGAIN_S)), asyncio.ensure_future(self._ending.wait())]
+    async def nudged(self, listener: Listener, within_s: float = LOOK_AGAIN_S) -> bool:
+        """Until there may be something new (True), or it has been long enough, or the end."""
+        nudge = asyncio.ensure_future(listener.wait(within_s))
+        waits = [nudge, asyncio.ensure_future(self._ending.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            return nudge.done() and nudge.result()
         finally:
             for wait in waits:
                 wait.cancel()

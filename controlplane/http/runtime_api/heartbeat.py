@@ -6,17 +6,18 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from controlplane.db.database import Database
-from controlplane.domain import commands, departures, reports, runtime_locks, runtimes
+from controlplane.domain import departures, reports, runtime_locks, runtimes
 from controlplane.domain.permissions import Runtime
-from controlplane.domain.reports import Report
 from controlplane.domain.runtime_locks import RuntimeLocked
 from controlplane.domain.sync.cursors import Cursor
+from controlplane.domain.sync.pulses import Pulses
 from controlplane.domain.vault import leased
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
 from controlplane.kit.presence import Presence
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
+from runtime_agent.wire.leases import Notice
 
 
 class HeartbeatController(Controller):
@@ -27,27 +28,31 @@ class HeartbeatController(Controller):
         runtime: NamedDependency[Runtime],
         db: NamedDependency[Database],
         presence: NamedDependency[Presence],
+        pulses: NamedDependency[Pulses],
         wakeups: NamedDependency[Wakeups],
     ) -> Pulse:
         """Answer with the server's own cursor, so that a regression shows by itself.
 
         The database is written only where the runtime's state turns.
         """
-        now, word = db.clock(), await presence.last(runtime.id)
-        boots = msgspec.json.decode(word, type=Report).boots if word else None
-        report = reports.heard(runtime.tenant_id, runtime.id, data, now, boots)
+        word = await presence.last(runtime.id)
+        before = reports.REMEMBERED.decode(word) if word else None
+        cursor = standing.may_call(await pulses.of(runtime.tenant_id, runtime.id), runtime)
+        now = db.clock()
+        report = reports.heard(runtime.tenant_id, runtime.id, data, now, before)
+        copied = before is not None and before.boots is not None and before.boots.takes_turns(data)
         state, reason = reports.state_of(data)
-        async with db.tenant(runtime.tenant_id) as tx:
-            cursor = await standing.seen(tx, runtime)
-            notices = await leased.notices(tx, runtime.id)
-            asked = await commands.waits(tx, runtime.id)
-            turned = cursor.state != state
-            if copied := boots is not None and boots.takes_turns(data):
-                await runtime_locks.lock(tx, runtime.id, "boots")
-            elif turned:
-                await runtimes.turn(tx, runtime.id, state, reason)
-        await presence.hear(runtime.id, msgspec.json.encode(report))
-        if turned or copied:
+        turned = copied or cursor.state != state
+        notices: list[Notice] = []
+        if turned or cursor.noticed:
+            async with db.tenant(runtime.tenant_id) as tx:
+                notices = await leased.notices(tx, runtime.id)
+                if copied:
+                    await runtime_locks.lock(tx, runtime.id, "boots")
+                else:
+                    await runtimes.turn(tx, runtime.id, state, reason)
+        await presence.hear(runtime.id, msgspec.json.encode(report), keep=report.to_be_kept)
+        if turned:
             await wakeups.nudge(f"tenant:{runtime.tenant_id}")
             await wakeups.nudge("fleet")
         if copied:
@@ -62,7 +67,7 @@ class HeartbeatController(Controller):
             next_ms=runtimes.HEARTBEAT_MS,
             flags=_flags(cursor),
             leases=notices,
-            cmds_waiting=asked,
+            cmds_waiting=cursor.asked,
             content=cursor.content(),
         )
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -12,7 +11,6 @@ from controlplane.db.database import Database, TenantTx
 from controlplane.db.partitions import Partitions
 from controlplane.domain import reports
 from controlplane.domain.permissions import Runtime
-from controlplane.domain.reports import Report
 from controlplane.domain.sync import batches, comparing, log, recovery
 from controlplane.domain.sync.batches import Position
 from controlplane.domain.sync.log import Kept, PartitionsWanted
@@ -134,7 +132,7 @@ async def _answer(kept: Kept, runtime: Runtime, wakeups: Wakeups) -> Ack:
 async def _reported(tx: TenantTx, runtime: Runtime, word: bytes | None) -> Reported | None:
     """What the runtime last said it had: just now, or as it was written down."""
     if word:
-        report = msgspec.json.decode(word, type=Report)
+        report = reports.REMEMBERED.decode(word)
         return Reported(epoch=report.said.epoch, last_seq=report.said.last_seq, at=report.received_at)
     said = await reports.last_word(tx, runtime.id)
     return Reported(epoch=said.epoch, last_seq=said.last_seq) if said else None
