@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -65,6 +65,7 @@ from controlplane.http.me import door as me
 from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
+from controlplane.http.runtime_api.admission import Admission
 from controlplane.http.scim import answers as scim_answers
 from controlplane.http.scim import door as scim
 from controlplane.http.sessions import cookie_for
@@ -109,7 +110,7 @@ AUTHENTICATION = {
 """How each surface learns who calls."""
 
 INJECTED = (
-    *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "pulses", "wakeups", "limiter"),
+    *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
     *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "proxying", "refresher", "blobs"),
 )
 """What handlers can ask for by these names."""
@@ -160,7 +161,8 @@ class Parts:
         self.oauth = Caller(self.guard, db.clock)
         self.vault = Vault(catalogue=self.catalogue, caller=self.oauth, public_url=given.public_url)
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
-        self.streams = Streams()
+        self.streams = Streams(given.drain_s)
+        self.admission = Admission()
         self.keyring_file = _own_keyring(given)
         self.denials = Denials(db)
         self.courier = Courier(db, self.guard)
@@ -202,7 +204,8 @@ class Parts:
         uses = (self.key_uses, self.scim_uses, self.scim_syncs, self.runtime_key_uses)
         folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
         return (
-            *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
+            *every_chore.chores(self.db, self.partitions, uses, self.post, self.letterhead),
+            *every_chore.of_presence(self.db, self.presence, self.admission),
             *every_chore.of_sign_on(self.db, self.sign_on.records),
             *every_chore.of_webhooks(self.db, self.courier),
             *every_chore.of_vault(self.db, self.catalogue, self.oauth),
@@ -237,6 +240,7 @@ class Parts:
             "partitions": self.partitions,
             "presence": self.presence,
             "pulses": self.pulses,
+            "admission": self.admission,
             "letterhead": self.letterhead,
             "sign_on": self.sign_on,
             "vault": self.vault,
@@ -248,12 +252,18 @@ class Parts:
             "blobs": self.blobs,
         }
 
+    async def _work(self, chores: Sequence[loop.Chore]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(loop.run(self.db, chores))
+            if chores:
+                group.create_task(self.admission.watch())
+
     @asynccontextmanager
     async def running(self, chores: Sequence[loop.Chore]) -> AsyncIterator[None]:
         """With the chores being done; closes what was opened."""
         try:
             with self.streams.until_signalled():
-                async with _doing(self.db, chores):
+                async with _beside(self._work(chores)):
                     yield
                 await self.denials.sum_up(at_the_end=True)
         finally:
@@ -382,9 +392,9 @@ def calm_the_collector() -> None:
 
 
 @asynccontextmanager
-async def _doing(db: Database, chores: Sequence[loop.Chore]) -> AsyncIterator[None]:
-    """With the chores being done beside it."""
-    task = asyncio.create_task(loop.run(db, chores))
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """With *work* being done meanwhile."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -60,6 +61,8 @@ class Agent:
         self.outbox = outbox
         self.clock = clock
         self.pace = Pace()
+        self.log_pace = Pace()
+        """Of its own as well: a log that has to wait holds up no heartbeat."""
         self.tokens = Tokens(http, post.home, post.identity, clock)
         self.server = Server(http, self.tokens)
         self.http = http
@@ -85,7 +88,10 @@ class Agent:
         """
         try:
             more = await self.sync.step()
-        except (Unreachable, Busy, Refused, DiskFull, OSError) as error:
+        except Busy as busy:
+            self.log_pace.busy(busy.retry_after_s)
+            return True
+        except (Unreachable, Refused, DiskFull, OSError) as error:
             self.note(error)
             return True
         self.heard()
@@ -135,7 +141,7 @@ class Agent:
             self.note(error)
             return None
         self.heard()
-        self.pace.window_ms = pulse.reconnect_window_ms
+        self.pace.window_ms = self.commands_pace.window_ms = pulse.reconnect_window_ms
         self.credentials.heed(pulse.leases)
         if pulse.cmds_waiting:
             self.commands.asked.set()
@@ -184,6 +190,8 @@ class Agent:
             self.commands_pace.failed()
         else:
             self.commands_pace.answered()
+            self.commands_pace.rest(random.uniform(0, self.commands.again_ms / 1000))  # noqa: S311 spread, not secrecy
+            self.commands.again_ms = 0
 
     def heard(self) -> None:
         """The server answered as it should."""

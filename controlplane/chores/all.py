@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from controlplane.chores import audit_logs, keys, lifecycle, vault, webhooks
 from controlplane.chores.check_domains import check_domains
@@ -33,25 +34,25 @@ AT_ONCE = 5000
 """Last words written in one go."""
 
 
+class Crowd(Protocol):
+    """Who may come back at once."""
+
+    talking: int
+
+    @property
+    def window_ms(self) -> int:
+        """In which they are asked to."""
+        ...
+
+
 def chores(
     db: Database,
-    presence: Presence,
     partitions: Partitions,
     uses: Sequence[KeyUses],
     post: Post,
     letterhead: Letterhead,
 ) -> Sequence[Chore]:
     """What this process sees to at any time."""
-    listening_since = db.clock()
-
-    async def keep_reports() -> int:
-        kept = 0
-        while words := await presence.take(AT_ONCE):
-            kept += await reports.keep(db, map(reports.REMEMBERED.decode, words))
-        return kept
-
-    async def mark_silent_runtimes() -> int:
-        return await silences.mark_silent(db, presence, listening_since)
 
     async def keep_key_uses() -> int:
         return sum([await each.keep(db) for each in uses])
@@ -72,10 +73,33 @@ def chores(
         Chore(name="expire-commands", every=timedelta(seconds=5), run=partial(expire_commands, db)),
         Chore(name="forget-kept-answers", every=timedelta(minutes=10), run=forget_kept_answers),
         Chore(name="keep-key-uses", every=key_uses.EVERY, run=keep_key_uses, everywhere=True),
-        Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
-        Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
         Chore(name="send-mails", every=timedelta(seconds=5), run=send_letters),
         Chore(name="make-partitions", every=timedelta(hours=1), run=partitions.make_ahead),
+    )
+
+
+def of_presence(db: Database, presence: Presence, crowd: Crowd) -> Sequence[Chore]:
+    """What is to be known and written of who is there."""
+    listening_since = db.clock()
+
+    async def keep_reports() -> int:
+        kept = 0
+        while words := await presence.take(AT_ONCE):
+            kept += await reports.keep(db, map(reports.REMEMBERED.decode, words))
+        return kept
+
+    async def mark_silent_runtimes() -> int:
+        all_back = listening_since + timedelta(milliseconds=crowd.window_ms)
+        return await silences.mark_silent(db, presence, all_back)
+
+    async def count_runtimes() -> int:
+        crowd.talking = await silences.talking(db)
+        return crowd.talking
+
+    return (
+        Chore(name="count-runtimes", every=timedelta(seconds=30), run=count_runtimes, everywhere=True),
+        Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
+        Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
     )
 
 

@@ -16,6 +16,7 @@ from controlplane.domain.permissions import Runtime
 from controlplane.domain.sync.pulses import Pulses
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
+from controlplane.http.runtime_api.admission import POLL, at
 from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.commands import LONGEST_WAIT_S, Accepted, Confirmed, Order, Orders
@@ -42,6 +43,7 @@ class CommandsController(Controller):
     @get(
         "/poll",
         opt=rule(Surface.RUNTIME, "command:fetch"),
+        before_request=at(POLL),
         summary="Wait for commands",
         dependencies={"place": Provide(provide_place, sync_to_thread=False)},
     )
@@ -72,7 +74,8 @@ class CommandsController(Controller):
                         found = await commands.waiting(tx, keyring, runtime.id, known)
                 left = until - time.monotonic()
                 if found or left <= 0 or streams.ended or not await streams.nudged(listener, left):
-                    return Orders(store_id=seen.store_id, orders=found)
+                    again_ms = request.app.state.admission.window_ms if streams.ended else 0
+                    return Orders(store_id=seen.store_id, orders=found, again_ms=again_ms)
 
     @post(
         "/commands/ack",

@@ -1,7 +1,9 @@
 """POST /v1/runtime/heartbeat and /bye: alive, and gone for good."""
 
+from typing import Any
+
 import msgspec
-from litestar import Controller, post
+from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
@@ -14,6 +16,7 @@ from controlplane.domain.sync.pulses import Pulses
 from controlplane.domain.vault import leased
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
+from controlplane.http.runtime_api.admission import HEARTBEAT, at
 from controlplane.kit.presence import Presence
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
@@ -21,20 +24,27 @@ from runtime_agent.wire.leases import Notice
 
 
 class HeartbeatController(Controller):
-    @post("/heartbeat", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Report a runtime's state")
+    @post(
+        "/heartbeat",
+        status_code=200,
+        opt=rule(Surface.RUNTIME, "sync:write"),
+        before_request=at(HEARTBEAT),
+        summary="Report a runtime's state",
+    )
     async def heartbeat(
         self,
         data: JSONBody[Heartbeat],
-        runtime: NamedDependency[Runtime],
+        request: Request[Runtime, Any, Any],
         db: NamedDependency[Database],
         presence: NamedDependency[Presence],
-        pulses: NamedDependency[Pulses],
         wakeups: NamedDependency[Wakeups],
     ) -> Pulse:
         """Answer with the server's own cursor, so that a regression shows by itself.
 
         The database is written only where the runtime's state turns.
         """
+        runtime = request.user
+        pulses: Pulses = request.app.state.pulses
         word = await presence.last(runtime.id)
         before = reports.REMEMBERED.decode(word) if word else None
         cursor = standing.may_call(await pulses.of(runtime.tenant_id, runtime.id), runtime)
@@ -65,6 +75,7 @@ class HeartbeatController(Controller):
             head=cursor.known_head(runtime.id).hex(),
             durable=cursor.durable,
             next_ms=runtimes.HEARTBEAT_MS,
+            reconnect_window_ms=request.app.state.admission.window_ms,
             flags=_flags(cursor),
             leases=notices,
             cmds_waiting=cursor.asked,

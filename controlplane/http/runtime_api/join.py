@@ -32,6 +32,7 @@ from controlplane.http import limits
 from controlplane.http.authorize import Surface, open_to_all, rule
 from controlplane.http.headers import request_id
 from controlplane.http.runtime_api import signed
+from controlplane.http.runtime_api.admission import ENROLL, TOKEN, Admission, at
 from controlplane.kit import tokens
 from controlplane.kit.ids import RuntimeId, TenantId, text_id
 from controlplane.kit.limiter import Limiter
@@ -44,7 +45,7 @@ class JoinController(Controller):
         "/enroll",
         status_code=201,
         opt=open_to_all("the join token in the body is the credential", Surface.RUNTIME),
-        before_request=limits.from_one_place("enroll-from", limits.ENROLL_FROM),
+        before_request=at(ENROLL, limits.from_one_place("enroll-from", limits.ENROLL_FROM)),
         summary="Join a runtime",
     )
     async def enroll(
@@ -102,12 +103,13 @@ class JoinController(Controller):
         "/token",
         status_code=200,
         opt=open_to_all("the assertion in the body is the credential", Surface.RUNTIME),
-        before_request=limits.from_one_place("token-from", limits.TOKEN_FROM),
+        before_request=at(TOKEN, limits.from_one_place("token-from", limits.TOKEN_FROM)),
         summary="Ask for an access token",
     )
     async def token(
         self,
         data: JSONBody[TokenRequest],
+        request: Request[Any, Any, Any],
         db: NamedDependency[Database],
         access_tokens: NamedDependency[AccessTokens],
         wakeups: NamedDependency[Wakeups],
@@ -120,7 +122,8 @@ class JoinController(Controller):
         tenant_id = await db.tenant_of("runtime", subject.bytes)
         if tenant_id is None:
             raise AssertionInvalid
-        async with db.tenant(tenant_id) as tx:
+        admission: Admission = request.app.state.admission
+        async with admission.one_who_comes(tenant_id), db.tenant(tenant_id) as tx:
             public_keys = await runtime_tokens.keys_of(tx, RuntimeId(subject))
             if not public_keys:
                 raise AssertionInvalid

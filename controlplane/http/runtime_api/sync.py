@@ -18,6 +18,7 @@ from controlplane.domain.sync.recovery import Reported
 from controlplane.domain.vault import leased
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
+from controlplane.http.runtime_api.admission import HELLO, LOG, Admission, at
 from controlplane.kit.presence import Presence
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.comparing import Compared, Found, Items, Manifest, Want
@@ -27,17 +28,25 @@ from runtime_agent.wire.sync import MAX_COMPRESSED_BYTES, Ack, Diff, Hello, Miss
 class SyncController(Controller):
     path = "/sync"
 
-    @post("/hello", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say where the log stands")
+    @post(
+        "/hello",
+        status_code=200,
+        opt=rule(Surface.RUNTIME, "sync:write"),
+        before_request=at(HELLO),
+        summary="Say where the log stands",
+    )
     async def hello(
         self,
         data: JSONBody[Hello],
+        request: Request[Runtime, Any, Any],
         runtime: NamedDependency[Runtime],
         db: NamedDependency[Database],
         presence: NamedDependency[Presence],
     ) -> Welcome:
         """Go on where the log stands, or be granted a new epoch."""
         word = await presence.last(runtime.id)
-        async with db.tenant(runtime.tenant_id) as tx:
+        admission: Admission = request.app.state.admission
+        async with admission.one_who_comes(runtime.tenant_id), db.tenant(runtime.tenant_id) as tx:
             cursor = await standing.locked(tx, runtime)
             reported = await _reported(tx, runtime, word)
             welcome = await recovery.hello(tx, runtime.id, cursor, data, reported)
@@ -47,6 +56,7 @@ class SyncController(Controller):
         "/log",
         status_code=200,
         opt=rule(Surface.RUNTIME, "sync:write"),
+        before_request=at(LOG),
         request_max_body_size=MAX_COMPRESSED_BYTES + 1,
         summary="Append a batch of records",
     )
@@ -60,15 +70,18 @@ class SyncController(Controller):
     ) -> Ack:
         """Keep a batch: newline-delimited JSON, compressed with zstd, placed by the ``Sync-…`` headers.
 
-        Acknowledged after the commit. Where a record is refused, everything before it has been kept.
+        Acknowledged after the commit. Where a record is refused, everything before it has been kept. Large batches wait
+        for one another, so that small ones do not: who catches up keeps nobody waiting who says what happens now.
         """
+        admission: Admission = request.app.state.admission
         place = batches.position(request.headers.get)
         body = await request.body()
-        try:
-            kept = await _append(db, partitions, runtime, place, body)
-        except PartitionsWanted as wanted:
-            await partitions.see_to(wanted.births)
-            kept = await _append(db, partitions, runtime, place, body)
+        async with admission.one_of(place.count, runtime.tenant_id):
+            try:
+                kept = await _append(db, partitions, runtime, place, body)
+            except PartitionsWanted as wanted:
+                await partitions.see_to(wanted.births)
+                kept = await _append(db, partitions, runtime, place, body)
         return await _answer(kept, runtime, wakeups)
 
     @post("/diff", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Ask which records are missing")
