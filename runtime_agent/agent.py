@@ -90,6 +90,7 @@ class Agent:
             more = await self.sync.step()
         except Busy as busy:
             self.log_pace.busy(busy.retry_after_s)
+            self.last_words = str(busy)
             return True
         except (Unreachable, Refused, DiskFull, OSError) as error:
             self.note(error)
