@@ -115,7 +115,7 @@ class Site:
         """Start the server, or start it again."""
         words = ["serve", "--home", str(self.folder / "server"), "--port", str(self.port)]
         self._server = started(
-            [sys.executable, "-m", "controlplane", *words], self._environment, self.port, within_s=180
+            [sys.executable, "-m", "controlplane", *words], self._environment, self.port, within_s=400
         )
 
     def stop_serving(self) -> float:

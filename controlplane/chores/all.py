@@ -1,7 +1,7 @@
 """Which chores there are, and how often each is done."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -89,8 +89,11 @@ def of_presence(db: Database, presence: Presence, crowd: Crowd) -> Sequence[Chor
         return kept
 
     async def mark_silent_runtimes() -> int:
-        all_back = listening_since + timedelta(milliseconds=crowd.window_ms)
-        return await silences.mark_silent(db, presence, all_back)
+        remembers_since = await presence.since(db.clock().timestamp())
+        if remembers_since is None:
+            return 0  # who is there is not known
+        since = max(listening_since, datetime.fromtimestamp(remembers_since, UTC))
+        return await silences.mark_silent(db, presence, since + timedelta(milliseconds=crowd.window_ms))
 
     async def count_runtimes() -> int:
         crowd.talking = await silences.talking(db)

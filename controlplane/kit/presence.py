@@ -12,6 +12,9 @@ from controlplane.kit.together import Together
 
 GATHER_S: Final = 0.005
 
+PAUSE_S: Final = 60.0
+"""Between two questions, after which Redis may have been away."""
+
 
 @runtime_checkable
 class Presence(Protocol):
@@ -33,6 +36,15 @@ class Presence(Protocol):
         """The same of each."""
         ...
 
+    async def since(self, now: float) -> float | None:
+        """From when on it has missed nothing, as far as is known; None: it does not answer.
+
+        Args:
+            now: Seconds since 1970. Whoever goes by the answer asks again and again: a pause is one in which it may
+                have missed something.
+        """
+        ...
+
     async def take(self, most: int) -> Sequence[bytes]:
         """The last words of up to *most* runtimes that said one to keep since theirs were taken."""
         ...
@@ -44,6 +56,7 @@ class InMemory:
     def __init__(self) -> None:
         self._reports: dict[UUID, bytes] = {}
         self._waiting: dict[UUID, None] = {}
+        self._since: float | None = None
 
     async def hear(self, runtime_id: UUID, report: bytes, *, keep: bool) -> None:
         self._reports[runtime_id] = report
@@ -55,6 +68,10 @@ class InMemory:
 
     async def last_of(self, runtime_ids: Sequence[UUID]) -> Sequence[bytes | None]:
         return [self._reports.get(runtime_id) for runtime_id in runtime_ids]
+
+    async def since(self, now: float) -> float | None:
+        self._since = now if self._since is None else self._since
+        return self._since
 
     async def take(self, most: int) -> Sequence[bytes]:
         taken = list(self._waiting)[:most]
@@ -72,10 +89,11 @@ class ThroughRedis:
     def __init__(self, redis: Redis, prefix: str = "presence") -> None:
         """
         Args:
-            prefix: Of the two keys, a hash of the words and a set of those that wait.
+            prefix: Of its keys: a hash of the words, a set of those that wait, and two times.
         """
         self._redis = redis
         self._reports, self._waiting = f"{prefix}:reports", f"{prefix}:waiting"
+        self._since, self._asked_at = f"{prefix}:since", f"{prefix}:asked-at"
         self._said: Together[tuple[UUID, bytes, bool], None] = Together(self._hear, gather_s=GATHER_S)
         self._asked: Together[UUID, bytes | None] = Together(self.last_of, gather_s=GATHER_S)
 
@@ -101,6 +119,16 @@ class ThroughRedis:
                     both.sadd(self._waiting, *kept)
                 await both.execute()
         return [None] * len(said)
+
+    async def since(self, now: float) -> float | None:
+        try:
+            before = await self._redis.set(self._asked_at, now, get=True)
+            if before is None or now - float(before) > PAUSE_S:
+                await self._redis.set(self._since, now)
+            since = await self._redis.get(self._since)
+        except RedisError:
+            return None
+        return now if since is None else float(since)
 
     async def take(self, most: int) -> Sequence[bytes]:
         try:

@@ -59,6 +59,23 @@ async def test_what_need_not_be_kept_is_remembered_and_handed_to_nobody(words):
     assert await words.last_of([TWO, ONE]) == [None, b"the same"]
 
 
+async def test_it_knows_from_when_on_it_has_missed_nothing(words):
+    assert [await words.since(now) for now in (1000.0, 1010.0, 1020.0)] == [1000.0] * 3
+
+
+async def test_a_redis_that_was_away_or_emptied_has_missed_something(redis_url):
+    redis = Redis.from_url(redis_url)
+    name = f"presence-{uuid4()}"
+    one, two = (presence.ThroughRedis(redis, prefix=name) for _ in range(2))
+    await one.since(1000.0)
+
+    assert await two.since(1200.0) == 1200.0
+    assert await one.since(1210.0) == 1200.0
+    await redis.delete(*[key async for key in redis.scan_iter(f"{name}:*")])
+    assert await one.since(1220.0) == 1220.0
+    await redis.aclose()
+
+
 async def test_while_redis_is_away_nothing_is_remembered_and_nothing_fails():
     away = presence.ThroughRedis(Redis.from_url("redis://127.0.0.1:1/0"))
 
@@ -66,3 +83,4 @@ async def test_while_redis_is_away_nothing_is_remembered_and_nothing_fails():
 
     assert await away.last(ONE) is None
     assert list(await away.take(10)) == []
+    assert await away.since(1000.0) is None
