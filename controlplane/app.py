@@ -1,10 +1,8 @@
 """Everything is put together here and nowhere else."""
 
-import asyncio
-import contextlib
 import gc
 import os
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -252,18 +250,12 @@ class Parts:
             "blobs": self.blobs,
         }
 
-    async def _work(self, chores: Sequence[loop.Chore]) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(loop.run(self.db, chores))
-            if chores:
-                group.create_task(self.admission.watch())
-
     @asynccontextmanager
     async def running(self, chores: Sequence[loop.Chore]) -> AsyncIterator[None]:
         """With the chores being done; closes what was opened."""
         try:
             with self.streams.until_signalled():
-                async with _beside(self._work(chores)):
+                async with loop.beside(loop.run(self.db, chores), *([self.admission.watch()] if chores else ())):
                     yield
                 await self.denials.sum_up(at_the_end=True)
         finally:
@@ -389,18 +381,6 @@ def calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """With *work* being done meanwhile."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def of_state(name: str) -> Provide:

@@ -113,7 +113,7 @@ class Site:
 
     def serve(self) -> None:
         """Start the server, or start it again."""
-        words = ["serve", "--home", str(self.folder / "server"), "--port", str(self.port)]
+        words = ["serve", "--with-parent", "--home", str(self.folder / "server"), "--port", str(self.port)]
         self._server = started(
             [sys.executable, "-m", "controlplane", *words], self._environment, self.port, within_s=400
         )

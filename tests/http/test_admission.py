@@ -79,6 +79,19 @@ async def test_a_large_batch_waits_for_others_and_a_small_one_does_not(agent, do
     assert (await large).status_code == 200
 
 
+async def test_a_herd_that_comes_leaves_the_database_to_those_who_are_there(agent, doors):
+    doors.coming = Turns(1, most_waiting=1)
+    async with doors.coming.turn("somebody else"):
+        waits = asyncio.ensure_future(agent.post(TOKEN, agent.asks_for_a_token()))
+        while not doors.coming._waiting:  # noqa: ASYNC110 it is about to
+            await asyncio.sleep(0)
+
+        assert code(await agent.post(TOKEN, agent.asks_for_a_token())) == (429, "rate-limited")
+        assert (await beat(agent)).status_code == 200
+
+    assert (await waits).status_code == 200
+
+
 async def test_the_window_to_come_back_in_grows_with_the_fleet(agent, doors):
     small = msgspec.json.decode((await beat(agent)).content, type=Pulse).reconnect_window_ms
     doors.talking = 10_000

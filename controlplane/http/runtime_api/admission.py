@@ -122,16 +122,19 @@ class Admission:
         if records <= LARGE:
             yield
             return
-        async with _turn(self.large, tenant_id):
+        async with _turn(self.large, str(tenant_id)):
             yield
 
-    def one_who_comes(self, tenant_id: TenantId) -> AbstractAsyncContextManager[None]:
-        """The turn of a call for a token, or of a hello.
+    def one_who_comes(self, whose: str) -> AbstractAsyncContextManager[None]:
+        """The turn of a call for a token, or of a hello: before the database is asked anything at all.
+
+        Args:
+            whose: Those of one name come one after the other: a tenant, or a place.
 
         Raises:
             Crowded: If too many wait already.
         """
-        return _turn(self.coming, tenant_id)
+        return _turn(self.coming, whose)
 
     async def watch(self) -> None:
         """Look how late the process is, until cancelled."""
@@ -153,9 +156,9 @@ class Admission:
 
 
 @asynccontextmanager
-async def _turn(turns: Turns, tenant_id: TenantId) -> AsyncIterator[None]:
+async def _turn(turns: Turns, whose: str) -> AsyncIterator[None]:
     try:
-        async with turns.turn(str(tenant_id)):
+        async with turns.turn(whose):
             yield
     except TooManyWait as many:
         raise Crowded(many.wait_s) from None

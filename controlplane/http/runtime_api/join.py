@@ -118,21 +118,22 @@ class JoinController(Controller):
         The join state shown is the one that the last answer brought; an old one locks the runtime.
         """
         subject = runtime_tokens.subject(data.client_assertion)
-        tenant_id = await db.tenant_of("runtime", subject.bytes)
-        if tenant_id is None:
-            raise AssertionInvalid
         admission: Admission = request.app.state.admission
-        async with admission.one_who_comes(tenant_id), db.tenant(tenant_id) as tx:
-            public_keys = await runtime_tokens.keys_of(tx, RuntimeId(subject))
-            if not public_keys:
+        async with admission.one_who_comes(limits.address(request)):
+            tenant_id = await db.tenant_of("runtime", subject.bytes)
+            if tenant_id is None:
                 raise AssertionInvalid
-            runtime_tokens.check_assertion(data.client_assertion, public_keys, subject, tx.now)
-            runtime = await runtimes.identify(tx, RuntimeId(subject))
-            assert runtime is not None  # no runtime is ever deleted
-            await _check_standing(tx, runtime)
-            shown = access_tokens.count_in(data.join_state, runtime.id)
-            turn = await runtime_locks.count_call(tx, runtime, shown, data.nonce)
-            now = tx.now
+            async with db.tenant(tenant_id) as tx:
+                public_keys = await runtime_tokens.keys_of(tx, RuntimeId(subject))
+                if not public_keys:
+                    raise AssertionInvalid
+                runtime_tokens.check_assertion(data.client_assertion, public_keys, subject, tx.now)
+                runtime = await runtimes.identify(tx, RuntimeId(subject))
+                assert runtime is not None  # no runtime is ever deleted
+                await _check_standing(tx, runtime)
+                shown = access_tokens.count_in(data.join_state, runtime.id)
+                turn = await runtime_locks.count_call(tx, runtime, shown, data.nonce)
+                now = tx.now
         if turn is None:
             await wakeups.nudge(f"tenant:{tenant_id}")
             await wakeups.nudge("fleet")

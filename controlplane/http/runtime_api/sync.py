@@ -46,7 +46,7 @@ class SyncController(Controller):
         """Go on where the log stands, or be granted a new epoch."""
         word = await presence.last(runtime.id)
         admission: Admission = request.app.state.admission
-        async with admission.one_who_comes(runtime.tenant_id), db.tenant(runtime.tenant_id) as tx:
+        async with admission.one_who_comes(str(runtime.tenant_id)), db.tenant(runtime.tenant_id) as tx:
             cursor = await standing.locked(tx, runtime)
             reported = await _reported(tx, runtime, word)
             welcome = await recovery.hello(tx, runtime.id, cursor, data, reported)
