@@ -67,7 +67,7 @@ class Gate(Struct, frozen=True):
     """If the process is that late with its work, nobody comes in: joining waits first, a heartbeat last."""
 
 
-ENROLL: Final = Gate("enroll", 20, 2.0)
+ENROLL: Final = Gate("enroll", 100, 2.0)
 HELLO: Final = Gate("hello", 150, 3.0)
 LOG: Final = Gate("log", 500, 4.0)
 TOKEN: Final = Gate("token", 200, 5.0)
