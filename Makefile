@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check lint faults refreshes sabotage bench conformance lock
+.PHONY: help venv run test check lint faults refreshes sabotage bench herd conformance lock
 
 help: ## what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ sabotage: $(READY) ## break the code in twenty ways, one at a time, and see that
 
 bench: $(READY) ## every budget as a ratio, one JSON line each; ONLY=name runs one
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+herd: $(READY) ## ten thousand simulated runtimes against one replica, some ten minutes; RUNTIMES=500 RECORDS=5000000 as you like
+	@$(BIN)/python -m benchmarks.herd --runtimes $(or $(RUNTIMES),10000) --records $(or $(RECORDS),200000)
 
 conformance: browser ## what needs more than the bare machine: a real browser, axe-core, an identity provider, Spectral, schemathesis, pgrls
 	@command -v npm > /dev/null || echo "npm is missing: axe-core, Spectral and oidc-provider cannot be installed, and their tests will say so" >&2

@@ -258,10 +258,12 @@ def _session_and_run(roll: random.Random, at: datetime) -> tuple[Record, Record]
     return session, run
 
 
-def started(command: Sequence[str], environment: dict[str, str], port: int) -> subprocess.Popen[bytes]:
+def started(
+    command: Sequence[str], environment: dict[str, str], port: int, within_s: float = 30.0
+) -> subprocess.Popen[bytes]:
     """The server process, ready."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == httpx.codes.OK:

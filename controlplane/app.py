@@ -1,7 +1,5 @@
 """Everything is put together here and nowhere else."""
 
-import asyncio
-import contextlib
 import gc
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -33,6 +31,7 @@ from controlplane.domain.letters import Letterhead
 from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
+from controlplane.domain.sync.pulses import Pulses
 from controlplane.domain.vault import catalogue, leased, spool
 from controlplane.domain.vault.leasing import Leasing
 from controlplane.domain.vault.proxying import Proxying
@@ -64,6 +63,7 @@ from controlplane.http.me import door as me
 from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
+from controlplane.http.runtime_api.admission import Admission
 from controlplane.http.scim import answers as scim_answers
 from controlplane.http.scim import door as scim
 from controlplane.http.sessions import cookie_for
@@ -159,7 +159,8 @@ class Parts:
         self.oauth = Caller(self.guard, db.clock)
         self.vault = Vault(catalogue=self.catalogue, caller=self.oauth, public_url=given.public_url)
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
-        self.streams = Streams()
+        self.streams = Streams(given.drain_s)
+        self.admission = Admission()
         self.keyring_file = _own_keyring(given)
         self.denials = Denials(db)
         self.courier = Courier(db, self.guard)
@@ -169,6 +170,7 @@ class Parts:
         self.scim_uses, self.scim_syncs = KeyUses(KEEP_SCIM), KeyUses(KEEP_SYNCED)
         self.runtime_key_uses = KeyUses(KEEP_OF_RUNTIMES)
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
+        self.pulses = Pulses(db)
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
         self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
         self.blobs = Blobs(given.blob_url, os.environ)
@@ -200,7 +202,8 @@ class Parts:
         uses = (self.key_uses, self.scim_uses, self.scim_syncs, self.runtime_key_uses)
         folder = Path(self.given.home) / CHECKPOINTS if self.given.home else None
         return (
-            *every_chore.chores(self.db, self.presence, self.partitions, uses, self.post, self.letterhead),
+            *every_chore.chores(self.db, self.partitions, uses, self.post, self.letterhead),
+            *every_chore.of_presence(self.db, self.presence, self.admission),
             *every_chore.of_sign_on(self.db, self.sign_on.records),
             *every_chore.of_webhooks(self.db, self.courier),
             *every_chore.of_vault(self.db, self.catalogue, self.oauth),
@@ -235,6 +238,8 @@ class Parts:
             "guard": self.guard,
             "partitions": self.partitions,
             "presence": self.presence,
+            "pulses": self.pulses,
+            "admission": self.admission,
             "letterhead": self.letterhead,
             "sign_on": self.sign_on,
             "vault": self.vault,
@@ -251,7 +256,7 @@ class Parts:
         """With the chores being done; closes what was opened."""
         try:
             with self.streams.until_signalled():
-                async with _doing(self.db, chores):
+                async with loop.beside(loop.run(self.db, chores), *([self.admission.watch()] if chores else ())):
                     yield
                 await self.denials.sum_up(at_the_end=True)
         finally:
@@ -377,18 +382,6 @@ def calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-@asynccontextmanager
-async def _doing(db: Database, chores: Sequence[loop.Chore]) -> AsyncIterator[None]:
-    """With the chores being done beside it."""
-    task = asyncio.create_task(loop.run(db, chores))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def of_state(name: str) -> Provide:

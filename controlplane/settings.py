@@ -88,6 +88,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     refresh_pace: Pace = Pace()
     """How fast the vault's refreshes go: a table ``[refresh_pace]`` in the file, in the environment JSON. For tests."""
+    drain_s: Annotated[float, Meta(ge=0, le=300)] = 0
+    """Seconds in which a replica that is asked to stop lets go of its long polls and streams, one after the other, while
+    ``/readyz`` says 503. Where there are others to go to; 0: all at once."""
     deletion_grace_s: Annotated[int, Meta(ge=0, le=31_536_000)] = 2_592_000
     """Seconds between a tenant's deletion and its purge, in which it can be undeleted."""
     lease_longest_s: Annotated[float, Meta(gt=0, le=86_400)] = 900

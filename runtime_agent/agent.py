@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -69,6 +70,8 @@ class Agent:
         self.outbox = outbox
         self.clock = clock
         self.pace = Pace()
+        self.log_pace = Pace()
+        """Of its own as well: a log that has to wait holds up no heartbeat."""
         self.tokens = Tokens(http, post.home, post.identity, clock)
         self.server = Server(http, self.tokens)
         self.http = http
@@ -102,7 +105,11 @@ class Agent:
         """
         try:
             more = await self.sync.step()
-        except (Unreachable, Busy, Refused, DiskFull, OSError) as error:
+        except Busy as busy:
+            self.log_pace.busy(busy.retry_after_s)
+            self.last_words = str(busy)
+            return True
+        except (Unreachable, Refused, DiskFull, OSError) as error:
             self.note(error)
             return True
         self.heard()
@@ -152,7 +159,7 @@ class Agent:
             self.note(error)
             return None
         self.heard()
-        self.pace.window_ms = pulse.reconnect_window_ms
+        self.pace.window_ms = self.commands_pace.window_ms = pulse.reconnect_window_ms
         self.credentials.heed(pulse.leases)
         if pulse.cmds_waiting:
             self.commands.asked.set()
@@ -240,6 +247,8 @@ class Agent:
             self.commands_pace.failed()
         else:
             self.commands_pace.answered()
+            self.commands_pace.rest(random.uniform(0, self.commands.again_ms / 1000))  # noqa: S311 spread, not secrecy
+            self.commands.again_ms = 0
 
     def heard(self) -> None:
         """The server answered as it should."""

@@ -40,6 +40,8 @@ class Commands:
     def __init__(self, outbox: Outbox, server: Server, http: Http, tokens: Tokens, clock: Clock) -> None:
         self.asked = asyncio.Event()
         """Set where a heartbeat tells that commands wait: then fetching does not wait for any."""
+        self.again_ms = 0
+        """A random part of this is to pass before the next poll: the replica that answered is about to end."""
         self.said: Said = lambda: None
         """Called when there is something new in the log."""
         self.doers: Mapping[str, Doer] = {}
@@ -77,7 +79,7 @@ class Commands:
         after = 0 if self._store is None else inbox.reached(self._outbox, self._store)
         known = 0 if self._store is None else self.reached(self._store)
         found = await self._server.poll(self._store, after, wait_s, known)
-        self._store = found.store_id
+        self._store, self.again_ms = found.store_id, found.again_ms
         if found.config > self.reached(found.store_id):
             self.newer(found.config)
         good, forged = [], None

@@ -160,7 +160,7 @@ class Daemon:
     async def _send(self) -> None:
         sent = 0
         while True:
-            if wait_s := self._agent.pace.wait_s():
+            if wait_s := max(self._agent.pace.wait_s(), self._agent.log_pace.wait_s()):
                 await asyncio.sleep(wait_s)
                 continue
             self._unsent.clear()

@@ -52,6 +52,7 @@ def compose(
         disk_free_bytes=disk_free_bytes(outbox.path.parent),
         troubles=troubles[:MOST_TROUBLES],
         draining=inbox.draining(outbox),
+        tip=cursor.tip(outbox),
     )
     return heartbeat, where
 

@@ -146,7 +146,7 @@ async def _bring_content(agent: Agent, done: Done, progress: Progress) -> None:
 async def _send_everything(agent: Agent, done: Done, progress: Progress) -> None:
     failures = doubts = 0
     while True:
-        wait_s = agent.pace.wait_s()
+        wait_s = max(agent.pace.wait_s(), agent.log_pace.wait_s())
         if failures >= TRIES or doubts >= TRIES or wait_s > LONGEST_WAIT_S:
             done.problem = done.problem or agent.last_words or "the control plane and this log do not come together"
             return

@@ -1,11 +1,10 @@
 """Which chores there are, and how often each is done."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-
-import msgspec
+from typing import Protocol
 
 from controlplane.chores import audit_logs, keys, lifecycle, vault, webhooks
 from controlplane.chores.check_domains import check_domains
@@ -18,12 +17,11 @@ from controlplane.chores.send_mails import send_mails
 from controlplane.chores.webhooks import Courier
 from controlplane.db.database import Database
 from controlplane.db.partitions import Partitions
-from controlplane.domain import ceremonies, idempotency, key_uses, reports, sign_ins
+from controlplane.domain import ceremonies, idempotency, key_uses, reports, sign_ins, silences
 from controlplane.domain.audit.denials import Denials
 from controlplane.domain.key_uses import KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
-from controlplane.domain.reports import Report
 from controlplane.domain.sso import flows
 from controlplane.domain.vault.catalogue import Catalogue
 from controlplane.kit.blobs import Blobs
@@ -37,25 +35,25 @@ AT_ONCE = 5000
 """Last words written in one go."""
 
 
+class Crowd(Protocol):
+    """Who may come back at once."""
+
+    talking: int
+
+    @property
+    def window_ms(self) -> int:
+        """In which they are asked to."""
+        ...
+
+
 def chores(
     db: Database,
-    presence: Presence,
     partitions: Partitions,
     uses: Sequence[KeyUses],
     post: Post,
     letterhead: Letterhead,
 ) -> Sequence[Chore]:
     """What this process sees to at any time."""
-    listening_since = db.clock()
-
-    async def keep_reports() -> int:
-        kept = 0
-        while words := await presence.take(AT_ONCE):
-            kept += await reports.keep(db, (msgspec.json.decode(word, type=Report) for word in words))
-        return kept
-
-    async def mark_silent_runtimes() -> int:
-        return await reports.mark_silent(db, listening_since)
 
     async def keep_key_uses() -> int:
         return sum([await each.keep(db) for each in uses])
@@ -76,10 +74,36 @@ def chores(
         Chore(name="expire-commands", every=timedelta(seconds=5), run=partial(expire_commands, db)),
         Chore(name="forget-kept-answers", every=timedelta(minutes=10), run=forget_kept_answers),
         Chore(name="keep-key-uses", every=key_uses.EVERY, run=keep_key_uses, everywhere=True),
-        Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
-        Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
         Chore(name="send-mails", every=timedelta(seconds=5), run=send_letters),
         Chore(name="make-partitions", every=timedelta(hours=1), run=partitions.make_ahead),
+    )
+
+
+def of_presence(db: Database, presence: Presence, crowd: Crowd) -> Sequence[Chore]:
+    """What is to be known and written of who is there."""
+    listening_since = db.clock()
+
+    async def keep_reports() -> int:
+        kept = 0
+        while words := await presence.take(AT_ONCE):
+            kept += await reports.keep(db, map(reports.REMEMBERED.decode, words))
+        return kept
+
+    async def mark_silent_runtimes() -> int:
+        remembers_since = await presence.since(db.clock().timestamp())
+        if remembers_since is None:
+            return 0  # who is there is not known
+        since = max(listening_since, datetime.fromtimestamp(remembers_since, UTC))
+        return await silences.mark_silent(db, presence, since + timedelta(milliseconds=crowd.window_ms))
+
+    async def count_runtimes() -> int:
+        crowd.talking = await silences.talking(db)
+        return crowd.talking
+
+    return (
+        Chore(name="count-runtimes", every=timedelta(seconds=30), run=count_runtimes, everywhere=True),
+        Chore(name="keep-reports", every=timedelta(seconds=10), run=keep_reports, everywhere=True),
+        Chore(name="mark-silent-runtimes", every=timedelta(seconds=10), run=mark_silent_runtimes),
     )
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
@@ -37,6 +39,18 @@ async def run(db: Database, chores: Sequence[Chore]) -> None:
     async with asyncio.TaskGroup() as group:
         for chore in chores:
             group.create_task(_repeat(db, chore, holder), name=f"chore {chore.name}")
+
+
+@asynccontextmanager
+async def beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """With all of *works* being done meanwhile, none of which ends by itself."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _repeat(db: Database, chore: Chore, holder: UUID) -> None:

@@ -1,6 +1,7 @@
 """``controlplane serve``: one replica against a Postgres that somebody else runs."""
 
 import gc
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -60,10 +61,10 @@ def serve(home: Path, host: str, port: int, workers: int, with_parent: bool, as_
         click.echo("Without CONTROLPLANE_REDIS_URL each worker has limits and live updates of its own.", err=True)
     if as_json:
         show({"url": f"http://{ports.reachable_at(host)}:{port}", "workers": workers}, "", as_json)
-    _run(host, port, workers)
+    _run(host, port, workers, given.drain_s)
 
 
-def _run(host: str, port: int, workers: int) -> None:
+def _run(host: str, port: int, workers: int, drain_s: float) -> None:
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
@@ -78,7 +79,7 @@ def _run(host: str, port: int, workers: int) -> None:
         address=host,
         port=port,
         workers=workers,
-        workers_kill_timeout=KILL_AFTER_S,
+        workers_kill_timeout=KILL_AFTER_S + math.ceil(drain_s),
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
     ).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)

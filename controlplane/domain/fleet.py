@@ -6,13 +6,16 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.domain import newest
 from controlplane.domain.newest import Condition, Reading, Search
 from controlplane.domain.runtimes import State
+from controlplane.kit.presence import Presence
 
 LOSSES = 20
 """Losses that a ledger lists, the newest; ``lost_records`` counts them all."""
@@ -76,6 +79,38 @@ class Compared(Struct, frozen=True, kw_only=True):
     """Missing or older here; the runtime says them anew."""
     newer: int
     """Newer here than there."""
+
+
+class Tip(Struct, frozen=True, kw_only=True):
+    """A session that has not ended, as its runtime had it with its last heartbeat."""
+
+    agent: str
+    session: str
+    status: str
+    current_node: str | None = None
+    changed_at: datetime
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """Of a heartbeat."""
+
+    epoch: int
+    last_seq: int
+    backlog: Backlog
+    wall_ms: int
+    disk_free_bytes: int | None = None
+    tip: list[Tip] = []
+
+
+class Word(Struct, frozen=True, kw_only=True):
+    """What is remembered of a runtime's last heartbeat, as far as it is shown."""
+
+    received_at: datetime
+    skew_ms: int
+    said: Said
+
+
+_WORD: Final = msgspec.json.Decoder(Word)
 
 
 class Ledger(Struct, frozen=True, kw_only=True):
@@ -180,8 +215,8 @@ async def get(tx: Reading, runtime_id: UUID) -> Member:
     return await newest.one(tx, Member, t.runtimes, runtime_id)
 
 
-async def ledgers(tx: Reading, members: Sequence[Member]) -> dict[UUID, Ledger]:
-    """The ledgers of *members*, by runtime id, in two statements."""
+async def ledgers(tx: Reading, members: Sequence[Member], presence: Presence) -> dict[UUID, Ledger]:
+    """The ledgers of *members*, by runtime id, in two statements and with their last words."""
     if not members:
         return {}
     these = {
@@ -191,9 +226,33 @@ async def ledgers(tx: Reading, members: Sequence[Member]) -> dict[UUID, Ledger]:
     lost: dict[UUID, list[Loss]] = defaultdict(list)
     for loss in await tx.query(Loss, LOST, most=LOSSES, **these):
         lost[loss.runtime_id].append(loss)
+    entries = await tx.query(_Entry, ENTRIES, **these)
+    words = await last_words(presence, [entry.runtime_id for entry in entries])
     return {
-        entry.runtime_id: _ledger(entry, lost[entry.runtime_id]) for entry in await tx.query(_Entry, ENTRIES, **these)
+        entry.runtime_id: _ledger(_told(entry, words.get(entry.runtime_id)), lost[entry.runtime_id])
+        for entry in entries
     }
+
+
+async def last_words(presence: Presence, runtime_ids: Sequence[UUID]) -> dict[UUID, Word]:
+    """What is remembered of the runtimes' last heartbeats; what is written of them may be older."""
+    words = await presence.last_of(runtime_ids) if runtime_ids else []
+    return {runtime_id: _WORD.decode(word) for runtime_id, word in zip(runtime_ids, words, strict=True) if word}
+
+
+def _told(entry: _Entry, word: Word | None) -> _Entry:
+    if word is None or (entry.last_heard_at is not None and entry.last_heard_at >= word.received_at):
+        return entry
+    return replace(
+        entry,
+        reported=word.said.last_seq,
+        reported_epoch=word.said.epoch,
+        last_heard_at=word.received_at,
+        skew_ms=word.skew_ms,
+        waiting_records=word.said.backlog.records,
+        waiting_bytes=word.said.backlog.bytes,
+        oldest_age_s=word.said.backlog.oldest_age_s,
+    )
 
 
 def _ledger(entry: _Entry, lost: list[Loss]) -> Ledger:

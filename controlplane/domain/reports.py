@@ -1,8 +1,13 @@
-"""What runtimes say of themselves: the state that follows from it, and the ledger that keeps their last words."""
+"""What runtimes say of themselves: the state that follows from it, and the ledger that keeps their last words.
+
+Every word is remembered where that costs no write (:mod:`controlplane.kit.presence`); the ledger has those that say
+something new.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -13,22 +18,17 @@ from sqlalchemy.exc import DBAPIError
 
 from controlplane.db import schema as t
 from controlplane.db.database import Database, TenantTx
-from controlplane.domain import events, runtimes
-from controlplane.domain.events.catalogue import RuntimeTurned
 from controlplane.domain.runtimes import State
 from controlplane.kit.clock import AHEAD, is_plausible
-from controlplane.kit.ids import RuntimeId, TenantId, text_id
+from controlplane.kit.ids import RuntimeId, TenantId
 from controlplane.kit.problems import Refusal
 from runtime_agent.wire.heartbeat import Heartbeat
 
 LAGGING_S = 60
 """A backlog older than this makes a runtime lag."""
 
-MISSED = 3
-"""Heartbeats that may be missed before a runtime counts as silent."""
-
-WRITE_DELAY = timedelta(seconds=15)
-"""How long a report may wait to be written; added to the silence that is allowed."""
+AGAIN = timedelta(minutes=15)
+"""So often a last word is written of a runtime that says the same all the time."""
 
 KEEP = text("""
     INSERT INTO runtime_reports (tenant_id, runtime_id, received_at, epoch, last_seq, skew_ms, report)
@@ -73,6 +73,17 @@ class Report(Struct, frozen=True, kw_only=True):
     """The runtime's clock minus ours, the way here included."""
     said: Heartbeat
     boots: Boots | None = None
+    kept_at: datetime
+    """When one was last taken to be written."""
+
+    @property
+    def to_be_kept(self) -> bool:
+        """Whether this is one that is written."""
+        return self.kept_at == self.received_at
+
+
+REMEMBERED: Final = msgspec.json.Decoder(Report)
+"""What is said to the memory of last words."""
 
 
 class _Row(Struct, frozen=True, kw_only=True):
@@ -84,14 +95,6 @@ class _Row(Struct, frozen=True, kw_only=True):
     report: Heartbeat
 
 
-class _Heard(Struct, frozen=True):
-    tenant_id: TenantId
-    id: RuntimeId
-    state_since: datetime
-    received_at: datetime | None
-    report: dict[str, object] | None
-
-
 class HeartbeatUnfit(Refusal):
     """A heartbeat that could be heard but not written down."""
 
@@ -100,12 +103,12 @@ class HeartbeatUnfit(Refusal):
 
 
 def heard(
-    tenant_id: TenantId, runtime_id: RuntimeId, said: Heartbeat, now: datetime, boots: Boots | None = None
+    tenant_id: TenantId, runtime_id: RuntimeId, said: Heartbeat, now: datetime, before: Report | None = None
 ) -> Report:
-    """The heartbeat as it will be kept.
+    """The heartbeat as it will be remembered, and written where it says something new.
 
     Args:
-        boots: Who spoke for the runtime before; None: that is not remembered.
+        before: What was heard last; None: that is not remembered.
 
     Raises:
         HeartbeatUnfit: If the database could not take it, or a page could not show it.
@@ -121,8 +124,27 @@ def heard(
     if configured is not None and "\0" in "".join((configured.hash, configured.error, *configured.drift)):
         raise HeartbeatUnfit("a configuration with a NUL character")
     skew_ms = said.wall_ms - int(now.timestamp() * 1000)
-    boots = boots.heard(said) if boots else Boots(current=said.boot_id, wall_ms=said.wall_ms)
-    return Report(tenant_id=tenant_id, runtime_id=runtime_id, received_at=now, skew_ms=skew_ms, said=said, boots=boots)
+    boots = before.boots.heard(said) if before and before.boots else Boots(current=said.boot_id, wall_ms=said.wall_ms)
+    return Report(
+        tenant_id=tenant_id,
+        runtime_id=runtime_id,
+        received_at=now,
+        skew_ms=skew_ms,
+        said=said,
+        boots=boots,
+        kept_at=before.kept_at if before and _says_the_same(before, said, now) else now,
+    )
+
+
+def _says_the_same(before: Report, said: Heartbeat, now: datetime) -> bool:
+    """Whether only the clock and what passes by have moved since, and it was written not long ago."""
+    return now - before.kept_at < AGAIN and _lasting(before.said) == _lasting(said)
+
+
+def _lasting(said: Heartbeat) -> Heartbeat:
+    """Without what differs in every heartbeat of a runtime to which nothing happens."""
+    backlog = replace(said.backlog, oldest_age_s=said.backlog.oldest_age_s // LAGGING_S)
+    return replace(said, wall_ms=0, disk_free_bytes=None, tip=[], backlog=backlog)
 
 
 def state_of(said: Heartbeat) -> tuple[State, str]:
@@ -180,35 +202,3 @@ async def last_word(tx: TenantTx, runtime_id: RuntimeId) -> Heartbeat | None:
 
 class _Written(Struct, frozen=True):
     report: dict[str, object]
-
-
-async def mark_silent(db: Database, listening_since: datetime) -> int:
-    """Turn to ``silent`` who has missed its heartbeats; who could not be heard because we were away is given time.
-
-    Looks across tenants, works inside one at a time.
-    """
-    async with db.operator() as tx:
-        now = tx.now
-        talking = await tx.query(_Heard, TALKING)
-    quiet = [row for row in talking if _silent_for(row, now, listening_since)]
-    for row in quiet:
-        last = row.received_at or row.state_since
-        reason = f"{MISSED} heartbeats missed; last heard {last:%Y-%m-%d %H:%M:%S} UTC"
-        async with db.tenant(row.tenant_id) as own:
-            await runtimes.turn(own, row.id, "silent", reason)
-            turned = RuntimeTurned(runtime=text_id("rt", row.id), state="silent", reason=reason)
-            events.tell(own, "runtime.silent", turned)
-    return len(quiet)
-
-
-TALKING = text("""
-    SELECT r.tenant_id, r.id, r.state_since, w.received_at, w.report
-    FROM runtimes r LEFT JOIN runtime_reports w ON w.tenant_id = r.tenant_id AND w.runtime_id = r.id
-    WHERE r.state IN ('connected', 'lagging', 'draining')
-""")
-
-
-def _silent_for(row: _Heard, now: datetime, listening_since: datetime) -> bool:
-    interval_ms = (row.report or {}).get("interval_ms", runtimes.HEARTBEAT_MS)
-    allowed = MISSED * timedelta(milliseconds=int(str(interval_ms))) + WRITE_DELAY
-    return max(row.received_at or row.state_since, listening_since) + allowed < now

@@ -13,10 +13,15 @@ from controlplane.db.database import Database
 from controlplane.domain import keys
 from controlplane.domain.keys import Keyring
 from controlplane.http.authorize import open_to_all
-from controlplane.kit.problems import NotFound
+from controlplane.kit.problems import NotFound, Refusal
 from controlplane.kit.secret import Secret
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+class Ending(Refusal):
+    code, status, title = "ending", 503, "This replica is about to end"
+    hint = "Others take new calls; what it has begun it finishes."
 
 
 class Status(Struct, frozen=True):
@@ -30,8 +35,10 @@ async def livez() -> Status:
 
 
 @get("/readyz", opt=open_to_all("tells a load balancer whether to send traffic"), tags=["health"])
-async def readyz(db: NamedDependency[Database]) -> Status:
-    """Whether the database can be reached and has the revision of this release."""
+async def readyz(request: Request[Any, Any, Any], db: NamedDependency[Database]) -> Status:
+    """Whether the database can be reached and has the revision of this release, and the replica is there to stay."""
+    if request.app.state.streams.ended:
+        raise Ending
     async with db.platform() as tx:
         await revisions.check_in(tx)
     return Status("ready")

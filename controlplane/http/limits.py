@@ -37,8 +37,8 @@ ENROLL_FROM: Final = Rate(burst=100, every=timedelta(seconds=1))
 """A fleet behind one address may join at once; guessing join tokens never pays anyway."""
 
 
-TOKEN_FROM: Final = Rate(burst=1_000, every=timedelta(milliseconds=100))
-"""A token lives for ten minutes: enough for 6,000 runtimes behind one address, 1,000 of which come back at once."""
+TOKEN_FROM: Final = Rate(burst=1_000, every=timedelta(milliseconds=10))
+"""A token lives for ten minutes: 10,000 runtimes behind one address, all of whose tokens have ended, are back in 90 s."""
 
 SCIM: Final = Rate(burst=500, every=timedelta(milliseconds=20))
 """For one directory: a first run over 10,000 people takes some minutes, and nobody else waits for it."""

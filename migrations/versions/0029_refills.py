@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0029"
-down_revision = "0022"
+down_revision = "0026"
 
 MINE = "tenant_id = (SELECT current_setting('app.tenant_id')::uuid)"
 

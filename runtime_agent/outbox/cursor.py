@@ -12,7 +12,7 @@ from runtime_agent.outbox import log, refused
 from runtime_agent.outbox.file import Outbox
 from runtime_agent.outbox.lines import new_record_id
 from runtime_agent.sources import Draft, Reading, Seen, Unit, vanished
-from runtime_agent.wire.heartbeat import Trouble
+from runtime_agent.wire.heartbeat import MOST_TIPS, Tip, Trouble
 from runtime_agent.wire.records import AnyRecord, CheckpointSeen, CostLine, SessionState
 
 FIRST_RETRY_S = 0.1
@@ -28,6 +28,10 @@ GONE_FOR = timedelta(days=30)
 AHEAD = timedelta(days=1)
 """A state said of a later time than that from now was said by a clock that went wrong: nothing is ordered after it."""
 
+MOST_OPEN = 1_000
+"""Sessions among which the newest are looked for; a home has hardly more that have not ended."""
+
+_TIP = msgspec.json.Decoder(Tip)
 _pack = msgspec.msgpack.encode
 _line = msgspec.json.encode
 
@@ -226,6 +230,13 @@ def forget_gone(outbox: Outbox, now: datetime) -> None:
 def units_known(outbox: Outbox) -> int:
     """How many units are there, as far as was looked."""
     return int(outbox.row("SELECT count(*) FROM units WHERE gone_ms IS NULL")[0])
+
+
+def tip(outbox: Outbox) -> list[Tip]:
+    """Sessions that have not ended, those that changed last; what of them is still in the log makes no difference."""
+    rows = outbox.rows("SELECT last FROM units WHERE last IS NOT NULL AND gone_ms IS NULL LIMIT ?", [MOST_OPEN])
+    open_ones = [_TIP.decode(line) for (line,) in rows]
+    return sorted(open_ones, key=lambda each: each.changed_at, reverse=True)[:MOST_TIPS]
 
 
 def troubles(outbox: Outbox, limit: int = 20) -> list[Trouble]:

@@ -94,6 +94,8 @@ class Orders(Struct, frozen=True, kw_only=True):
     orders: list[Order]
     config: Count = 0
     """Generation of the configuration that there is for the runtime; 0: none, or the same as was named."""
+    again_ms: Count = 0
+    """Wait a random part of this before the next poll: the replica that answers is about to end."""
 
 
 class Accepted(Struct, frozen=True, kw_only=True):

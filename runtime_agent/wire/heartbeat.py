@@ -9,7 +9,9 @@ from runtime_agent.wire.config import News, Standing
 from runtime_agent.wire.content import ContentPolicy
 from runtime_agent.wire.leases import Notice
 from runtime_agent.wire.sync import Credit, Durable
-from runtime_agent.wire.types import Count, Epoch, Head, Instant, Line, Name
+from runtime_agent.wire.types import Count, Epoch, Head, Instant, Key, Line, Name, Status, WaitingFor
+
+MOST_TIPS = 50
 
 Flag: TypeAlias = Literal["FULL_STATE", "MANIFEST", "ROTATE_KEY", "DRAIN", "UPGRADE"]
 
@@ -28,6 +30,17 @@ class Trouble(Struct, frozen=True, kw_only=True):
     code: Name
     line: Line = ""
     since: Instant | None = None
+
+
+class Tip(Struct, frozen=True, kw_only=True):
+    """A session that has not ended, as its runtime has it now, whatever of the log is still on its way."""
+
+    agent: Name
+    session: Key
+    status: Status
+    waiting_for: WaitingFor | None = None
+    current_node: Name | None = None
+    changed_at: Instant
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):
@@ -51,6 +64,8 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     draining: bool = False
     config: Standing | None = None
     """None: the agent knows of no configuration."""
+    tip: Annotated[list[Tip], Meta(max_length=MOST_TIPS)] = []
+    """The sessions that changed last of those that have not ended."""
 
 
 class Pulse(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ MAY_LOOK_ACROSS_TENANTS = (
     "controlplane/domain/idempotency.py",  # the work of the chore forget-kept-answers
     "controlplane/domain/keys/masters.py",  # which master keys anything is wrapped under, before serving
     "controlplane/domain/rotations/",  # the work of the chore rotate-keys
-    "controlplane/domain/reports.py",  # the work of the chore mark-silent-runtimes
+    "controlplane/domain/silences.py",  # the work of the chores mark-silent-runtimes and count-runtimes
     "controlplane/http/console/",
     "controlplane/http/impersonating.py",  # for operators, at both their doors
     "controlplane/http/operator_api/",

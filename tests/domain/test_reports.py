@@ -1,6 +1,5 @@
 """Runtimes' last words: written many at once, and who has fallen silent."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -25,7 +24,8 @@ class Written(Struct, frozen=True):
 
 
 def said(last_seq=0, **facts):
-    return Heartbeat(boot_id=UUID(int=1), epoch=1, last_seq=last_seq, head="0" * 64, acked=0, wall_ms=0, **facts)
+    facts = {"boot_id": UUID(int=1), "epoch": 1, "head": "0" * 64, "acked": 0, "wall_ms": 0} | facts
+    return Heartbeat(last_seq=last_seq, **facts)
 
 
 async def beat(db, runtime, **facts):
@@ -109,41 +109,14 @@ async def test_a_word_of_a_runtime_that_is_gone_is_dropped(db):
         assert await tx.all(Written, tx.select(t.runtime_reports)) == []
 
 
-async def test_who_misses_three_heartbeats_is_silent_and_not_before(db, clock):
-    site, listening_since = await join(db), clock()
-    await beat(db, site)
+async def test_a_word_is_written_where_it_says_something_new_and_now_and_then(clock):
+    def after(before, seconds, **facts):
+        clock.forward(timedelta(seconds=seconds))
+        return reports.heard(TenantId(UUID(int=1)), RuntimeId(UUID(int=2)), said(**facts), clock(), before)
 
-    clock.forward(timedelta(seconds=3 * 30 + 15))
-    assert await reports.mark_silent(db, listening_since) == 0
-    clock.forward(timedelta(seconds=1))
-    assert await reports.mark_silent(db, listening_since) == 1
+    first = after(None, 0)
+    same = after(first, 30, wall_ms=30_000, disk_free_bytes=7)
+    more = after(same, 30, last_seq=1)
+    late = after(more, 15 * 60, last_seq=1)
 
-    assert await state(db, site) == "silent"
-    assert await reports.mark_silent(db, listening_since) == 0
-
-
-async def test_a_runtime_may_choose_a_slower_beat(db, clock):
-    site, listening_since = await join(db), clock()
-    await beat(db, site, interval_ms=600_000)
-
-    clock.forward(timedelta(minutes=29))
-
-    assert await reports.mark_silent(db, listening_since) == 0
-
-
-async def test_nobody_is_called_silent_because_we_were_away(db, clock):
-    site = await join(db)
-    await beat(db, site)
-    clock.forward(timedelta(hours=5))
-
-    assert await reports.mark_silent(db, listening_since=clock()) == 0
-
-
-async def test_two_replicas_mark_at_the_same_time_and_once(db, clock):
-    site, listening_since = await join(db), clock()
-    await beat(db, site)
-    clock.forward(timedelta(minutes=5))
-
-    await asyncio.gather(*(reports.mark_silent(db, listening_since) for _ in range(4)))
-
-    assert await state(db, site) == "silent"
+    assert [word.to_be_kept for word in (first, same, more, late)] == [True, False, True, True]

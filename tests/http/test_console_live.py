@@ -217,6 +217,24 @@ async def test_a_signal_ends_the_streams_and_then_does_what_it_did_before():
     assert after is not before
 
 
+async def test_a_replica_with_time_to_drain_does_what_it_did_before_after_that_or_at_the_second_signal():
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    streams = Streams(drain_s=3600)
+    try:
+        with streams.until_signalled():
+            os.kill(os.getpid(), signal.SIGTERM)
+            while not streams.ended:  # noqa: ASYNC110 it is about to
+                await asyncio.sleep(0)
+            first = list(heard)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert (first, heard) == ([], [signal.SIGTERM])
+
+
 async def _tenant(db, make, slug="acme"):
     """A runtime of a new tenant, somebody who belongs there, and what the addresses of its pages start with."""
     tenant = await make.tenant(slug)

@@ -1,11 +1,14 @@
 """The runtimes' door: the log and the heartbeat, and what each wrong thing is answered with."""
 
+from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
 from controlplane.db import schema as t
+from controlplane.kit.clock import rfc3339
 from runtime_agent.wire.heartbeat import Backlog, Pulse
 from runtime_agent.wire.sync import Ack, Diff, Missing
 from tests.http.agents import code
@@ -128,3 +131,30 @@ async def test_goodbye_ends_the_access_and_says_whether_the_log_is_complete(agen
     assert reply.json() == {"complete": True}
     assert await state(db, tenant, agent) == "revoked"
     assert code(await agent.post("/v1/runtime/heartbeat", agent.beat())) == (403, "revoked")
+
+
+async def test_what_a_runtime_says_is_shown_at_once_whether_it_has_been_written_or_not(
+    agent, client, clock, make, tenant
+):
+    owner = await make.api_key(tenant)
+    await agent.post("/v1/runtime/heartbeat", agent.beat())
+    clock.forward(timedelta(minutes=5))
+    await agent.post("/v1/runtime/heartbeat", agent.beat(wall_ms=300_000))
+
+    shown = (await client.get(f"/v1/tenants/{tenant.slug}/runtimes/{agent.answer.runtime}", headers=owner)).json()
+
+    assert shown["ledger"]["last_heard_at"] == rfc3339(clock())
+
+
+async def test_a_heartbeat_that_says_nothing_new_writes_nothing(agent, admin_url):
+    connection = await asyncpg.connect(admin_url)
+    touched = "SELECT r.xmin::text, c.xmin::text FROM runtimes r, sync_cursors c"
+    await agent.post("/v1/runtime/heartbeat", agent.beat())
+    before = await connection.fetch(touched)
+
+    for wall_ms in range(5):
+        assert (await agent.post("/v1/runtime/heartbeat", agent.beat(wall_ms=wall_ms))).status_code == 200
+
+    assert await connection.fetch(touched) == before
+    assert await connection.fetchval("SELECT count(*) FROM runtime_reports") == 0
+    await connection.close()

@@ -13,7 +13,7 @@ from controlplane.domain.commands.creating import (
     fits,
     withdraw,
 )
-from controlplane.domain.commands.handing_out import accept, addressed, topic, waiting, waits
+from controlplane.domain.commands.handing_out import accept, addressed, topic, waiting
 from controlplane.domain.commands.receipts import Command, State, get, listing, newest_of_sessions
 from controlplane.domain.commands.reports import expire, report
 from controlplane.domain.commands.travelling import NothingToUndo, Undoable, undoable, wanted_by
@@ -43,7 +43,6 @@ __all__ = [
     "topic",
     "undoable",
     "waiting",
-    "waits",
     "wanted_by",
     "withdraw",
 ]

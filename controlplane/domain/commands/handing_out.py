@@ -44,11 +44,6 @@ UNFINISHED: Final = text("""
         AND c.ended_at IS NULL
 """)
 
-WAITS: Final = text("""
-    SELECT count(*) AS commands FROM commands c
-    WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id AND c.ended_at IS NULL AND c.state = 'queued'
-""")
-
 
 class _Waiting(Struct, frozen=True):
     id: UUID
@@ -71,10 +66,6 @@ class _Waiting(Struct, frozen=True):
 
 class _Id(Struct, frozen=True):
     id: UUID
-
-
-class _Count(Struct, frozen=True):
-    commands: int
 
 
 async def waiting(tx: TenantTx, keyring: Keyring, runtime_id: RuntimeId, after: int) -> list[Order]:
@@ -104,12 +95,6 @@ async def accept(tx: TenantTx, runtime_id: RuntimeId, ids: Sequence[UUID]) -> se
     for each in await tx.query(Turned, ACCEPT, now=tx.now, **these):
         receipts.tell(tx, each)
     return {row.id for row in await tx.query(_Id, UNFINISHED, **these)}
-
-
-async def waits(tx: TenantTx, runtime_id: RuntimeId) -> int:
-    """How many the runtime has not acknowledged."""
-    [found] = await tx.query(_Count, WAITS, tenant_id=tx.tenant_id, runtime_id=runtime_id)
-    return found.commands
 
 
 def topic(runtime: str) -> str:

@@ -146,6 +146,11 @@ async def kept(tx: TenantTx, limit: int = 200) -> Sequence[Kept]:
     return await tx.all(Kept, tx.select(t.runtime_configs).order_by(its.made_at.desc(), its.runtime_id).limit(limit))
 
 
+def is_new(news: News, told: wire.Standing, said: wire.Standing) -> bool:
+    """Whether what a runtime says is to be written, where *told* is what it said last."""
+    return bool(news.generation) and said != told
+
+
 async def heard(tx: TenantTx, runtime_id: RuntimeId, said: wire.Standing) -> News:
     """Take over what the runtime says, and answer which document there is. Saying it again writes nothing."""
     news = await effective.news(tx, runtime_id)

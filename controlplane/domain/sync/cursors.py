@@ -2,6 +2,7 @@
 
 import base64
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -58,19 +59,24 @@ class Cursor(Struct, frozen=True, kw_only=True):
         return ContentPolicy(policy=self.content_policy, suite=self.content_suite, key=key)
 
 
-_READ = """
-    SELECT s.store_id, c.epoch, c.last_seq, c.head, r.project_id, r.generation, r.state, r.locked_at, r.revoked_at,
-        r.key_wanted_at, r.leave_wanted_at, r.compare_wanted_at, c.moved_at, c.durable_epoch, c.durable_seq,
-        c.durable_head, n.status AS tenant_status,
-        coalesce(p.policy, 'metadata') AS content_policy, coalesce(p.suite, 0) AS content_suite,
-        p.public_key AS content_key
+FIELDS: Final = """
+    s.store_id, c.epoch, c.last_seq, c.head, r.project_id, r.generation, r.state, r.locked_at, r.revoked_at,
+    r.key_wanted_at, r.leave_wanted_at, r.compare_wanted_at, c.moved_at, c.durable_epoch, c.durable_seq,
+    c.durable_head, n.status AS tenant_status,
+    coalesce(p.policy, 'metadata') AS content_policy, coalesce(p.suite, 0) AS content_suite,
+    p.public_key AS content_key
+"""
+"""Those of :class:`Cursor`."""
+
+JOINED: Final = """
     FROM sync_cursors c
     JOIN runtimes r ON r.tenant_id = c.tenant_id AND r.id = c.runtime_id
     JOIN tenants n ON n.tenant_id = c.tenant_id
     LEFT JOIN content_policies p ON p.tenant_id = r.tenant_id AND p.project_id = r.project_id
     CROSS JOIN store s
-    WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id
 """
+
+_READ = f"SELECT {FIELDS} {JOINED} WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id"
 PEEK = text(_READ)
 LOCK = text(_READ + " FOR UPDATE OF c")
 

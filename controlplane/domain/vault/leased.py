@@ -21,14 +21,18 @@ State: TypeAlias = Literal["active", "revoked", "ended"]
 MOST_NOTICES: Final = 200
 """In one answer; the rest comes with the next."""
 
-NOTICES: Final = text("""
-    SELECT l.id, l.revoked_at IS NOT NULL OR c.state NOT IN ('active', 'refresh_failing') AS revoked, l.dies_at
-    FROM leases l JOIN connections c ON c.tenant_id = l.tenant_id AND c.id = l.connection_id
+TO_TELL: Final = """
+    FROM leases l JOIN connections x ON x.tenant_id = l.tenant_id AND x.id = l.connection_id
     WHERE l.tenant_id = :tenant_id AND l.runtime_id = :runtime_id AND l.expires_at > :now
       AND NOT l.unsealed
-      AND (l.revoked_at IS NOT NULL OR c.cred_version > l.cred_version
-           OR c.state NOT IN ('active', 'refresh_failing'))
-    ORDER BY l.expires_at LIMIT :most
+      AND (l.revoked_at IS NOT NULL OR x.cred_version > l.cred_version
+           OR x.state NOT IN ('active', 'refresh_failing'))
+"""
+"""Leases that their runtime has to hear of."""
+
+NOTICES: Final = text(f"""
+    SELECT l.id, l.revoked_at IS NOT NULL OR x.state NOT IN ('active', 'refresh_failing') AS revoked, l.dies_at
+    {TO_TELL} ORDER BY l.expires_at LIMIT :most
 """)
 
 

@@ -6,6 +6,7 @@ has ended, and a stream has no end; so the signal itself is watched, in front of
 
 import asyncio
 import contextlib
+import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,8 +39,13 @@ LONGEST: Final = timedelta(minutes=10)
 class Streams:
     """The open streams of one process, and the word that ends them."""
 
-    def __init__(self) -> None:
+    def __init__(self, drain_s: float = 0.0) -> None:
+        """
+        Args:
+            drain_s: In which streams end one after the other once the server is asked to stop, before it does.
+        """
         self._ending = asyncio.Event()
+        self._drain_s = drain_s
         self.breath_s = BREATH_S
 
     def end(self) -> None:
@@ -55,11 +61,15 @@ class Streams:
             async with asyncio.timeout(seconds):
                 await self._ending.wait()
 
-    async def nudged(self, listener: Listener) -> None:
-        """Until there may be something new, or the end."""
-        waits = [asyncio.ensure_future(listener.wait(LOOK_AGAIN_S)), asyncio.ensure_future(self._ending.wait())]
+    async def nudged(self, listener: Listener, within_s: float = LOOK_AGAIN_S) -> bool:
+        """Until there may be something new (True), or it has been long enough, or the end."""
+        nudge = asyncio.ensure_future(listener.wait(within_s))
+        waits = [nudge, asyncio.ensure_future(self._ending.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if self.ended and self._drain_s:
+                await asyncio.sleep(random.uniform(0, self._drain_s))  # noqa: S311 spread, not secrecy
+            return nudge.done() and nudge.result()
         finally:
             for wait in waits:
                 wait.cancel()
@@ -67,14 +77,19 @@ class Streams:
 
     @contextmanager
     def until_signalled(self) -> Iterator[None]:
-        """Have SIGTERM and SIGINT end the streams first, and do what they did before after that."""
+        """Have SIGTERM and SIGINT end the streams first, and do what they did before after that.
+
+        A second one waits for nothing.
+        """
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
         def stop(number: int, frame: FrameType | None) -> None:
+            earlier, again = before[signal.Signals(number)], self.ended
             loop.call_soon_threadsafe(self.end)
-            earlier = before[signal.Signals(number)]
-            if callable(earlier):
+            if callable(earlier) and self._drain_s and not again:
+                loop.call_soon_threadsafe(loop.call_later, self._drain_s, earlier, number, None)
+            elif callable(earlier):
                 earlier(number, frame)
 
         for number in before:

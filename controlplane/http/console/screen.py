@@ -18,6 +18,7 @@ from controlplane.http.console import live, render
 from controlplane.http.console.live import Feed
 from controlplane.http.console.render import Page
 from controlplane.http.console.view import View
+from controlplane.kit.presence import Presence
 from controlplane.kit.problems import NotFound, Refusal
 from controlplane.kit.wakeups import Wakeups
 
@@ -37,6 +38,7 @@ class Screen:
         self.view = view
         self.db = db
         self.grace: timedelta = state.deletion_grace
+        self.presence: Presence = state.presence
         self._feed = feed
 
     async def show(self, page: Page, problem: Refusal | None = None) -> Response[str]:

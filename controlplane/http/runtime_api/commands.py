@@ -1,8 +1,6 @@
 """GET /v1/runtime/poll and POST /v1/runtime/commands/ack: what a runtime is asked to do, and that it has it."""
 
-import asyncio
 import time
-from contextlib import suppress
 from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
@@ -16,11 +14,13 @@ from controlplane.domain import commands
 from controlplane.domain.configs import effective
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Runtime
+from controlplane.domain.sync.pulses import Pulses
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
+from controlplane.http.runtime_api.admission import POLL, at
 from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.wakeups import Wakeups
-from runtime_agent.wire.commands import LONGEST_WAIT_S, Accepted, Confirmed, Orders
+from runtime_agent.wire.commands import LONGEST_WAIT_S, Accepted, Confirmed, Order, Orders
 
 After: TypeAlias = Annotated[int, QueryParameter(ge=0, le=2**53, description="The last number that the agent has.")]
 Wait: TypeAlias = Annotated[
@@ -53,6 +53,7 @@ class CommandsController(Controller):
     @get(
         "/poll",
         opt=rule(Surface.RUNTIME, "command:fetch"),
+        before_request=at(POLL),
         summary="Wait for commands",
         dependencies={"place": Provide(provide_place, sync_to_thread=False)},
     )
@@ -68,22 +69,26 @@ class CommandsController(Controller):
         """Hand out what is not acknowledged, signed, as soon as there is something.
 
         What was acknowledged and is not finished comes again to an agent that names a lower number, or another store.
+        A nudge that gets lost makes it as late as the wait is long: the next poll looks first.
         """
         until = time.monotonic() + place.wait_s
         streams = request.app.state.streams
+        pulses: Pulses = request.app.state.pulses
         async with wakeups.listen(commands.topic(text_id("rt", runtime.id))) as listener:
             while True:
-                async with db.tenant(runtime.tenant_id) as tx:
-                    cursor = await standing.seen(tx, runtime)
-                    known = place.after if place.store == cursor.store_id else 0
-                    found = await commands.waiting(tx, keyring, runtime.id, known)
-                    generation = (await effective.news(tx, runtime.id)).generation
-                newer = generation if generation > place.config else 0
+                seen = standing.may_call(await pulses.of(runtime.tenant_id, runtime.id), runtime)
+                found: list[Order] = []
+                news = seen.news
+                if seen.unfinished or news is None:
+                    known = place.after if place.store == seen.store_id else 0
+                    async with db.tenant(runtime.tenant_id) as tx:
+                        found = await commands.waiting(tx, keyring, runtime.id, known)
+                        news = news or await effective.news(tx, runtime.id)
+                newer = news.generation if news.generation > place.config else 0
                 left = until - time.monotonic()
-                if found or newer or left <= 0 or streams.ended:
-                    return Orders(store_id=cursor.store_id, orders=found, config=newer)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(streams.nudged(listener), left)
+                if found or newer or left <= 0 or streams.ended or not await streams.nudged(listener, left):
+                    again_ms = request.app.state.admission.window_ms if streams.ended else 0
+                    return Orders(store_id=seen.store_id, orders=found, config=newer, again_ms=again_ms)
 
     @post(
         "/commands/ack",

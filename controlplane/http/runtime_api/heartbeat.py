@@ -1,32 +1,42 @@
 """POST /v1/runtime/heartbeat and /bye: alive, and gone for good."""
 
+from typing import Any
+
 import msgspec
-from litestar import Controller, post
+from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from controlplane.db.database import Database
-from controlplane.domain import commands, departures, reports, runtime_locks, runtimes
+from controlplane.domain import departures, reports, runtime_locks, runtimes
 from controlplane.domain.configs import standing as configs
 from controlplane.domain.permissions import Runtime
-from controlplane.domain.reports import Report
 from controlplane.domain.runtime_locks import RuntimeLocked
 from controlplane.domain.sync.cursors import Cursor
+from controlplane.domain.sync.pulses import Pulses
 from controlplane.domain.vault import leased
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
+from controlplane.http.runtime_api.admission import HEARTBEAT, at
 from controlplane.kit.presence import Presence
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.config import Standing
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
+from runtime_agent.wire.leases import Notice
 
 
 class HeartbeatController(Controller):
-    @post("/heartbeat", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Report a runtime's state")
+    @post(
+        "/heartbeat",
+        status_code=200,
+        opt=rule(Surface.RUNTIME, "sync:write"),
+        before_request=at(HEARTBEAT),
+        summary="Report a runtime's state",
+    )
     async def heartbeat(
         self,
         data: JSONBody[Heartbeat],
-        runtime: NamedDependency[Runtime],
+        request: Request[Runtime, Any, Any],
         db: NamedDependency[Database],
         presence: NamedDependency[Presence],
         wakeups: NamedDependency[Wakeups],
@@ -35,22 +45,28 @@ class HeartbeatController(Controller):
 
         The database is written only where the runtime's state turns.
         """
-        now, word = db.clock(), await presence.last(runtime.id)
-        boots = msgspec.json.decode(word, type=Report).boots if word else None
-        report = reports.heard(runtime.tenant_id, runtime.id, data, now, boots)
+        runtime = request.user
+        pulses: Pulses = request.app.state.pulses
+        word = await presence.last(runtime.id)
+        before = reports.REMEMBERED.decode(word) if word else None
+        cursor = standing.may_call(await pulses.of(runtime.tenant_id, runtime.id), runtime)
+        now = db.clock()
+        report = reports.heard(runtime.tenant_id, runtime.id, data, now, before)
+        copied = before is not None and before.boots is not None and before.boots.takes_turns(data)
         state, reason = reports.state_of(data)
-        async with db.tenant(runtime.tenant_id) as tx:
-            cursor = await standing.seen(tx, runtime)
-            notices = await leased.notices(tx, runtime.id)
-            asked = await commands.waits(tx, runtime.id)
-            news = await configs.heard(tx, runtime.id, data.config or Standing())
-            turned = cursor.state != state
-            if copied := boots is not None and boots.takes_turns(data):
-                await runtime_locks.lock(tx, runtime.id, "boots")
-            elif turned:
-                await runtimes.turn(tx, runtime.id, state, reason)
-        await presence.hear(runtime.id, msgspec.json.encode(report))
-        if turned or copied:
+        turned = copied or cursor.state != state
+        said = data.config or Standing()
+        news, notices = cursor.news, list[Notice]()
+        if turned or cursor.noticed or news is None or configs.is_new(news, cursor.told, said):
+            async with db.tenant(runtime.tenant_id) as tx:
+                notices = await leased.notices(tx, runtime.id)
+                news = await configs.heard(tx, runtime.id, said)
+                if copied:
+                    await runtime_locks.lock(tx, runtime.id, "boots")
+                elif turned:
+                    await runtimes.turn(tx, runtime.id, state, reason)
+        await presence.hear(runtime.id, msgspec.json.encode(report), keep=report.to_be_kept)
+        if turned:
             await wakeups.nudge(f"tenant:{runtime.tenant_id}")
             await wakeups.nudge("fleet")
         if copied:
@@ -63,9 +79,10 @@ class HeartbeatController(Controller):
             head=cursor.known_head(runtime.id).hex(),
             durable=cursor.durable,
             next_ms=runtimes.HEARTBEAT_MS,
+            reconnect_window_ms=request.app.state.admission.window_ms,
             flags=_flags(cursor),
             leases=notices,
-            cmds_waiting=asked,
+            cmds_waiting=cursor.asked,
             content=cursor.content(),
             config=news,
         )

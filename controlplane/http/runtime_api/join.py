@@ -32,6 +32,7 @@ from controlplane.http import limits
 from controlplane.http.authorize import Surface, open_to_all, rule
 from controlplane.http.headers import request_id
 from controlplane.http.runtime_api import signed
+from controlplane.http.runtime_api.admission import ENROLL, TOKEN, Admission, at
 from controlplane.kit import tokens
 from controlplane.kit.ids import RuntimeId, TenantId, text_id
 from controlplane.kit.wakeups import Wakeups
@@ -43,7 +44,7 @@ class JoinController(Controller):
         "/enroll",
         status_code=201,
         opt=open_to_all("the join token in the body is the credential", Surface.RUNTIME),
-        before_request=limits.from_one_place("enroll-from", limits.ENROLL_FROM),
+        before_request=at(ENROLL, limits.from_one_place("enroll-from", limits.ENROLL_FROM)),
         summary="Join a runtime",
     )
     async def enroll(
@@ -101,12 +102,13 @@ class JoinController(Controller):
         "/token",
         status_code=200,
         opt=open_to_all("the assertion in the body is the credential", Surface.RUNTIME),
-        before_request=limits.from_one_place("token-from", limits.TOKEN_FROM),
+        before_request=at(TOKEN, limits.from_one_place("token-from", limits.TOKEN_FROM)),
         summary="Ask for an access token",
     )
     async def token(
         self,
         data: JSONBody[TokenRequest],
+        request: Request[Any, Any, Any],
         db: NamedDependency[Database],
         access_tokens: NamedDependency[AccessTokens],
         wakeups: NamedDependency[Wakeups],
@@ -116,20 +118,22 @@ class JoinController(Controller):
         The join state shown is the one that the last answer brought; an old one locks the runtime.
         """
         subject = runtime_tokens.subject(data.client_assertion)
-        tenant_id = await db.tenant_of("runtime", subject.bytes)
-        if tenant_id is None:
-            raise AssertionInvalid
-        async with db.tenant(tenant_id) as tx:
-            public_keys = await runtime_tokens.keys_of(tx, RuntimeId(subject))
-            if not public_keys:
+        admission: Admission = request.app.state.admission
+        async with admission.one_who_comes(limits.address(request)):
+            tenant_id = await db.tenant_of("runtime", subject.bytes)
+            if tenant_id is None:
                 raise AssertionInvalid
-            runtime_tokens.check_assertion(data.client_assertion, public_keys, subject, tx.now)
-            runtime = await runtimes.identify(tx, RuntimeId(subject))
-            assert runtime is not None  # no runtime is ever deleted
-            await _check_standing(tx, runtime)
-            shown = access_tokens.count_in(data.join_state, runtime.id)
-            turn = await runtime_locks.count_call(tx, runtime, shown, data.nonce)
-            now = tx.now
+            async with db.tenant(tenant_id) as tx:
+                public_keys = await runtime_tokens.keys_of(tx, RuntimeId(subject))
+                if not public_keys:
+                    raise AssertionInvalid
+                runtime_tokens.check_assertion(data.client_assertion, public_keys, subject, tx.now)
+                runtime = await runtimes.identify(tx, RuntimeId(subject))
+                assert runtime is not None  # no runtime is ever deleted
+                await _check_standing(tx, runtime)
+                shown = access_tokens.count_in(data.join_state, runtime.id)
+                turn = await runtime_locks.count_call(tx, runtime, shown, data.nonce)
+                now = tx.now
         if turn is None:
             await wakeups.nudge(f"tenant:{tenant_id}")
             await wakeups.nudge("fleet")

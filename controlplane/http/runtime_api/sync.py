@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -12,7 +11,6 @@ from controlplane.db.database import Database, TenantTx
 from controlplane.db.partitions import Partitions
 from controlplane.domain import reports
 from controlplane.domain.permissions import Runtime
-from controlplane.domain.reports import Report
 from controlplane.domain.sync import batches, comparing, log, recovery, refills
 from controlplane.domain.sync.batches import Position
 from controlplane.domain.sync.log import Kept, PartitionsWanted
@@ -20,6 +18,7 @@ from controlplane.domain.sync.recovery import Reported
 from controlplane.domain.vault import leased
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
+from controlplane.http.runtime_api.admission import HELLO, LOG, Admission, at
 from controlplane.kit.presence import Presence
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.comparing import Compared, Found, Items, Manifest, Want
@@ -29,17 +28,25 @@ from runtime_agent.wire.sync import MAX_COMPRESSED_BYTES, Ack, Diff, Hello, Miss
 class SyncController(Controller):
     path = "/sync"
 
-    @post("/hello", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say where the log stands")
+    @post(
+        "/hello",
+        status_code=200,
+        opt=rule(Surface.RUNTIME, "sync:write"),
+        before_request=at(HELLO),
+        summary="Say where the log stands",
+    )
     async def hello(
         self,
         data: JSONBody[Hello],
+        request: Request[Runtime, Any, Any],
         runtime: NamedDependency[Runtime],
         db: NamedDependency[Database],
         presence: NamedDependency[Presence],
     ) -> Welcome:
         """Go on where the log stands, or be granted a new epoch."""
         word = await presence.last(runtime.id)
-        async with db.tenant(runtime.tenant_id) as tx:
+        admission: Admission = request.app.state.admission
+        async with admission.one_who_comes(str(runtime.tenant_id)), db.tenant(runtime.tenant_id) as tx:
             cursor = await standing.locked(tx, runtime)
             reported = await _reported(tx, runtime, word)
             welcome = await recovery.hello(tx, runtime.id, cursor, data, reported)
@@ -50,6 +57,7 @@ class SyncController(Controller):
         "/log",
         status_code=200,
         opt=rule(Surface.RUNTIME, "sync:write"),
+        before_request=at(LOG),
         request_max_body_size=MAX_COMPRESSED_BYTES + 1,
         summary="Append a batch of records",
     )
@@ -63,15 +71,18 @@ class SyncController(Controller):
     ) -> Ack:
         """Keep a batch: newline-delimited JSON, compressed with zstd, placed by the ``Sync-…`` headers.
 
-        Acknowledged after the commit. Where a record is refused, everything before it has been kept.
+        Acknowledged after the commit. Where a record is refused, everything before it has been kept. Large batches wait
+        for one another, so that small ones do not: who catches up keeps nobody waiting who says what happens now.
         """
+        admission: Admission = request.app.state.admission
         place = batches.position(request.headers.get)
         body = await request.body()
-        try:
-            kept = await _append(db, partitions, runtime, place, body)
-        except PartitionsWanted as wanted:
-            await partitions.see_to(wanted.births)
-            kept = await _append(db, partitions, runtime, place, body)
+        async with admission.one_of(place.count, runtime.tenant_id):
+            try:
+                kept = await _append(db, partitions, runtime, place, body)
+            except PartitionsWanted as wanted:
+                await partitions.see_to(wanted.births)
+                kept = await _append(db, partitions, runtime, place, body)
         return await _answer(kept, runtime, wakeups)
 
     @post("/diff", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Ask which records are missing")
@@ -138,7 +149,7 @@ async def _answer(kept: Kept, runtime: Runtime, wakeups: Wakeups) -> Ack:
 async def _reported(tx: TenantTx, runtime: Runtime, word: bytes | None) -> Reported | None:
     """What the runtime last said it had: just now, or as it was written down."""
     if word:
-        report = msgspec.json.decode(word, type=Report)
+        report = reports.REMEMBERED.decode(word)
         return Reported(epoch=report.said.epoch, last_seq=report.said.last_seq, at=report.received_at)
     said = await reports.last_word(tx, runtime.id)
     return Reported(epoch=said.epoch, last_seq=said.last_seq) if said else None

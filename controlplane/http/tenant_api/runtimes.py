@@ -22,6 +22,7 @@ from controlplane.http.tenant_api import filters, views
 from controlplane.http.tenant_api.views import RuntimeView
 from controlplane.http.words import word
 from controlplane.kit.ids import RuntimeId
+from controlplane.kit.presence import Presence
 
 
 class Releasing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +38,7 @@ class RuntimesController(Controller):
     async def listing(
         self,
         tx: NamedDependency[TenantTx],
+        presence: NamedDependency[Presence],
         paging: NamedDependency[Paging],
         project: FromQuery[str | None] = None,
         in_state: Annotated[str | None, QueryParameter(name="state", schema_extra={"enum": filters.STATES})] = None,
@@ -49,19 +51,22 @@ class RuntimesController(Controller):
             before=paging.after_id,
             limit=paging.fetch,
         )
-        ledgers = await fleet.ledgers(tx, rows)
+        ledgers = await fleet.ledgers(tx, rows, presence)
         return paging.page(rows, lambda row: row.id, lambda row: views.runtime(row, ledgers[row.id]))
 
     @get("/{runtime:str}", opt=rule(Surface.TENANT, "runtime:read"))
-    async def show(self, tx: NamedDependency[TenantTx], runtime: FromPath[str]) -> RuntimeView:
+    async def show(
+        self, tx: NamedDependency[TenantTx], presence: NamedDependency[Presence], runtime: FromPath[str]
+    ) -> RuntimeView:
         """One runtime with its ledger."""
-        return await _shown(tx, identity("rt", runtime))
+        return await _shown(tx, presence, identity("rt", runtime))
 
     @post("/{runtime:str}/release", status_code=200, opt=rule(Surface.TENANT, "runtime:write", fresh=True))
     async def release(
         self,
         data: JSONBody[Releasing],
         tx: NamedDependency[TenantTx],
+        presence: NamedDependency[Presence],
         actor: NamedDependency[Actor],
         runtime: FromPath[str],
     ) -> RuntimeView:
@@ -71,38 +76,54 @@ class RuntimesController(Controller):
         """
         runtime_id = RuntimeId(identity("rt", runtime))
         await runtime_locks.release(tx, actor, runtime_id, data.recoveries)
-        return await _shown(tx, runtime_id)
+        return await _shown(tx, presence, runtime_id)
 
     @post("/{runtime:str}/rotate-key", status_code=200, opt=rule(Surface.TENANT, "runtime:write"))
     async def rotate_key(
-        self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], runtime: FromPath[str]
+        self,
+        tx: NamedDependency[TenantTx],
+        presence: NamedDependency[Presence],
+        actor: NamedDependency[Actor],
+        runtime: FromPath[str],
     ) -> RuntimeView:
         """Have it make itself a new key, with its next heartbeat. Asking again changes nothing."""
         runtime_id = RuntimeId(identity("rt", runtime))
         await rekeying.ask(tx, actor, runtime_id)
-        return await _shown(tx, runtime_id)
+        return await _shown(tx, presence, runtime_id)
 
     @post("/{runtime:str}/compare", status_code=200, opt=rule(Surface.TENANT, "runtime:write"))
     async def compare(
-        self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], runtime: FromPath[str]
+        self,
+        tx: NamedDependency[TenantTx],
+        presence: NamedDependency[Presence],
+        actor: NamedDependency[Actor],
+        runtime: FromPath[str],
     ) -> RuntimeView:
         """Have it compare what it has said with what is held here, with its next heartbeat, and say anew what is not."""
         runtime_id = RuntimeId(identity("rt", runtime))
         await comparing.ask(tx, actor, runtime_id)
-        return await _shown(tx, runtime_id)
+        return await _shown(tx, presence, runtime_id)
 
     @post("/{runtime:str}/decommission", status_code=200, opt=rule(Surface.TENANT, "runtime:write", fresh=True))
     async def decommission(
-        self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], runtime: FromPath[str]
+        self,
+        tx: NamedDependency[TenantTx],
+        presence: NamedDependency[Presence],
+        actor: NamedDependency[Actor],
+        runtime: FromPath[str],
     ) -> RuntimeView:
         """Have it send what is left, say goodbye and forget its keys. It does not come back."""
         runtime_id = RuntimeId(identity("rt", runtime))
         await departures.ask(tx, actor, runtime_id)
-        return await _shown(tx, runtime_id)
+        return await _shown(tx, presence, runtime_id)
 
     @delete("/{runtime:str}", opt=rule(Surface.TENANT, "runtime:write"))
     async def revoke(
-        self, tx: NamedDependency[TenantTx], actor: NamedDependency[Actor], runtime: FromPath[str]
+        self,
+        tx: NamedDependency[TenantTx],
+        presence: NamedDependency[Presence],
+        actor: NamedDependency[Actor],
+        runtime: FromPath[str],
     ) -> None:
         """End its access at its next call, and its leases. What it has sent stays; doing it again changes nothing."""
         runtime_id = RuntimeId(identity("rt", runtime))
@@ -110,6 +131,6 @@ class RuntimesController(Controller):
         await leased.revoke_all(tx, actor, Which(runtime_id=runtime_id))
 
 
-async def _shown(tx: TenantTx, runtime_id: UUID) -> RuntimeView:
+async def _shown(tx: TenantTx, presence: Presence, runtime_id: UUID) -> RuntimeView:
     row = await fleet.get(tx, runtime_id)
-    return views.runtime(row, (await fleet.ledgers(tx, [row]))[row.id])
+    return views.runtime(row, (await fleet.ledgers(tx, [row], presence))[row.id])

@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 from litestar.response import ServerSentEvent
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from controlplane.db import schema as t
@@ -35,9 +36,9 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.console.pages.leases import Out, out
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen, within
-from controlplane.http.console.view import View
 from controlplane.http.paths import identity
 from controlplane.kit.ids import RuntimeId
+from controlplane.kit.presence import Presence
 
 DELIVERIES: Final = 8
 SESSIONS: Final = 8
@@ -61,6 +62,8 @@ class LastWords(Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     disk_free_bytes: int | None = None
     troubles: list[Trouble] = []
+    tip: list[fleet.Tip] = []
+    """Sessions that have not ended, as of the last heartbeat."""
 
     @property
     def its_time(self) -> datetime | None:
@@ -143,20 +146,21 @@ NEWEST_DELIVERIES: Final = text(
 )
 
 
-async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
+async def gather(tx: Reading, runtime_id: UUID, presence: Presence) -> RuntimePage:
     """
     Raises:
         NotFound: If there is none that *tx* can see.
     """
     runtime = await fleet.get(tx, runtime_id)
-    ledgers = await fleet.ledgers(tx, [runtime])
+    ledgers = await fleet.ledgers(tx, [runtime], presence)
     said = await tx.first(_Report, tx.select(t.runtime_reports).where(t.runtime_reports.c.runtime_id == runtime_id))
+    word = (await fleet.last_words(presence, [runtime_id])).get(runtime_id)
     return RuntimePage(
         now=tx.now,
         refill=await refills.of_runtime(tx, runtime.tenant_id, runtime.id),
         runtime=runtime,
         ledger=ledgers[runtime.id],
-        words=msgspec.convert(said.report, LastWords) if said else None,
+        words=_words(said, word),
         agents=await agents.listing(tx, runtime_id=runtime.id, limit=MOST_AGENTS),
         deliveries=await tx.query(
             Delivery, NEWEST_DELIVERIES, tenant_id=runtime.tenant_id, runtime_id=runtime.id, most=DELIVERIES
@@ -168,12 +172,20 @@ async def gather(tx: Reading, runtime_id: UUID) -> RuntimePage:
     )
 
 
+def _words(written: _Report | None, word: fleet.Word | None) -> LastWords | None:
+    """What was written, and what passes by and is only remembered."""
+    found = msgspec.convert(written.report, LastWords) if written else None
+    if found is None or word is None:
+        return found
+    return replace(found, wall_ms=word.said.wall_ms, disk_free_bytes=word.said.disk_free_bytes, tip=word.said.tip)
+
+
 async def page(screen: NamedDependency[Screen], runtime: FromPath[str]) -> Response[str]:
-    return await screen.show(_page(screen.view, runtime))
+    return await screen.show(_page(screen, runtime))
 
 
 async def live(screen: NamedDependency[Screen], runtime: FromPath[str], seen: FromQuery[str] = "") -> ServerSentEvent:
-    return screen.follow(_page(screen.view, runtime), seen=seen)
+    return screen.follow(_page(screen, runtime), seen=seen)
 
 
 async def release(
@@ -218,7 +230,7 @@ async def revoke(
 
 async def _act(screen: Screen, runtime: str, work: Callable[..., Awaitable[None]]) -> Response[Any]:
     runtime_id = RuntimeId(identity("rt", runtime))
-    page = _page(screen.view, runtime)
+    page = _page(screen, runtime)
     return await screen.act(lambda tx: work(tx, runtime_id=runtime_id), f"/runtimes/{runtime}", page)
 
 
@@ -242,11 +254,11 @@ ACTS: Final[Sequence[HTTPRouteHandler]] = (
 """What the page's buttons do, below a tenant."""
 
 
-def _page(view: View, runtime: str) -> Page:
+def _page(screen: Screen, runtime: str) -> Page:
     parts = ("head", "acts", "restored", "ledger", "commands", "configuration", "sessions", "leases", "words", "facts")
     return Page(
         template="runtime/page.html",
         parts=tuple(f"runtime/{part}" for part in parts),
-        gather=partial(gather, runtime_id=identity("rt", runtime)),
-        stream=f"{view.base}/runtimes/{runtime}/live",
+        gather=partial(gather, runtime_id=identity("rt", runtime), presence=screen.presence),
+        stream=f"{screen.view.base}/runtimes/{runtime}/live",
     )

@@ -12,14 +12,16 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 from litestar.response import ServerSentEvent
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 from sqlalchemy import text
 
+from controlplane.domain import fleet
 from controlplane.domain.newest import Reading
 from controlplane.domain.runtimes import State
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen
-from controlplane.http.console.view import View
 from controlplane.http.console.words import RUNTIME_STATES, with_query
+from controlplane.kit.presence import Presence
 
 MOST: Final = 200
 
@@ -110,7 +112,7 @@ WRONG_FIRST: Final = text(
 )
 
 
-async def gather(tx: Reading, asked: Asked) -> Fleet:
+async def gather(tx: Reading, asked: Asked, presence: Presence) -> Fleet:
     totals = await tx.query(StateTotal, TOTALS, seen=tx.sight.runtimes)
     rows = await tx.query(
         RuntimeRow,
@@ -121,7 +123,22 @@ async def gather(tx: Reading, asked: Asked) -> Fleet:
         order=list(RUNTIME_STATES),
         most=MOST,
     )
+    words = await fleet.last_words(presence, [row.id for row in rows])
+    rows = [_told(row, words.get(row.id)) for row in rows]
     return Fleet(now=tx.now, groups=_groups(rows), totals={row.state: row.runtimes for row in totals}, shown=len(rows))
+
+
+def _told(row: RuntimeRow, word: fleet.Word | None) -> RuntimeRow:
+    if word is None or (row.heard_at is not None and row.heard_at >= word.received_at):
+        return row
+    waits = word.said.backlog
+    return replace(
+        row,
+        waiting_records=waits.records,
+        oldest_age_s=waits.oldest_age_s,
+        heard_at=word.received_at,
+        skew_ms=word.skew_ms,
+    )
 
 
 def _groups(rows: Sequence[RuntimeRow]) -> list[Group]:
@@ -136,7 +153,7 @@ Wanted: TypeAlias = Annotated[State | None, QueryParameter(name="state")]
 async def page(
     screen: NamedDependency[Screen], wanted: Wanted = None, q: FromQuery[Part | None] = None
 ) -> Response[str]:
-    return await screen.show(_page(screen.view, Asked(state=wanted, q=q)))
+    return await screen.show(_page(screen, Asked(state=wanted, q=q)))
 
 
 async def live(
@@ -145,14 +162,14 @@ async def live(
     q: FromQuery[Part | None] = None,
     seen: FromQuery[str] = "",
 ) -> ServerSentEvent:
-    return screen.follow(_page(screen.view, Asked(state=wanted, q=q)), seen=seen)
+    return screen.follow(_page(screen, Asked(state=wanted, q=q)), seen=seen)
 
 
-def _page(view: View, asked: Asked) -> Page:
+def _page(screen: Screen, asked: Asked) -> Page:
     return Page(
         template="runtimes/page.html",
         parts=("runtimes/list",),
-        gather=partial(gather, asked=asked),
+        gather=partial(gather, asked=asked, presence=screen.presence),
         context={"asked": asked},
-        stream=f"{view.base}/runtimes/live{with_query(state=asked.state, q=asked.q)}",
+        stream=f"{screen.view.base}/runtimes/live{with_query(state=asked.state, q=asked.q)}",
     )
