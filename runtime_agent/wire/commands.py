@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.logs import Ask
 from runtime_agent.wire.types import Count
 
 LABEL: Final = b"engine-cloud/command/1\n"
@@ -72,6 +73,8 @@ class Orders(Struct, frozen=True, kw_only=True):
     store_id: UUID
     """To be named at the next poll: another database may number its commands anew."""
     orders: list[Order]
+    tails: list[Ask] = []
+    """Of logs: all that are open now."""
 
 
 class Accepted(Struct, frozen=True, kw_only=True):

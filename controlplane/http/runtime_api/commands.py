@@ -3,7 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
 from litestar import Controller, Request, get, post
@@ -12,7 +12,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from msgspec import Struct
 
 from controlplane.db.database import Database
-from controlplane.domain import commands
+from controlplane.domain import commands, logs
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Runtime
 from controlplane.http.authorize import Surface, rule
@@ -26,6 +26,15 @@ Wait: TypeAlias = Annotated[
     int, QueryParameter(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait where there is nothing.")
 ]
 
+NONE: Final = "-"
+Tails: TypeAlias = Annotated[
+    str,
+    QueryParameter(
+        max_length=1_000,
+        description="Tails of logs that the agent knows to be open, separated by commas; a minus for none.",
+    ),
+]
+
 
 class Place(Struct, frozen=True, kw_only=True):
     """Where the agent stands, and how long it wants to wait."""
@@ -33,10 +42,13 @@ class Place(Struct, frozen=True, kw_only=True):
     store: UUID | None
     after: int
     wait_s: int
+    tails: frozenset[str] | None
+    """Of logs, that the agent knows to be open; None: it knows nothing of tails."""
 
 
-def provide_place(store: FromQuery[UUID | None] = None, after: After = 0, wait: Wait = 0) -> Place:
-    return Place(store=store, after=after, wait_s=wait)
+def provide_place(store: FromQuery[UUID | None] = None, after: After = 0, wait: Wait = 0, tails: Tails = "") -> Place:
+    known = frozenset(tails.split(",")) - {NONE} if tails else None
+    return Place(store=store, after=after, wait_s=wait, tails=known)
 
 
 class CommandsController(Controller):
@@ -55,7 +67,7 @@ class CommandsController(Controller):
         wakeups: NamedDependency[Wakeups],
         place: NamedDependency[Place],
     ) -> Orders:
-        """Hand out what is not acknowledged, signed, as soon as there is something.
+        """Hand out what is not acknowledged, signed, as soon as there is something, or other tails of logs are open.
 
         What was acknowledged and is not finished comes again to an agent that names a lower number, or another store.
         """
@@ -67,9 +79,11 @@ class CommandsController(Controller):
                     cursor = await standing.seen(tx, runtime)
                     known = place.after if place.store == cursor.store_id else 0
                     found = await commands.waiting(tx, keyring, runtime.id, known)
+                    tails = [] if place.tails is None else await logs.asked(tx, keyring, runtime.id)
+                others = place.tails is not None and place.tails != {each.tail.tail for each in tails}
                 left = until - time.monotonic()
-                if found or left <= 0 or streams.ended:
-                    return Orders(store_id=cursor.store_id, orders=found)
+                if found or others or left <= 0 or streams.ended:
+                    return Orders(store_id=cursor.store_id, orders=found, tails=tails)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(streams.nudged(listener), left)
 

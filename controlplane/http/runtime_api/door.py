@@ -14,6 +14,7 @@ from controlplane.http.runtime_api.commands import CommandsController
 from controlplane.http.runtime_api.heartbeat import HeartbeatController
 from controlplane.http.runtime_api.join import JoinController
 from controlplane.http.runtime_api.leases import LeasesController
+from controlplane.http.runtime_api.logs import LogsController
 from controlplane.http.runtime_api.sync import SyncController
 
 
@@ -44,6 +45,7 @@ router = Router(
         HeartbeatController,
         CommandsController,
         LeasesController,
+        LogsController,
         CallsController,
     ],
     dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
