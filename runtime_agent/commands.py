@@ -12,6 +12,7 @@ from runtime_agent.clock import Clock
 from runtime_agent.credentials import Credentials
 from runtime_agent.doing import Doer
 from runtime_agent.http import Http
+from runtime_agent.logs.tails import Tails
 from runtime_agent.orders import CommandForged
 from runtime_agent.outbox import DiskFull, Outbox, inbox
 from runtime_agent.outbox.inbox import Outcome
@@ -19,6 +20,7 @@ from runtime_agent.server import Server
 from runtime_agent.sources.acting import Failed
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire.commands import LONGEST_WAIT_S, MOST_AT_ONCE, Command, Order
+from runtime_agent.wire.logs import Ask, Tail
 
 AGAIN: Final = frozenset({"rescan", "drain", "pause", "cancel"})
 """What may be begun anew where the program died during it: twice is as good as once."""
@@ -40,6 +42,10 @@ class Commands:
     def __init__(self, outbox: Outbox, server: Server, http: Http, tokens: Tokens, clock: Clock) -> None:
         self.asked = asyncio.Event()
         """Set where a heartbeat tells that commands wait: then fetching does not wait for any."""
+        self.confirmed = asyncio.Event()
+        """Set where something may be there to be carried out."""
+        self.confirmed.set()
+        self.tails = Tails(server, clock, frozenset(), {})
         self.said: Said = lambda: None
         """Called when there is something new in the log."""
         self.doers: Mapping[str, Doer] = {}
@@ -52,18 +58,23 @@ class Commands:
         """To be acknowledged once more: a control plane that went back hands them out until they are."""
 
     async def step(self) -> None:
-        """Carry out what may be, then acknowledge what is here or fetch what there is.
+        """Carry out what may be, then as :meth:`exchange`."""
+        await self.carry_out()
+        await self.exchange()
+
+    async def exchange(self) -> None:
+        """Acknowledge what is here, or fetch what there is. What somebody looks at begins meanwhile.
 
         Raises:
             CommandForged: If something came that is not the control plane's; the rest was kept.
             Unreachable, Busy, Refused: As of any call.
             DiskFull: If nothing more can be kept.
         """
-        await self._work()
         kept = [*self._again, *inbox.unconfirmed(self._outbox, MOST_AT_ONCE)][:MOST_AT_ONCE]
         if kept:
             inbox.confirm(self._outbox, kept, await self._server.accept(kept))
             self._again = []
+            self.confirmed.set()
         else:
             await self._fetch()
 
@@ -71,9 +82,9 @@ class Commands:
         wait_s = 0 if self.asked.is_set() else LONGEST_WAIT_S
         self.asked.clear()
         after = 0 if self._store is None else inbox.reached(self._outbox, self._store)
-        found = await self._server.poll(self._store, after, wait_s)
+        found = await self._server.poll(self._store, after, wait_s, self.tails.known)
         self._store = found.store_id
-        good, forged = [], None
+        good, forged = [], await self._heed(found.tails)
         for order in found.orders:
             try:
                 good.append(await self._checked(order))
@@ -83,15 +94,33 @@ class Commands:
         if forged is not None:
             raise forged
 
+    async def _heed(self, asks: list[Ask]) -> CommandForged | None:
+        """Show what is asked for, and nothing else; returns what was not the control plane's."""
+        good: list[Tail] = []
+        forged = None
+        for ask in asks:
+            try:
+                await self._know(ask.key)
+                good.append(orders.tail(self._tokens.identity, ask))
+            except CommandForged as error:
+                forged = error
+        self.tails.heed(good, [ask.tail.tail for ask in asks], self._http.skew_s)
+        return forged
+
     async def _checked(self, order: Order) -> Command:
-        if order.key not in self._tokens.identity.lease_keys:
-            await self._credentials.learn_keys()
+        await self._know(order.key)
         return orders.checked(self._tokens.identity, order)
 
-    async def _work(self) -> None:
+    async def _know(self, key: str) -> None:
+        if key not in self._tokens.identity.lease_keys:
+            await self._credentials.learn_keys()
+
+    async def carry_out(self) -> None:
+        """What is confirmed and may be done here, one after the other."""
+        self.confirmed.clear()
         while command := inbox.interrupted(self._outbox):
             if command.kind in AGAIN:
-                await self._carry_out(command)
+                await self._do(command)
             else:
                 line = "the agent was stopped while it did this; look at the session, and ask again if need be"
                 await self._end(command, Outcome(state="failed", code="interrupted", line=line))
@@ -101,7 +130,7 @@ class Commands:
                 continue
             inbox.begin(self._outbox, command, self._clock())
             self.said()
-            await self._carry_out(command)
+            await self._do(command)
 
     def _refused(self, command: Command) -> Outcome | None:
         if command.kind not in self.doers:
@@ -113,7 +142,7 @@ class Commands:
             return Outcome(state="expired", code="too-late", line="it came too late to begin")
         return None
 
-    async def _carry_out(self, command: Command) -> None:
+    async def _do(self, command: Command) -> None:
         logger.info("command.began: %s %s", command.kind, command.command)
         try:
             outcome = Outcome(state="succeeded", line=await self.doers[command.kind](command))

@@ -94,6 +94,7 @@ async def _work(agent: Agent, stop: asyncio.Event) -> str:
     except* OutboxDamaged as found:
         damage = str(found.exceptions[0])
     finally:
+        await agent.commands.tails.close()
         daemon.close()
     logger.info("agent.stopped")
     return damage
@@ -146,7 +147,7 @@ class Daemon:
     def loops(self) -> list[Callable[[], Awaitable[None]]]:
         lookers = [self._looker(scanner) for scanner in self._agent.scanners]
         files = [self._keep_files] if self._agent.files.any() else []
-        return [self._send, self._beat, self._obey, self._bring, self._tidy, *files, *lookers]
+        return [self._send, self._beat, self._obey, self._carry_out, self._bring, self._tidy, *files, *lookers]
 
     def close(self) -> None:
         for watcher in self._watchers.values():
@@ -204,6 +205,16 @@ class Daemon:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(agent.commands.asked.wait(), wait_s)
             await agent.obey()
+
+    async def _carry_out(self) -> None:
+        """Beside hearing what is asked: a command may take long."""
+        while True:
+            try:
+                await self._agent.commands.carry_out()
+            except (DiskFull, OSError):
+                await asyncio.sleep(HOME_MISSING_S)
+                continue
+            await self._agent.commands.confirmed.wait()
 
     async def _look_again(self) -> None:
         """Look at everything, from now on, and come back when that is done.

@@ -33,6 +33,9 @@ LEASE_S: Final = 20
 
 LONGEST_PATH: Final = 500
 
+NONE: Final = "-"
+"""How an agent says, at the poll, that it knows of no tail."""
+
 TailId: TypeAlias = Annotated[str, Meta(pattern="^tail_[0-9a-z]{26}$")]
 
 Log: TypeAlias = Literal["details", "tools", "raw"]

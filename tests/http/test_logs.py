@@ -39,6 +39,14 @@ async def key(make, tenant):
     return await make.api_key(tenant)
 
 
+@pytest.fixture
+async def other(client, clock, make, tenant):
+    """An agent of the same tenant."""
+    other = Agent(client, clock)
+    await other.enroll(await make.join_token(tenant))
+    return other
+
+
 class Viewer(Stream):
     """Somebody who looks: the events of a tail as they come."""
 
@@ -159,11 +167,11 @@ async def test_what_there_is_not_is_not_found(logs, key, client):
     assert code(await client.get(f"{absent}/details", headers=key)) == (404, "not-found")
 
 
-async def test_a_runtime_that_cannot_be_asked_is_said_to_be_so(agent, db, tenant, runtime, logs, key, client):
+async def test_a_runtime_that_cannot_be_asked_is_said_to_be_so(db, tenant, runtime, logs, key, client):
     async with db.tenant(tenant.tenant_id) as tx:
         silent = {"state": "silent", "state_reason": "3 heartbeats missed"}
         await tx.run(tx.update(t.runtimes).where(t.runtimes.c.id == runtime.id).values(**silent))
-        audit.record(tx, SHELL, "runtime.silent", ("runtime", agent.answer.runtime))
+        audit.record(tx, SHELL, "runtime.silent", ("runtime", text_id("rt", runtime.id)))
     answer = await client.get(f"{logs}/details", headers=key)
     assert code(answer) == (409, "runtime-unreachable")
     assert "runtime-agent run" in answer.json()["hint"]
@@ -203,9 +211,7 @@ async def test_an_agent_that_sends_more_than_its_credit_is_cut_off(agent, logs, 
         assert [event async for event in viewer.events()][-1][1]["code"] == "credit-exceeded"
 
 
-async def test_another_runtimes_tail_is_nobodys(client, clock, make, logs, key, looks, agent, tenant):
-    other = Agent(client, clock)
-    await other.enroll(await make.join_token(tenant))
+async def test_another_runtimes_tail_is_nobodys(logs, key, looks, agent, other):
     async with looks(f"{logs}/details/tail", key) as viewer:
         [ask] = await poll(agent, wait=5)
         assert await poll(other) == []

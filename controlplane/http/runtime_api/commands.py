@@ -3,7 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 from litestar import Controller, Request, get, post
@@ -20,13 +20,13 @@ from controlplane.http.runtime_api import standing
 from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.commands import LONGEST_WAIT_S, Accepted, Confirmed, Orders
+from runtime_agent.wire.logs import NONE
 
 After: TypeAlias = Annotated[int, QueryParameter(ge=0, le=2**53, description="The last number that the agent has.")]
 Wait: TypeAlias = Annotated[
     int, QueryParameter(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait where there is nothing.")
 ]
 
-NONE: Final = "-"
 Tails: TypeAlias = Annotated[
     str,
     QueryParameter(
