@@ -13,6 +13,7 @@ from controlplane.cli.command import command
 from controlplane.cli.db import db
 from controlplane.cli.doctor import doctor
 from controlplane.cli.join_token import join_token
+from controlplane.cli.logs import logs
 from controlplane.cli.openapi import openapi
 from controlplane.cli.operator import operator
 from controlplane.cli.problems import Declined
@@ -45,7 +46,7 @@ for each in leaving.COMMANDS:
 
 for group in (
     *(up, serve, db, operator, tenant, api_key, join_token, runtime, checkpoint),
-    *(command, vault, audit, openapi, doctor),
+    *(command, logs, vault, audit, openapi, doctor),
 ):
     program.add_command(group)
 

@@ -25,6 +25,9 @@ from controlplane.kit.wakeups import Wakeups
 RENEW_S: Final = 5.0
 """Between renewals of the lease: who reads is asked about again, and may have stopped reading."""
 
+FIRST_BYTE: Final = -16_384
+"""Where one begins to look if nobody says."""
+
 UNANSWERED_S: Final = 15.0
 """Within which an agent that calls takes up what it is asked."""
 
@@ -88,6 +91,11 @@ class Looking:
         """
         async with seeing(self._db, self._request) as tx:
             return await logs.open_tail(tx, self._actor, wanted)
+
+    def resumed(self, offset: int) -> int:
+        """The byte to begin at: what a browser says that it has counts more than *offset*."""
+        after = self._request.headers.get("last-event-id", "")
+        return int(after) if after.isascii() and after.isdigit() and len(after) < 17 else offset
 
     def events(self, tail: OpenTail) -> ServerSentEvent:
         """Events ``lines``, ``gap`` and, last, ``ended``. Each has the byte from which one goes on as its id."""

@@ -12,13 +12,10 @@ from controlplane.db.database import Database
 from controlplane.domain.audit import Actor
 from controlplane.domain.logs import CHUNK_BYTES, LOGS, LONGEST_PATH, Gap, Log, Wanted
 from controlplane.http.authorize import Surface, rule
-from controlplane.http.looking import Looking
+from controlplane.http.looking import FIRST_BYTE, Looking
 from controlplane.http.paths import identity
 from controlplane.kit.problems import NotFound
 from controlplane.kit.wakeups import Wakeups
-
-FIRST_BYTE = -16_384
-"""Where a tail begins if nobody says."""
 
 Offset: TypeAlias = Annotated[
     int,
@@ -95,7 +92,6 @@ class LogsController(Controller):
     @get("/tail", media_type="text/event-stream")
     async def tail(
         self,
-        request: Request[Any, Any, Any],
         looking: NamedDependency[Looking],
         session: FromPath[str],
         log: FromPath[str],
@@ -107,8 +103,7 @@ class LogsController(Controller):
         Events are `opened`, `lines`, `gap` and, last, `ended` with why. The id of each `lines` is the byte to go on
         from: what a browser says in `Last-Event-ID` counts more than `offset`.
         """
-        after = request.headers.get("last-event-id", "")
-        first = int(after) if after.isascii() and after.isdigit() and len(after) < 17 else offset
+        first = looking.resumed(offset)
         wanted = Wanted(session_id=identity("ses", session), log=_log(log), path=path, first_byte=first)
         return looking.events(await looking.open(wanted))
 
