@@ -108,6 +108,7 @@ class Company:
             "invitation": self._invitation,
             "key": self._key,
             "lease": self._lease,
+            "log": self._log,
             "policy": self._policy,
             "project": self._project,
             "provider": self._provider,
@@ -119,6 +120,9 @@ class Company:
             "token": self._token,
             "user": self._user,
         }
+
+    async def _log(self):
+        return "details"
 
     async def _consumer(self):
         """To whom everything is still to be told."""

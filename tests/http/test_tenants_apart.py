@@ -18,6 +18,7 @@ from controlplane.domain.api_keys import Wanted
 from controlplane.domain.holdings import Holder
 from controlplane.domain.vault import disclosures
 from tests.conftest import KEYRING
+from tests.http.agents import code
 from tests.http.bodies import BODIES, NEEDED, REFERENCES, UNIQUE
 from tests.http.companies import CANARY, PREFIX, Company, Operation, serial
 from tests.make import SHELL, bearer
@@ -294,6 +295,9 @@ async def test_its_owner_is_let_through_so_that_all_of_this_means_something(db, 
             given = {} if operation.body is None else {"json": await body_of(operation, victim)}
             answer = await call(operation, await victim.url(operation), headers, **given)
 
+            if "{log}" in operation.path:
+                assert code(answer) == (409, "runtime-unreachable"), "nobody is there to be asked"
+                continue
             assert answer.status_code in ANSWERS[operation.method], f"{operation}: {answer.text}"
             if operation.method == "GET" and "tenant" not in operation.parameters[1:]:
                 assert answer.content, str(operation)
