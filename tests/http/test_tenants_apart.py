@@ -38,7 +38,7 @@ FILTERS = {
 HARMLESS = {
     *("category", "permission", "replacement", "limit", "cursor", "status", "state", "agent"),
     *("since", "until", "q", "node", "kind", "action", "outcome", "after"),
-    *("types", "wait", "provider", "shared", "owner_ref", "label"),
+    *("types", "wait", "provider", "shared", "owner_ref", "label", "offset", "path"),
 }
 """Cursors of another tenant are in test_pages."""
 
