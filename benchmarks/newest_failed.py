@@ -17,13 +17,14 @@ from msgspec import Struct
 
 from benchmarks import history
 from benchmarks.asking import ask, p99
-from controlplane.app import build, calm_the_collector
+from controlplane.app import build
 from controlplane.db import roles, upgrade
 from controlplane.db.database import Database
 from controlplane.domain import api_keys, keys, runs
 from controlplane.domain.outcomes import Filters
 from controlplane.embedded import Services
 from controlplane.http.tenant_api import views
+from controlplane.kit import collector
 from controlplane.kit.ids import TenantId
 
 RUNS = 100_000
@@ -72,7 +73,7 @@ async def _measure(admin_url: str) -> Took:
     await _analyze(admin_url.removesuffix("/postgres") + "/bench")
     async with db.tenant(tenant_id) as tx:
         _, secret = await api_keys.for_automation(tx, history.SHELL, keyring.pepper, "bench", role="viewer")
-    calm_the_collector()
+    collector.calm()
     app, driver = build(db, keyring, with_chores=False), await asyncpg.connect(urls.app)
     took = Took(app_ms=[], rooms_ms=[], bare_ms=[])
     async with app.lifespan():

@@ -1,6 +1,5 @@
 """Everything is put together here and nowhere else."""
 
-import gc
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +27,7 @@ from controlplane.domain.directory.lists import Bookmarks
 from controlplane.domain.key_uses import KEEP_OF_RUNTIMES, KEEP_SCIM, KEEP_SYNCED, KeyUses
 from controlplane.domain.keys import Keyring
 from controlplane.domain.letters import Letterhead
+from controlplane.domain.logs import Desk
 from controlplane.domain.passkey_answers import site_of
 from controlplane.domain.permissions import Authorizer
 from controlplane.domain.runtime_tokens import AccessTokens
@@ -70,8 +70,9 @@ from controlplane.http.sessions import cookie_for
 from controlplane.http.sso.desk import DESK, Operators, SignOn
 from controlplane.http.tenant_api import door as tenant_api
 from controlplane.http.tenant_api.events import topic
-from controlplane.kit import herd, limiter, log, mailing, presence, wakeups
+from controlplane.kit import collector, herd, limiter, log, mailing, presence, wakeups
 from controlplane.kit.blobs import Blobs
+from controlplane.kit.channels import Channels
 from controlplane.kit.guard import Guard
 from controlplane.kit.ids import TenantId
 from controlplane.kit.mailing import Post
@@ -109,7 +110,7 @@ AUTHENTICATION = {
 
 INJECTED = (
     *("db", "guard", "keyring", "access_tokens", "partitions", "presence", "wakeups", "limiter"),
-    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "proxying", "refresher", "blobs"),
+    *("letterhead", "sign_on", "catalogue", "oauth", "vault", "leasing", "proxying", "refresher", "blobs", "log_desk"),
 )
 """What handlers can ask for by these names."""
 
@@ -132,7 +133,7 @@ def from_environment() -> Litestar:
         SettingInvalid, UnusableKeyring, CatalogueBroken: If it cannot be put together.
     """
     log.configure()
-    calm_the_collector()
+    collector.calm()
     given = settings.read(os.environ)
     assert given.database_url is not None, "whoever starts a replica names its database"
     redis = Redis.from_url(given.redis_url) if given.redis_url else None
@@ -172,7 +173,9 @@ class Parts:
         self.presence = presence.ThroughRedis(redis) if redis else presence.InMemory()
         self.pulses = Pulses(db)
         self.limiter = limiter.ThroughRedis(redis) if redis else limiter.InMemory()
-        self.wakeups = wakeups.ThroughRedis(redis) if redis else wakeups.InMemory()
+        self.channels = Channels(redis) if redis else None
+        self.wakeups = wakeups.ThroughRedis(self.channels) if self.channels else wakeups.InMemory()
+        self.log_desk = Desk(keyring, self.channels)
         self.blobs = Blobs(given.blob_url, os.environ)
         self.refresher = self._refresher()
         self.leasing = Leasing(db, keyring, self.catalogue, self.refresher, self.denials, given.lease_durations())
@@ -249,6 +252,7 @@ class Parts:
             "proxying": self.proxying,
             "refresher": self.refresher,
             "blobs": self.blobs,
+            "log_desk": self.log_desk,
         }
 
     @asynccontextmanager
@@ -260,6 +264,7 @@ class Parts:
                     yield
                 await self.denials.sum_up(at_the_end=True)
         finally:
+            await self.log_desk.close()
             await self.courier.close()
             await self.refresher.close()
             await self.guard.close()
@@ -375,13 +380,6 @@ def _own_keyring(given: Settings) -> Path | None:
     if given.redis_url is not None or not given.kek.startswith("file:"):
         return None
     return Path(given.kek.removeprefix("file:"))
-
-
-def calm_the_collector() -> None:
-    """Look for cyclic garbage less often: a batch makes thousands of objects and no cycle (half its time, measured)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def of_state(name: str) -> Provide:

@@ -30,6 +30,7 @@ from runtime_agent.duties import Duties
 from runtime_agent.heartbeat import DEFAULT_S
 from runtime_agent.http import Busy, Http, Refused, Unreachable
 from runtime_agent.identity import Identity
+from runtime_agent.logs.tails import Tails
 from runtime_agent.orders import CommandForged
 from runtime_agent.outbox import DiskFull, Outbox, contents, cursor, inbox, open_outbox, pruning
 from runtime_agent.pace import Pace
@@ -40,6 +41,7 @@ from runtime_agent.server import Server
 from runtime_agent.settings import Settings, key_given
 from runtime_agent.sources.engine import EngineHome
 from runtime_agent.sources.engine.acting import EngineServer
+from runtime_agent.sources.engine.logs import EngineLogs
 from runtime_agent.sources.engine.rewinding import EngineRewinding
 from runtime_agent.sync import Sync
 from runtime_agent.tokens import Tokens
@@ -216,23 +218,25 @@ class Agent:
             look: Looks at everything once more.
             said: Called when there is something new in the log.
         """
-        kinds = doing.of_the_agent(self.outbox, look)
+        kinds, homes = doing.of_the_agent(self.outbox, look), {}
         for scanner in self.scanners:
             if isinstance(scanner.source, EngineHome):
                 engine = EngineServer(self.post.settings.engine_url)
+                homes["engine"] = EngineLogs(scanner.source.path)
                 kinds |= doing.of_sessions(self.outbox, scanner.source, engine, self.clock)
                 means = Means(self.outbox, scanner.source, engine, self._rewinding(scanner.source), self.server)
                 kinds |= rewinding.of_checkpoints(means, look, self.clock)
         self.commands.doers, self.commands.said = kinds, said
         self.commands.allowed = frozenset(self.post.settings.commands)
+        self.commands.tails = Tails(self.server, self.clock, frozenset(self.post.settings.logs), homes)
 
     def _rewinding(self, source: EngineHome) -> EngineRewinding:
         return EngineRewinding(source, self.post.settings.zone())
 
     async def obey(self) -> None:
-        """Make one step with commands; whatever goes wrong, ``commands_pace`` knows when to try again."""
+        """Hear what is asked; whatever goes wrong, ``commands_pace`` knows when to try again."""
         try:
-            await self.commands.step()
+            await self.commands.exchange()
         except Busy as busy:
             self.commands_pace.busy(busy.retry_after_s)
         except Refused as refused:

@@ -12,6 +12,7 @@ from runtime_agent.clock import Clock
 from runtime_agent.credentials import Credentials
 from runtime_agent.doing import Doer
 from runtime_agent.http import Http
+from runtime_agent.logs.tails import Tails
 from runtime_agent.orders import CommandForged
 from runtime_agent.outbox import DiskFull, Outbox, inbox
 from runtime_agent.outbox.inbox import Outcome
@@ -19,6 +20,7 @@ from runtime_agent.server import Server
 from runtime_agent.sources.acting import Failed
 from runtime_agent.tokens import Tokens
 from runtime_agent.wire.commands import LONGEST_WAIT_S, MOST_AT_ONCE, Command, Order
+from runtime_agent.wire.logs import Ask, Tail
 
 AGAIN: Final = frozenset({"rescan", "drain", "pause", "cancel", "rollback", "undo"})
 """What may be begun anew where the program died during it: twice is as good as once."""
@@ -42,6 +44,10 @@ class Commands:
         """Set where a heartbeat tells that commands wait: then fetching does not wait for any."""
         self.again_ms = 0
         """A random part of this is to pass before the next poll: the replica that answered is about to end."""
+        self.confirmed = asyncio.Event()
+        """Set where something may be there to be carried out."""
+        self.confirmed.set()
+        self.tails = Tails(server, clock, frozenset(), {})
         self.said: Said = lambda: None
         """Called when there is something new in the log."""
         self.doers: Mapping[str, Doer] = {}
@@ -58,18 +64,23 @@ class Commands:
         """To be acknowledged once more: a control plane that went back hands them out until they are."""
 
     async def step(self) -> None:
-        """Carry out what may be, then acknowledge what is here or fetch what there is.
+        """Carry out what may be, then as :meth:`exchange`."""
+        await self.carry_out()
+        await self.exchange()
+
+    async def exchange(self) -> None:
+        """Acknowledge what is here, or fetch what there is. What somebody looks at begins meanwhile.
 
         Raises:
             CommandForged: If something came that is not the control plane's; the rest was kept.
             Unreachable, Busy, Refused: As of any call.
             DiskFull: If nothing more can be kept.
         """
-        await self._work()
         kept = [*self._again, *inbox.unconfirmed(self._outbox, MOST_AT_ONCE)][:MOST_AT_ONCE]
         if kept:
             inbox.confirm(self._outbox, kept, await self._server.accept(kept))
             self._again = []
+            self.confirmed.set()
         else:
             await self._fetch()
 
@@ -78,11 +89,11 @@ class Commands:
         self.asked.clear()
         after = 0 if self._store is None else inbox.reached(self._outbox, self._store)
         known = 0 if self._store is None else self.reached(self._store)
-        found = await self._server.poll(self._store, after, wait_s, known)
+        found = await self._server.poll(self._store, after, wait_s, known, self.tails.known)
         self._store, self.again_ms = found.store_id, found.again_ms
         if found.config > self.reached(found.store_id):
             self.newer(found.config)
-        good, forged = [], None
+        good, forged = [], await self._heed(found.tails)
         for order in found.orders:
             try:
                 good.append(await self._checked(order))
@@ -92,15 +103,33 @@ class Commands:
         if forged is not None:
             raise forged
 
+    async def _heed(self, asks: list[Ask]) -> CommandForged | None:
+        """Show what is asked for, and nothing else; returns what was not the control plane's."""
+        good: list[Tail] = []
+        forged = None
+        for ask in asks:
+            try:
+                await self._know(ask.key)
+                good.append(orders.tail(self._tokens.identity, ask))
+            except CommandForged as error:
+                forged = error
+        self.tails.heed(good, [ask.tail.tail for ask in asks], self._http.skew_s)
+        return forged
+
     async def _checked(self, order: Order) -> Command:
-        if order.key not in self._tokens.identity.lease_keys:
-            await self._credentials.learn_keys()
+        await self._know(order.key)
         return orders.checked(self._tokens.identity, order)
 
-    async def _work(self) -> None:
+    async def _know(self, key: str) -> None:
+        if key not in self._tokens.identity.lease_keys:
+            await self._credentials.learn_keys()
+
+    async def carry_out(self) -> None:
+        """What is confirmed and may be done here, one after the other."""
+        self.confirmed.clear()
         while command := inbox.interrupted(self._outbox):
             if command.kind in AGAIN:
-                await self._carry_out(command)
+                await self._do(command)
             else:
                 line = "the agent was stopped while it did this; look at the session, and ask again if need be"
                 await self._end(command, Outcome(state="failed", code="interrupted", line=line))
@@ -110,7 +139,7 @@ class Commands:
                 continue
             inbox.begin(self._outbox, command, self._clock())
             self.said()
-            await self._carry_out(command)
+            await self._do(command)
 
     def _refused(self, command: Command) -> Outcome | None:
         if command.kind not in self.doers:
@@ -122,7 +151,7 @@ class Commands:
             return Outcome(state="expired", code="too-late", line="it came too late to begin")
         return None
 
-    async def _carry_out(self, command: Command) -> None:
+    async def _do(self, command: Command) -> None:
         logger.info("command.began: %s %s", command.kind, command.command)
         try:
             outcome = Outcome(state="succeeded", line=await self.doers[command.kind](command))

@@ -97,6 +97,7 @@ async def _work(agent: Agent, stop: asyncio.Event) -> str:
     except* OutboxDamaged as found:
         damage = str(found.exceptions[0])
     finally:
+        await agent.commands.tails.close()
         daemon.close()
     logger.info("agent.stopped")
     return damage
@@ -150,7 +151,8 @@ class Daemon:
     def loops(self) -> list[Callable[[], Awaitable[None]]]:
         lookers = [self._looker(scanner) for scanner in self._agent.scanners]
         files = [self._keep_files] if self._agent.files.any() else []
-        return [self._send, self._beat, self._obey, self._configure, self._bring, self._tidy, *files, *lookers]
+        lasting = [self._send, self._beat, self._obey, self._carry_out, self._configure, self._bring, self._tidy]
+        return [*lasting, *files, *lookers]
 
     def close(self) -> None:
         for watcher in self._watchers.values():
@@ -230,6 +232,16 @@ class Daemon:
             busy = agent.trial.trying or agent.fetching.wanted
             with suppress(TimeoutError):
                 await asyncio.wait_for(agent.newer_config.wait(), TRIED_S if busy else None)
+
+    async def _carry_out(self) -> None:
+        """Beside hearing what is asked: a command may take long."""
+        while True:
+            try:
+                await self._agent.commands.carry_out()
+            except (DiskFull, OSError):
+                await asyncio.sleep(HOME_MISSING_S)
+                continue
+            await self._agent.commands.confirmed.wait()
 
     async def _look_again(self) -> None:
         """Look at everything, from now on, and come back when that is done.

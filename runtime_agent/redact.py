@@ -90,6 +90,14 @@ def line(value: Any) -> str:
     return _scrubbed(plain(first, _LONGEST_LOOK))[:LINE_MAX].rstrip()
 
 
+def passage(value: str) -> str:
+    """A line of any length, such as a log has, without paths and keys; tabs become blanks."""
+    text = value
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(_printable(character) for character in text)
+    return _scrubbed(text)
+
+
 def _scrubbed(text: str) -> str:
     return _LONG.sub(_unless_word, _SUSPECT.sub(_stand_in, text))
 

@@ -17,8 +17,10 @@ from runtime_agent.tokens import Tokens
 from runtime_agent.wire import comparing, sync
 from runtime_agent.wire.commands import Accepted, Confirmed, Orders
 from runtime_agent.wire.config import Desired
-from runtime_agent.wire.content import CONTENT_TYPE, Check, Checked, Chunk, Commit, Committed, HeldContent, Put, Wanted
+from runtime_agent.wire.content import CONTENT_TYPE, Check, Checked, Commit, Committed, HeldContent, Put, Wanted
+from runtime_agent.wire.content import Chunk as ContentChunk
 from runtime_agent.wire.heartbeat import Bye, Heartbeat, Pulse
+from runtime_agent.wire.logs import NONE, Chunk, Granted
 
 STALE = "authentication-required"
 """A token that is good no more."""
@@ -83,16 +85,20 @@ class Server:
 
         return await self._with_token(ask)
 
-    async def poll(self, store_id: UUID | None, after: int, wait_s: int, config: int = 0) -> Orders:
+    async def poll(
+        self, store_id: UUID | None, after: int, wait_s: int, config: int = 0, tails: Sequence[str] = ()
+    ) -> Orders:
         """Commands that are not acknowledged, and those that are not finished and numbered beyond *after*.
 
         Args:
             config: The generation of the configuration that is known here: a newer one ends the waiting, too.
+            tails: Of logs, that are known here to be open: it answers at once where others are.
         """
         store = f"&store={store_id}" if store_id else ""
 
         def ask(token: str) -> Awaitable[Orders]:
-            path = f"/v1/runtime/poll?after={after}&wait={wait_s}&config={config}{store}"
+            known = f"config={config}&tails={','.join(tails) or NONE}"
+            path = f"/v1/runtime/poll?after={after}&wait={wait_s}&{known}{store}"
             return self.http.get(path, {"Authorization": f"Bearer {token}"}, Orders)
 
         return await self._with_token(ask)
@@ -110,12 +116,16 @@ class Server:
 
         return await self._with_token(ask)
 
+    async def bring(self, tail: str, chunk: Chunk) -> Granted:
+        """Hand over lines of a log to whoever looks at it."""
+        return await self._say(f"/v1/runtime/logs/{tail}", chunk, Granted)
+
     async def bye(self, bye: Bye) -> None:
         await self._say("/v1/runtime/bye", bye, dict)
 
     async def check(self, chunks: Sequence[Waiting], *, direct: bool) -> list[Wanted]:
         """Which of *chunks* are wanted, and where each may be put."""
-        asked = Check(chunks=[Chunk(sha256=each.sha256.hex(), size=each.size) for each in chunks], direct=direct)
+        asked = Check(chunks=[ContentChunk(sha256=each.sha256.hex(), size=each.size) for each in chunks], direct=direct)
         return (await self._say("/v1/runtime/sync/blobs/check", asked, Checked)).chunks
 
     async def put(self, sha256: str, body: bytes) -> None:

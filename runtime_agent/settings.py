@@ -16,13 +16,14 @@ from runtime_agent.problems import BadSetting
 from runtime_agent.sources import Source
 from runtime_agent.wire.commands import Kind
 from runtime_agent.wire.content import Policy
+from runtime_agent.wire.logs import Log
 
 PREFIX = "RUNTIME_AGENT_"
 FILE = "agent.toml"
 NOT_SETTINGS = {"home", "join_token"}
 """Variables with our prefix that are read elsewhere: the home says where the file is, the token is no setting."""
 
-LISTS = {"sources", "commands", "credential_files"}
+LISTS = {"sources", "commands", "credential_files", "logs"}
 """Settings that are lists, in the environment separated by commas."""
 
 
@@ -44,6 +45,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the control plane may have done here; nobody but the owner of this machine can allow more. Also: pause,
     resume, cancel, approve, reject, which are done through EngineX's own server; rollback and undo, which replace a
     session's files in the home. In the environment separated by commas."""
+    logs: tuple[Log, ...] = ("details", "tools")
+    """Of which logs somebody may be shown lines while they look: details and tools, of which the fields that may leave;
+    raw, files as they stand without what looks like a secret. Nobody but the owner of this machine can allow more.
+    Empty: none. In the environment separated by commas."""
     engine_url: Annotated[str, Meta(pattern="^https?://[^/]+$")] = "http://127.0.0.1:8787"
     """Where EngineX's own server listens."""
     content: Policy = "metadata"

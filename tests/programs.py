@@ -111,7 +111,7 @@ class Up:
         """Its exit status after *with_signal*, and whether all that it started is gone."""
         pids = self.processes()
         self._process.send_signal(with_signal)
-        self._process.communicate(timeout=PATIENCE_S)
+        self.logged = self._process.communicate(timeout=PATIENCE_S)[1]
         assert eventually(lambda: not any(alive(pid) for pid in pids)), "something was left behind"
         return self._process.returncode
 

@@ -14,6 +14,7 @@ from controlplane.cli.config import config
 from controlplane.cli.db import db
 from controlplane.cli.doctor import doctor
 from controlplane.cli.join_token import join_token
+from controlplane.cli.logs import logs
 from controlplane.cli.openapi import openapi
 from controlplane.cli.operator import operator
 from controlplane.cli.problems import Declined
@@ -46,7 +47,7 @@ for each in leaving.COMMANDS:
 
 for group in (
     *(up, serve, db, operator, tenant, api_key, join_token, runtime, checkpoint),
-    *(command, config, vault, audit, openapi, doctor),
+    *(command, config, logs, vault, audit, openapi, doctor),
 ):
     program.add_command(group)
 

@@ -17,7 +17,7 @@ UNAUDITED = frozenset(
         *(t.exports, t.export_parts, t.purge_steps, t.key_rotations),
         *(t.connection_events, t.refresh_orphans, t.connect_sessions, t.login_transactions),
         *(t.device_transactions, t.connection_revocations, t.leases, t.vault_reads, t.credential_prints),
-        *(t.contents, t.content_chunks, t.chunks),
+        *(t.contents, t.content_chunks, t.chunks, t.log_tails),
         *(t.idempotency_records, t.platform_idempotency_records),
     )
 )

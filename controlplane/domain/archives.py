@@ -56,6 +56,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = MappingProxyType(
         "connections": "are connected again: what providers gave, they gave to this installation",
         "disclosures": "are of connections; who read what is in audit_events",
         "commands": "were for this installation's runtimes to fetch; who asked for what is in audit_events",
+        "log_tails": "are open while somebody looks; who looked at what is in audit_events",
         "policies": "are about runtimes and connections of this installation",
         "policy_heads": "count this installation's changes",
         "credential_prints": "are of connections",

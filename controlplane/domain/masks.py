@@ -35,6 +35,7 @@ NEVER: Final[Mapping[str, str]] = MappingProxyType(
         "tenant:own": "power is handed on, and impersonation agreed to, by owners themselves",
         "invitation:create": "an invitation lets somebody in",
         "checkpoint:content": "what agents worked on is the tenant's",
+        "log:tail": "what agents worked on is the tenant's",
         "content:decide": "the tenant decides what leaves its network",
         "user:write": "it takes access away from people",
         "group:write": "groups hold roles",

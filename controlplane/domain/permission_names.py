@@ -27,6 +27,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "service-account:read": "See service accounts.",
         "service-account:write": "Make, change and delete service accounts that administer no more than oneself.",
         "session:read": "See sessions, and the totals over them.",
+        "log:tail": "Look at what sessions log, at their runtimes, while one looks; nothing of it is kept here.",
         "run:read": "See runs.",
         "checkpoint:read": "See checkpoints.",
         "checkpoint:content": "Read and compare what checkpoints hold, where it has come.",
@@ -115,7 +116,7 @@ SCIM_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
 """What a tenant's directory can do, by its token."""
 
 WITHIN_RUNTIMES: Final = frozenset(
-    {"session:read", "run:read", "checkpoint:read", "checkpoint:content", "agent:read"}
+    {"session:read", "run:read", "checkpoint:read", "checkpoint:content", "agent:read", "log:tail"}
     | {"runtime:read", "runtime:write"}
     | {"command:read", "command:create", "command:withdraw", "approval:read", "approval:decide"}
 )
@@ -166,7 +167,15 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             | {"invitation:read", "invitation:create", "invitation:revoke"}
         ),
         "developer": frozenset(
-            {*_WORK, "checkpoint:content", "runtime:write", "join-token:read", "join-token:create", "join-token:revoke"}
+            {
+                *_WORK,
+                "checkpoint:content",
+                "log:tail",
+                "runtime:write",
+                "join-token:read",
+                "join-token:create",
+                "join-token:revoke",
+            }
             | {"command:create", "command:withdraw", "approval:decide"}
             | {"oauth-app:read", "connection:read", "connection:connect", "policy:read", "lease:read", "lease:revoke"}
         ),

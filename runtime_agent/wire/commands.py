@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.logs import Ask
 from runtime_agent.wire.types import Count
 
 LABEL: Final = b"engine-cloud/command/1\n"
@@ -96,6 +97,8 @@ class Orders(Struct, frozen=True, kw_only=True):
     """Generation of the configuration that there is for the runtime; 0: none, or the same as was named."""
     again_ms: Count = 0
     """Wait a random part of this before the next poll: the replica that answers is about to end."""
+    tails: list[Ask] = []
+    """Of logs: all that are open now."""
 
 
 class Accepted(Struct, frozen=True, kw_only=True):

@@ -10,9 +10,7 @@ from controlplane.domain import (
     assignments,
     audit,
     commands,
-    consumers,
     domains,
-    events,
     exports,
     groups,
     invitations,
@@ -36,12 +34,11 @@ from controlplane.domain.vault.disclosures import Who
 from controlplane.domain.vault.minted import NewMinted
 from controlplane.domain.vault.policies import NewPolicy
 from controlplane.domain.vault.statics import NewStatic
-from controlplane.domain.webhooks import deliveries, endpoints
 from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.secret import Secret
 from tests import contents
 from tests.domain.vault import begun
-from tests.http import configured
+from tests.http import configured, told
 from tests.make import SHELL
 from tests.rows import Rows
 from tests.runtimes import join
@@ -75,7 +72,7 @@ class Company:
     def __init__(self, db, make, blobs, tenant, runtime):
         self.tenant, self.runtime = tenant, runtime
         self._db, self._make, self._blobs, self._rows = db, make, blobs, Rows(db)
-        self._newest_group = self._newest_webhook = self._newest_runtime = None
+        self._newest_group = self._newest_runtime = None
         self.person_id = None
         """Who has begun what is to be confirmed; None: a program."""
         self.factory: dict[str, Callable[[], Awaitable[str]]] = {
@@ -92,6 +89,7 @@ class Company:
             "checkpoint": self._checkpoint,
             "command": self._command,
             **configured.factory(db, tenant, CANARY),
+            **told.factory(db, tenant, CANARY),
             "other": self._checkpoint,
             "app": self._app,
             "connect_session": self._connect_session,
@@ -99,15 +97,12 @@ class Company:
             "sso_connection": self._sso_connection,
             "domain": self._domain,
             "event": self._event,
-            "consumer": self._consumer,
-            "delivery": self._delivery,
-            "message": self._message,
-            "webhook": self._webhook,
             "disclosure": self._disclosure,
             "impersonation": self._impersonation,
             "invitation": self._invitation,
             "key": self._key,
             "lease": self._lease,
+            "log": self._log,
             "policy": self._policy,
             "project": self._project,
             "provider": self._provider,
@@ -120,30 +115,8 @@ class Company:
             "user": self._user,
         }
 
-    async def _consumer(self):
-        """To whom everything is still to be told."""
-        async with self._db.tenant(self.tenant.tenant_id) as tx:
-            consumer = await consumers.create(tx, SHELL, f"{CANARY}-{next(serial)}", [], after=0)
-        return consumer.name
-
-    async def _message(self):
-        async with self._db.tenant(self.tenant.tenant_id) as tx:
-            [event, *_] = await events.after(tx, 0, 1)
-        return text_id("evt", event.id)
-
-    async def _webhook(self):
-        async with self._db.tenant(self.tenant.tenant_id) as tx:
-            webhook, _ = await endpoints.create(tx, SHELL, f"https://{CANARY}.invalid/", description=CANARY)
-        self._newest_webhook = webhook.id
-        return text_id("whk", webhook.id)
-
-    async def _delivery(self):
-        """Of the webhook that was made last."""
-        if self._newest_webhook is None:
-            await self._webhook()
-        async with self._db.tenant(self.tenant.tenant_id) as tx:
-            delivery = await deliveries.test(tx, SHELL, self._newest_webhook)
-        return text_id("dlv", delivery.id)
+    async def _log(self):
+        return "details"
 
     async def url(self, operation: Operation, **others: str) -> str:
         """The address of an object of this company, except for the segments in *others*."""

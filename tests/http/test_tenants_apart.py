@@ -19,6 +19,7 @@ from controlplane.domain.holdings import Holder
 from controlplane.domain.vault import disclosures
 from tests.conftest import KEYRING
 from tests.http import configured
+from tests.http.agents import code
 from tests.http.bodies import BODIES, NEEDED, REFERENCES, UNIQUE
 from tests.http.companies import CANARY, PREFIX, Company, Operation, serial
 from tests.make import SHELL, bearer
@@ -38,7 +39,7 @@ FILTERS = {
 HARMLESS = {
     *("category", "permission", "replacement", "limit", "cursor", "status", "state", "agent"),
     *("since", "until", "q", "node", "kind", "action", "outcome", "after"),
-    *("types", "wait", "provider", "shared", "owner_ref", "label"),
+    *("types", "wait", "provider", "shared", "owner_ref", "label", "offset", "path"),
 }
 """Cursors of another tenant are in test_pages."""
 
@@ -297,6 +298,9 @@ async def test_its_owner_is_let_through_so_that_all_of_this_means_something(db, 
             await configured.settle(db, victim, operation)
             answer = await call(operation, url, headers, **given)
 
+            if "{log}" in operation.path:
+                assert code(answer) == (409, "runtime-unreachable"), "nobody is there to be asked"
+                continue
             assert answer.status_code in ANSWERS[operation.method], f"{operation}: {answer.text}"
             if operation.method == "GET" and "tenant" not in operation.parameters[1:]:
                 assert answer.content, str(operation)

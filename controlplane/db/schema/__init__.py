@@ -86,6 +86,7 @@ from controlplane.db.schema.lifecycle import (
     tombstones,
     usage_counters,
 )
+from controlplane.db.schema.logs import log_tails
 from controlplane.db.schema.platform import (
     account_tenants,
     accounts,
@@ -205,6 +206,7 @@ __all__ = [
     "key_rotations",
     "leases",
     "limit_overrides",
+    "log_tails",
     "login_transactions",
     "logout_tokens",
     "mails",

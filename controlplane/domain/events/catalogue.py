@@ -220,6 +220,7 @@ ALL: Final[Sequence[EventType]] = (
     _act("join-token.revoked", "A join token was revoked."),
     _act("lease.revoked", "A lease was ended."),
     _act("leases.revoked", "Leases were ended.", leases=int),
+    _act("log.opened", "Somebody looked at a log, at its runtime.", runtime=str, log=str, follow=bool),
     _act("policy.changed", "A policy of leases was changed.", changed=list[str], version=int),
     _act("policy.created", "A policy of leases was made.", effect=str, modes=list[str]),
     _act("policy.deleted", "A policy of leases was deleted."),

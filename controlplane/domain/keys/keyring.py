@@ -207,6 +207,11 @@ def cursor_key(keyring: Keyring) -> bytes:
     return derived(keyring, keyring.current, "cp.cursor.v1")
 
 
+def log_key(keyring: Keyring) -> bytes:
+    """What lines of logs are sealed with on their way from one replica to another. Every replica has it."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"cp.log-passing.v1").derive(keyring.pepper)
+
+
 def signing_keys(keyring: Keyring) -> dict[str, Ed25519PrivateKey]:
     """What runtimes' access tokens are signed with, by key id; ``keyring.current`` signs, the others still verify."""
     return {

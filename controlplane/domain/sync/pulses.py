@@ -27,6 +27,8 @@ class Seen(Cursor, frozen=True, kw_only=True):
     """Whether there are commands that are not finished, acknowledged or not."""
     noticed: bool
     """Whether there is something to tell of its leases."""
+    looked_at: bool
+    """Whether somebody looks at a log there."""
     config_changed: bool
     """Whether what it is to be like has to be put together anew."""
     config_generation: int
@@ -66,6 +68,10 @@ STANDING: Final = inside(
         .replace(":runtime_id", "c.runtime_id")
         .replace(":now", "CAST($3 AS timestamptz)")
     }) AS noticed,
+        EXISTS (
+            SELECT 1 FROM log_tails l WHERE l.tenant_id = c.tenant_id AND l.runtime_id = c.runtime_id
+                AND l.until > CAST($3 AS timestamptz) AND l.not_after > CAST($3 AS timestamptz)
+        ) AS looked_at,
         coalesce(h.revision > coalesce(k.revision, -1), false) AS config_changed,
         coalesce(k.generation, 0) AS config_generation, coalesce(k.hash, '') AS config_hash,
         coalesce(k.status, 'none') AS told_status, coalesce(k.said_generation, 0) AS told_generation,

@@ -3,6 +3,7 @@
 from typing import Any, Final, TypeAlias
 
 from controlplane.domain import consumers
+from controlplane.domain.logs import LOGS
 from controlplane.domain.permission_names import PERMISSIONS
 from controlplane.domain.vault.provider import ID as PROVIDER_ID
 from controlplane.http.authorize import Surface
@@ -44,6 +45,7 @@ KINDS: Final = {
     "runtime_key": "key",
     "scim_token": "scm",
     "session": "ses",
+    "tail": "tail",
     "service_account": "sa",
     "token": "jt",
     "user": "usr",
@@ -89,6 +91,7 @@ KNOWN: Final[dict[str, Schema]] = {
     "iss": _brought("iss", "https://login.example.com/acme"),
     "kind": text(LONGEST, "node_complete"),
     "label": text(LONGEST, "team=data"),
+    "log": {"type": "string", "enum": list(LOGS), "examples": ["details"]},
     "name": text(63, "greeting"),
     "node": text(LONGEST, "report"),
     "other": identity("cp"),

@@ -8,19 +8,21 @@ from litestar import Controller, Request, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from msgspec import Struct
+from msgspec.structs import replace
 
 from controlplane.db.database import Database
-from controlplane.domain import commands
+from controlplane.domain import commands, logs
 from controlplane.domain.configs import effective
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Runtime
-from controlplane.domain.sync.pulses import Pulses
+from controlplane.domain.sync.pulses import Pulses, Seen
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
 from controlplane.http.runtime_api.admission import POLL, at
 from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.commands import LONGEST_WAIT_S, Accepted, Confirmed, Order, Orders
+from runtime_agent.wire.logs import NONE, Ask
 
 After: TypeAlias = Annotated[int, QueryParameter(ge=0, le=2**53, description="The last number that the agent has.")]
 Wait: TypeAlias = Annotated[
@@ -33,6 +35,14 @@ Generation: TypeAlias = Annotated[
     int, QueryParameter(ge=0, le=NOT_ASKED, description="Of the configuration that the agent knows of.")
 ]
 
+Tails: TypeAlias = Annotated[
+    str,
+    QueryParameter(
+        max_length=1_000,
+        description="Tails of logs that the agent knows to be open, separated by commas; a minus for none.",
+    ),
+]
+
 
 class Place(Struct, frozen=True, kw_only=True):
     """Where the agent stands, and how long it wants to wait."""
@@ -41,12 +51,19 @@ class Place(Struct, frozen=True, kw_only=True):
     after: int
     wait_s: int
     config: int
+    tails: frozenset[str] | None
+    """Of logs, that the agent knows to be open; None: it knows nothing of tails."""
 
 
 def provide_place(
-    store: FromQuery[UUID | None] = None, after: After = 0, wait: Wait = 0, config: Generation = NOT_ASKED
+    store: FromQuery[UUID | None] = None,
+    after: After = 0,
+    wait: Wait = 0,
+    config: Generation = NOT_ASKED,
+    tails: Tails = "",
 ) -> Place:
-    return Place(store=store, after=after, wait_s=wait, config=config)
+    known = frozenset(tails.split(",")) - {NONE} if tails else None
+    return Place(store=store, after=after, wait_s=wait, config=config, tails=known)
 
 
 class CommandsController(Controller):
@@ -66,7 +83,7 @@ class CommandsController(Controller):
         wakeups: NamedDependency[Wakeups],
         place: NamedDependency[Place],
     ) -> Orders:
-        """Hand out what is not acknowledged, signed, as soon as there is something.
+        """Hand out what is not acknowledged, signed, as soon as there is something, or other tails of logs are open.
 
         What was acknowledged and is not finished comes again to an agent that names a lower number, or another store.
         A nudge that gets lost makes it as late as the wait is long: the next poll looks first.
@@ -77,18 +94,13 @@ class CommandsController(Controller):
         async with wakeups.listen(commands.topic(text_id("rt", runtime.id))) as listener:
             while True:
                 seen = standing.may_call(await pulses.of(runtime.tenant_id, runtime.id), runtime)
-                found: list[Order] = []
-                news = seen.news
-                if seen.unfinished or news is None:
-                    known = place.after if place.store == seen.store_id else 0
-                    async with db.tenant(runtime.tenant_id) as tx:
-                        found = await commands.waiting(tx, keyring, runtime.id, known)
-                        news = news or await effective.news(tx, runtime.id)
-                newer = news.generation if news.generation > place.config else 0
+                there = await _there(db, keyring, runtime, seen, place)
+                others = place.tails is not None and place.tails != {each.tail.tail for each in there.tails}
+                some = there.orders or there.config or others
                 left = until - time.monotonic()
-                if found or newer or left <= 0 or streams.ended or not await streams.nudged(listener, left):
+                if some or left <= 0 or streams.ended or not await streams.nudged(listener, left):
                     again_ms = request.app.state.admission.window_ms if streams.ended else 0
-                    return Orders(store_id=seen.store_id, orders=found, config=newer, again_ms=again_ms)
+                    return replace(there, again_ms=again_ms)
 
     @post(
         "/commands/ack",
@@ -105,3 +117,18 @@ class CommandsController(Controller):
             await standing.seen(tx, runtime)
             wanted = await commands.accept(tx, runtime.id, [each for each in ids.values() if each is not None])
         return Confirmed(void=[command for command, each in ids.items() if each not in wanted])
+
+
+async def _there(db: Database, keyring: Keyring, runtime: Runtime, seen: Seen, place: Place) -> Orders:
+    """What there is for it. A transaction begins only where what was *seen* says that there is something."""
+    found: list[Order] = []
+    tails: list[Ask] = []
+    news, looked_at = seen.news, place.tails is not None and seen.looked_at
+    if seen.unfinished or looked_at or news is None:
+        known = place.after if place.store == seen.store_id else 0
+        async with db.tenant(runtime.tenant_id) as tx:
+            found = await commands.waiting(tx, keyring, runtime.id, known)
+            tails = await logs.asked(tx, keyring, runtime.id) if looked_at else []
+            news = news or await effective.news(tx, runtime.id)
+    newer = news.generation if news.generation > place.config else 0
+    return Orders(store_id=seen.store_id, orders=found, tails=tails, config=newer)

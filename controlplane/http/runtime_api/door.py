@@ -16,6 +16,7 @@ from controlplane.http.runtime_api.contents import ContentsController
 from controlplane.http.runtime_api.heartbeat import HeartbeatController
 from controlplane.http.runtime_api.join import JoinController
 from controlplane.http.runtime_api.leases import LeasesController
+from controlplane.http.runtime_api.logs import LogsController
 from controlplane.http.runtime_api.sync import SyncController
 
 
@@ -48,6 +49,7 @@ router = Router(
         ConfigController,
         ContentsController,
         LeasesController,
+        LogsController,
         CallsController,
     ],
     dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},

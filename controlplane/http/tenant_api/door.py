@@ -29,6 +29,7 @@ from controlplane.http.tenant_api.impersonations import ImpersonationsController
 from controlplane.http.tenant_api.invitations import InvitationsController
 from controlplane.http.tenant_api.join_tokens import JoinTokensController
 from controlplane.http.tenant_api.leases import LeasesController, VaultReadsController
+from controlplane.http.tenant_api.logs import LogsController
 from controlplane.http.tenant_api.minted_connections import MintedConnectionsController
 from controlplane.http.tenant_api.oauth_apps import OAuthAppsController
 from controlplane.http.tenant_api.permissions import PermissionsController
@@ -89,6 +90,7 @@ router = Router(
         AccessController,
         DisclosuresController,
         LeasesController,
+        LogsController,
         VaultReadsController,
         OAuthAppsController,
         DiscoveredAppsController,

@@ -59,7 +59,7 @@ document.addEventListener("click", async event => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
-let waitingForGo = 0;
+let waitingForGo = -Infinity;
 document.addEventListener("keydown", event => {
   const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
   if (menu) {

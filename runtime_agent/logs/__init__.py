@@ -1,0 +1,1 @@
+"""Logs on demand: while somebody looks, and this machine's owner lets them, the lines of a log go up."""
