@@ -48,9 +48,9 @@ ABLATIONS = (
     Sabotage(
         name="no-cursor-check: heartbeats that do not compare cursors",
         file="runtime_agent/agent.py",
-        was="if not heartbeat.fits(self.outbox, before, store_id, pulse):",
-        becomes="if not heartbeat.fits(self.outbox, before, None, pulse):",
-        noticed_by=("tests/agent/test_heartbeat.py",),
+        was="fits = heartbeat.fits(self.outbox, before, store_id, pulse)",
+        becomes="fits = heartbeat.fits(self.outbox, before, None, pulse)",
+        noticed_by=(CAMPAIGN,),
     ),
     Sabotage(
         name="prune-on-ack: records that are dropped when they are acknowledged",

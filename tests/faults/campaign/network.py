@@ -12,7 +12,7 @@ FATES = ("deliver", "lose", "mute", "double", "late", "copy", "echo", "agent-die
 sent after it, or never; copy: arrives, and once more as late; echo: answered as one like it was before; agent-dies: when
 it has left; agent-dies-unheard: before the answer is there; server-dies: before, while or after it is handled."""
 
-ONCE = {"late": "lose", "copy": "double"}
+ONCE = {"late": "lose", "copy": "double", "echo": "deliver"}
 """Of calls for tokens: one that comes late after others shows an old join state, as a copy of the identity does."""
 
 UNLIKE = {"echo": "deliver"}

@@ -4,7 +4,7 @@ GOES = "write look send send"
 """Something is written, a hello, an append."""
 
 SHORTEST = {
-    "no-cursor-check": f"{GOES} backup write look send vanish look restore",
+    "no-cursor-check": f"{GOES} backup write look send beat vanish look send restore",
     "prune-on-ack": f"{GOES} backup write look send beat prune restore",
     "no-fencing-no-chain": f"{GOES} snap write look send rollback look send send beat",
     "no-chain": f"{GOES} snap write look send rollback write look send send send beat",
