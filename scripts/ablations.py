@@ -43,6 +43,11 @@ _NO_CHAIN = (
         becomes="return own is not None or not head",
     ),
 )
+_ASYNCIO = Change(
+    file="controlplane/http/runtime_api/sync.py",
+    was="from typing import Any\n\nimport msgspec\n",
+    becomes="import asyncio\nfrom typing import Any\n\nimport msgspec\n",
+)
 
 ABLATIONS = (
     Sabotage(
@@ -94,12 +99,14 @@ ABLATIONS = (
                 becomes=(
                     "        kept = await log.append(tx, runtime.id, cursor, place, body, partitions.there)\n"
                     "    if kept.added:\n"
+                    "        await asyncio.sleep(0.05)\n"
                     "        async with db.tenant(runtime.tenant_id) as tx:\n"
                     "            where = {'epoch': place.epoch, 'last_seq': kept.acked, 'head': kept.head}\n"
                     "            await cursors.move(tx, runtime.id, **where)\n"
                     "    return kept\n"
                 ),
             ),
+            _ASYNCIO,
             Change(
                 file="controlplane/http/runtime_api/sync.py",
                 was="from controlplane.domain.sync import batches, comparing, log, recovery\n",
@@ -125,16 +132,10 @@ ABLATIONS = (
             "        except BaseException as error:\n"
             "            answer.set_exception(error)\n"
             "\n"
-            "    place.__class__.doing = asyncio.ensure_future(work())\n"
+            "    batches.doing = asyncio.ensure_future(work())\n"
             "    return await answer\n"
         ),
-        besides=(
-            Change(
-                file="controlplane/http/runtime_api/sync.py",
-                was="from typing import Any\n\nimport msgspec\n",
-                becomes="import asyncio\nfrom typing import Any\n\nimport msgspec\n",
-            ),
-        ),
+        besides=(_ASYNCIO,),
         noticed_by=(CAMPAIGN,),
     ),
     Sabotage(

@@ -30,7 +30,7 @@ class Network:
         self.kill_agent = self.kill_server = lambda: None
         self.trace = None
         self.heard = []
-        """Requests that the server answered well, with path and body."""
+        """Path, body and answer of every call that the server answered well, and what befell the server, in order."""
         self._target = target
         self._before = {}
         self._takes_s = 0.01
@@ -48,6 +48,10 @@ class Network:
     def begin(self, trace):
         """Another schedule, another agent: nothing is on its way."""
         self.fates, self.late, self.heard, self.trace, self._before = [], [], [], trace, {}
+
+    def note(self, what):
+        """Something befell the server."""
+        self.heard.append((what, b"", b""))
 
     def arrive(self, number):
         """Let what is on its way for long arrive now: the one at place *number*, and nobody hears the answer."""
@@ -115,9 +119,9 @@ class Network:
         return answer
 
     async def _die_while(self, path, request, part):
-        """Its answer may still be there."""
+        """At that part of the time that it takes, or as soon as the answer is there, which then arrives."""
         asking = asyncio.ensure_future(self._ask(path, request))
-        await asyncio.sleep(part * self._takes_s)
+        await asyncio.wait({asking}, timeout=part * self._takes_s)
         self.kill_server()
         with suppress(OSError, asyncio.IncompleteReadError):
             answer = await asking
@@ -144,7 +148,11 @@ class Network:
             status = _status(answer)
             self.trace.say("srv", f"{path}{how} {status}")
             if status.startswith("2"):
-                self.heard.append((path, request.partition(b"\r\n\r\n")[2]))
+                self.heard.append((path, _body(request), _body(answer)))
             return answer
         finally:
             writer.close()
+
+
+def _body(message):
+    return message.partition(b"\r\n\r\n")[2]

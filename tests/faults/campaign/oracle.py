@@ -6,7 +6,7 @@ vanish with it, is on the server. L1b: every record that was ever acknowledged i
 
 import msgspec
 
-from runtime_agent.wire.heartbeat import Heartbeat
+from tests.faults.campaign import losses
 from tests.faults.items import item_of_line, shown
 from tests.faults.promise import on_disk
 from tests.faults.stored import stretches
@@ -64,7 +64,7 @@ def verdict(ask, ledger, writer, held, heard):
 
     Args:
         held: The agent's outbox, at rest.
-        heard: Heartbeats that the server answered.
+        heard: As :func:`losses.must_be_named` wants it.
     """
     [cursor] = ask(CURSOR)
     stored, server = stretches(ask), shown(ask)
@@ -78,27 +78,7 @@ def verdict(ask, ledger, writer, held, heard):
     wrong += items_astray(server, wanted, allowed & written)
     wrong += outcomes_astray(server, writer)
     wrong += [f"put aside by the agent: {row}" for row in held.put_aside]
-    return wrong + losses_astray(ask(LOSSES), stored, heard, ledger)
-
-
-def losses_astray(losses, stored, heard, ledger):
-    """Ranges that are called lost and are not, or that nobody ever spoke of."""
-    said = {(each.epoch, each.last_seq) for each in map(_heartbeat, heard)}
-    wrong = []
-    for row in losses:
-        place = f"epoch {row['epoch']}, {row['first_seq']}-{row['last_seq']}, called {row['kind']}"
-        if row["kind"] != "lost" or not ledger.disk_went_back:
-            wrong.append(f"{place}: nothing was lost")
-            continue
-        if (row["epoch"], row["last_seq"]) not in said:
-            wrong.append(f"{place}: the agent never said that it had so much")
-        if any(one.epoch == row["epoch"] and one.last >= row["first_seq"] for one in stored):
-            wrong.append(f"{place}: some of it is stored")
-    return wrong
-
-
-def _heartbeat(body):
-    return msgspec.json.decode(body, type=Heartbeat)
+    return wrong + losses.astray(ask(LOSSES), stored, heard, ledger)
 
 
 def _named(line):
