@@ -141,4 +141,5 @@ def _vault(here: Furnisher) -> dict[str, str]:
         "policies": "policies",
         "policy": f"policies/{allows['id']}",
         "policy-new": "policies/new",
+        "leases": "leases",
     }

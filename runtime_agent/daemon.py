@@ -162,6 +162,7 @@ class Daemon:
             self._unsent.clear()
             sent += 1
             if not await self._agent.send():
+                self._go_if_asked()
                 self._report()
                 if sent > MUCH:
                     memory.give_back()
@@ -180,13 +181,16 @@ class Daemon:
             self._unsent.set()  # a doubt, or a credit that was raised
             self._heard.set()
             self._report()
-            if self._agent.duties.leaving and not log.backlog(self._agent.outbox).records:
-                self.sent_away.set()
+            self._go_if_asked()
             if pulse is not None:
                 interval_s = max(pulse.next_ms, 100) / 1000
                 await asyncio.sleep(min(interval_s, SOONEST_BEAT_S))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), interval_s - SOONEST_BEAT_S)
+
+    def _go_if_asked(self) -> None:
+        if self._agent.duties.leaving and not log.backlog(self._agent.outbox).records:
+            self.sent_away.set()
 
     async def _keep_files(self) -> None:
         """After every heartbeat, too: it tells of leases that were revoked."""

@@ -7,7 +7,7 @@ import asyncpg
 from msgspec import Struct
 
 from controlplane.db import schema as t
-from controlplane.db.database import Database
+from controlplane.db.database import Database, TenantTx
 from controlplane.db.partitions import Partitions
 from controlplane.domain import (
     api_keys,
@@ -43,6 +43,8 @@ from controlplane.domain.sso import connections, identities
 from controlplane.domain.sso.connections import NewConnection
 from controlplane.domain.sync import cursors, log, recovery
 from controlplane.domain.tenants import Tenant
+from controlplane.domain.vault import disclosures
+from controlplane.domain.vault.disclosures import Who
 from controlplane.domain.webhooks import deliveries, endpoints
 from controlplane.kit.ids import RuntimeId, new_id, text_id
 from controlplane.kit.openid.tokens import Identity
@@ -103,6 +105,7 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
     secrets.append(await _listens(db, tenant, boss))
     async with db.tenant(tenant.tenant_id) as tx:
         await begun.fill(tx, slug, runtime.id)
+        await _discloses(tx, boss, accounts[0], slug)
         await commands.create(tx, boss, commands.Wanted(kind="rescan", runtime_id=runtime.id, comment=slug))
     await _keeps(db, tenant, boss)
     await _exports(db, tenant, boss)
@@ -182,6 +185,13 @@ async def _listens(db: Database, tenant: Tenant, boss: Actor) -> str:
         await deliveries.test(tx, boss, webhook.id)
         await deliveries.fan_out(tx)
     return secret
+
+
+async def _discloses(tx: TenantTx, boss: Actor, asks: Account, slug: str) -> None:
+    """Somebody who wants to read a credential, and says why."""
+    who = Who(account_id=asks.id, name=asks.name, public_url=LETTERHEAD.public_url)
+    await disclosures.set_policy(tx, boss, "two_people")
+    await disclosures.request(tx, boss, who, (await begun.connected(tx)).id, f"{slug} is locked out")
 
 
 async def _keeps(db: Database, tenant: Tenant, boss: Actor) -> None:

@@ -9,7 +9,7 @@ from controlplane.cli.problems import Declined
 from controlplane.cli.reach import settings_of, with_database
 from controlplane.cli.shell import parsed, shell, tenant_id
 from controlplane.db.database import Database
-from controlplane.domain import audit, checkpoints
+from controlplane.domain import checkpoints
 from controlplane.domain.content import comparing, reading
 from controlplane.domain.content.differences import Difference
 from controlplane.domain.content.reading import Manifest, Part
@@ -62,8 +62,7 @@ async def _found(db: Database, chain: TenantId, identity: str) -> tuple[str, Man
     """The source's own name of it, and what it is made of."""
     async with db.tenant(chain) as tx:
         found = await checkpoints.get(tx, parsed("cp", identity))
-        manifest, parts = await reading.manifest(tx, found.id)
-        audit.record(tx, shell(), "checkpoint.exported", ("checkpoint", identity), policy=manifest.policy)
+        manifest, parts = await reading.taken_out(tx, shell(), found.id)
     return found.source_id, manifest, parts
 
 

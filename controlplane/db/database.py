@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controlplane.db import schema as t
-from controlplane.db.opening import asked, begun, engine_of
+from controlplane.db.opening import asked, asked_once, begun, engine_of
 from controlplane.db.sight import EVERYTHING, Sight
 from controlplane.db.unaudited import UNAUDITED
 from controlplane.kit.clock import Clock, wall_clock
@@ -302,8 +302,7 @@ class Database:
             statement: Made by :func:`inside`, which enters the tenant itself.
             values: What ``$2``, ``$3``, … in it stand for.
         """
-        async with self._engine.connect() as connection:
-            rows = await asked(connection, lambda driver: driver.fetch(statement, str(tenant_id), *values))
+        rows = await asked_once(self._engine, lambda driver: driver.fetch(statement, str(tenant_id), *values))
         return _structs(into, rows)
 
     async def at_once(self, tenant_id: TenantId, into: type[Row], statement: str, *values: object) -> list[Row]:

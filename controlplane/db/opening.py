@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from asyncpg import InternalClientError
 from sqlalchemy import event
@@ -10,6 +10,8 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 Answer = TypeVar("Answer")
+
+ENDED: Final = "the database ended the connection"
 
 
 class RolledBack(RuntimeError):
@@ -77,11 +79,36 @@ async def asked(connection: AsyncConnection, call: Callable[[Any], Awaitable[Ans
     try:
         return await call(driver)
     except BaseException as error:
-        ended = isinstance(error, InternalClientError) or (isinstance(error, Exception) and driver.is_closed())
+        ended = _has_ended(driver, error)
         await connection.invalidate()
         if ended:
-            raise ConnectionError("the database ended the connection") from error
+            raise ConnectionError(ENDED) from error
         raise
+
+
+async def asked_once(engine: AsyncEngine, call: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    """As :func:`asked`, on a connection that is lent for this alone: SQLAlchemy makes none of its own around it.
+
+    Raises:
+        ConnectionError: If the database ended the connection.
+    """
+    lent = await engine.raw_connection()
+    driver = lent.driver_connection
+    try:
+        answer = await call(driver)
+    except BaseException as error:
+        ended = _has_ended(driver, error)
+        lent.invalidate()
+        if ended:
+            raise ConnectionError(ENDED) from error
+        raise
+    lent.close()
+    return answer
+
+
+def _has_ended(driver: Any, error: BaseException) -> bool:
+    """Whether *error* came of the database's having ended the connection."""
+    return isinstance(error, InternalClientError) or (isinstance(error, Exception) and driver.is_closed())
 
 
 def _driver(connection: AsyncConnection) -> Any:

@@ -30,8 +30,10 @@ Reference: TypeAlias = str
 Status: TypeAlias = Literal["provisioning", "active", "suspended", "pending_deletion", "purging", "deleted"]
 
 ImpersonationPolicy: TypeAlias = Literal["never", "ask", "allow"]
-DisclosurePolicy: TypeAlias = Literal["never", "two_people"]
 """Whether operators may work as the tenant's people: not at all, once an owner agrees, or when they say why."""
+
+DisclosurePolicy: TypeAlias = Literal["never", "two_people"]
+"""Whether a credential may be read: not at all, or by who asked for it once somebody else agrees."""
 
 Act: TypeAlias = Literal["activate", "suspend", "resume", "delete", "undelete", "purge", "bury"]
 

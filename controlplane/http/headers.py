@@ -31,6 +31,9 @@ OF_THE_RATE_LIMIT = "rate_limit_headers"
 
 PRIVATE = {"Cache-Control": "no-store"}
 
+ALWAYS: Final = [(name.lower().encode(), value.encode()) for name, value in {**CAREFUL, **PRIVATE}.items()]
+"""Both, as they are sent."""
+
 CALLERS_ID: Final = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 """What a caller may call its request: it is said back, and written into logs."""
 
@@ -66,19 +69,22 @@ async def complete(message: Message, scope: Scope) -> None:
     """A ``before_send`` hook, because ``response_headers`` reaches neither 404s nor 500s."""
     if message["type"] != "http.response.start":
         return
-    headers = MutableScopeHeaders.from_message(message)
-    headers["Request-Id"] = request_id(scope)
-    headers["X-Request-Id"] = callers_id(scope) or request_id(scope)
+    ours = request_id(scope)
+    said = {b"request-id": ours, b"x-request-id": callers_id(scope) or ours}
     if (impersonator := scope["state"].get(IMPERSONATED_BY)) is not None:
-        headers["Impersonated-By"] = impersonator
-    if "allow" in headers:
-        headers["Allow"] = _allowed(headers["allow"], scope)
-    if (deprecation := _its(scope).deprecation) is not None:
-        _warn(headers, deprecation, scope)
+        said[b"impersonated-by"] = impersonator
     for name, value in scope["state"].get(OF_THE_RATE_LIMIT, {}).items():
-        headers[name] = value
-    for name, value in {**CAREFUL, **PRIVATE}.items():
-        headers.setdefault(name, value)
+        said[name.lower().encode()] = value
+    # looked through once: Litestar's mapping goes through all of them for each name that it is asked for
+    given = message["headers"]
+    there = {name.lower(): value for name, value in given}
+    if b"allow" in there:
+        said[b"allow"] = _allowed(there[b"allow"].decode(), scope)
+    kept = [pair for pair in given if pair[0].lower() not in said]
+    always = [pair for pair in ALWAYS if pair[0] not in there]
+    message["headers"] = [*kept, *((name, value.encode()) for name, value in said.items()), *always]
+    if (deprecation := _its(scope).deprecation) is not None:
+        _warn(MutableScopeHeaders.from_message(message), deprecation, scope)
 
 
 def _allowed(given: str, scope: Any) -> str:

@@ -104,9 +104,11 @@ def address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     ``X-Forwarded-For`` is read from its end, and no further than hops of ours have written it.
     """
     here = connection.client.host if connection.client else "unknown"
+    said = connection.headers.getall("x-forwarded-for", None)
+    if said is None:
+        return here
     trusted: Networks = connection.app.state.trusted_proxies
-    said = ",".join(connection.headers.getall("x-forwarded-for", []))
-    for hop in reversed(said.split(",")):
+    for hop in reversed(",".join(said).split(",")):
         if not (_is_within(here, trusted) and _parsed(hop)):
             break
         here = hop.strip()

@@ -28,6 +28,8 @@ _LABEL = b"ecv1"
 _FORM = FORMAT + SUITE
 _INFO = _LABEL + SUITE
 _SHA512 = SHA512()
+_BEFORE_KEY = b"\0\0\0\1" + FORMAT + b"\0\0\0\1" + SUITE + b"\0\0\0\x10"
+"""What every envelope is bound to first: format and suite, each behind its length, and the length of the key's id."""
 
 _NONCE = bytes(12)
 _TAG_BYTES = 16
@@ -91,8 +93,9 @@ def _check_form(sealed: bytes) -> None:
 
 
 def _bound(key_id: bytes, place: Sequence[str]) -> bytes:
-    fields = [FORMAT, SUITE, key_id, *map(str.encode, place)]
-    return b"".join([len(field).to_bytes(4, "big") + field for field in fields])
+    """Format, suite, the key's id and the parts of *place*, each behind its length."""
+    fields = [part.encode() for part in place]
+    return b"".join([_BEFORE_KEY, key_id, *[len(field).to_bytes(4, "big") + field for field in fields]])
 
 
 def _derive(key: bytes, salt: bytes, bound: bytes) -> tuple[bytes, bytes]:
@@ -108,7 +111,7 @@ def _padded(plaintext: bytes, step: int) -> bytes:
 
 
 def _unpadded(padded: bytes) -> bytes:
-    marked = padded.rstrip(b"\x00")
-    if not marked.endswith(b"\x80"):
+    end = padded.rfind(b"\x80")
+    if end < 0 or padded.count(b"\x00", end + 1) != len(padded) - end - 1:
         raise NotOpened("not padded as this format is")
-    return marked[:-1]
+    return padded[:end]

@@ -26,7 +26,7 @@ from runtime_agent.wire.content import ContentPolicy, Wanted
 from runtime_agent.wire.records import AnyRecord
 from tests.agent.homes import NOW, SessionFolder, checkpoint, engine, state
 
-PRIVATE = X25519PrivateKey.generate()
+PRIVATE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = encoded(PRIVATE.public_key().public_bytes_raw())
 PLAIN, SEALED = ContentPolicy(policy="plain"), ContentPolicy(policy="sealed", suite=1, key=PUBLIC)
 MEMORY = {"document": "MSA-1033.pdf", "canary": "never seen outside"}

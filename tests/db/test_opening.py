@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from controlplane.db import schema as t
-from controlplane.db.opening import RolledBack
+from controlplane.db.opening import RolledBack, asked_once
 
 PID = text("SELECT pg_backend_pid()")
 
@@ -78,3 +78,24 @@ async def test_a_task_that_is_cancelled_undoes_what_it_did(db, make):
     assert task.cancelled()
     async with db.tenant(tenant.tenant_id) as tx:
         assert await tx.scalar(tx.select(t.tenants).with_only_columns(t.tenants.c.name)) == tenant.name
+
+
+async def test_a_connection_that_is_lent_for_one_statement_comes_back_unless_that_fails(db):
+    def pid(driver):
+        return driver.fetchval("SELECT pg_backend_pid()")
+
+    lent = await asked_once(db._engine, pid)
+    assert await asked_once(db._engine, pid) == lent
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await asked_once(db._engine, lambda driver: driver.fetchval("SELECT 1 / 0"))
+    assert await asked_once(db._engine, pid) != lent
+    assert db._engine.pool.checkedout() == 0
+
+
+async def test_a_statement_whose_connection_the_database_ends_says_so(db):
+    with pytest.raises(ConnectionError):
+        await asked_once(
+            db._engine, lambda driver: driver.fetchval("SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(10)")
+        )
+    assert await asked_once(db._engine, lambda driver: driver.fetchval("SELECT 1")) == 1

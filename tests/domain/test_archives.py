@@ -319,6 +319,7 @@ HARMLESS = {
     ("audit_events", "sealed"),
     ("audit_heads", "hash"),
     ("audit_heads", "prev_hash"),
+    ("runtimes", "previous_key"),
     ("runtimes", "public_key"),
     ("runtimes", "sealing_key"),
     ("runtimes", "sealing_suite"),
@@ -326,6 +327,7 @@ HARMLESS = {
     ("sync_batches", "head"),
     ("sync_batches", "prev_head"),
     ("sync_batches", "record_ids"),
+    ("sync_cursors", "durable_head"),
     ("sync_cursors", "head"),
 }
 """Bytes, and columns that are called like secrets, that open nothing: public keys, hash chains, what runtimes sent,

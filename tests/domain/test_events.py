@@ -36,6 +36,7 @@ NOT_TOLD = {
     "connection.begun": "nothing has changed until something comes of it",
     "connection.departed": "nothing has changed until something comes of it",
     "connection.refresh_asked": "nothing has changed until something comes of it",
+    "content.pruned": "the tenant's own rule at work",
     "domain.checked": "nothing follows from it alone",
     "domain.created": "how people come in is for auditors",
     "domain.deleted": "how people come in is for auditors",

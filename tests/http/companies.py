@@ -39,6 +39,7 @@ from controlplane.domain.vault.statics import NewStatic
 from controlplane.domain.webhooks import deliveries, endpoints
 from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.secret import Secret
+from tests import contents
 from tests.domain.vault import begun
 from tests.make import SHELL
 from tests.rows import Rows
@@ -70,9 +71,9 @@ class Operation(Struct, frozen=True):
 class Company:
     """A tenant with one of everything."""
 
-    def __init__(self, db, make, tenant, runtime):
+    def __init__(self, db, make, blobs, tenant, runtime):
         self.tenant, self.runtime = tenant, runtime
-        self._db, self._make, self._rows = db, make, Rows(db)
+        self._db, self._make, self._blobs, self._rows = db, make, blobs, Rows(db)
         self._newest_group = None
         self._newest_webhook = None
         self._newest_runtime = None
@@ -195,7 +196,9 @@ class Company:
 
     async def _checkpoint(self):
         session = await self._rows.session(self.runtime, agent=CANARY)
-        return text_id("cp", await self._rows.checkpoint(self.runtime, session, node=CANARY))
+        made = await self._rows.checkpoint(self.runtime, session, node=CANARY)
+        await contents.keep(self._db, self._blobs, self.runtime, session, made, b'{"of": "canary"}')
+        return text_id("cp", made)
 
     async def _provider(self):
         """The same for everybody."""
@@ -246,7 +249,7 @@ class Company:
         async with self._db.tenant(self.tenant.tenant_id) as tx:
             await waiting.allow(tx, SHELL, True)
             session, _ = await begun.begin(tx, owner_ref=CANARY, person_id=self.person_id)
-            await waiting.begin(tx, SHELL, (await connecting.use(tx, session.id)).id, begun.DEVICE, {})
+            await begun.elsewhere(tx, await connecting.use(tx, session.id))
         return text_id("cns", session.id)
 
     async def _connection(self):

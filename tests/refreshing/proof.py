@@ -98,7 +98,7 @@ class Proof:
         self.app_url, self.admin_url, self.redis = app_url, admin_url, redis
         self.folder, self.callers, self.rest_s = Path(folder), callers, rest_s
         self.workers, self.killed, self.went_wrong = [], 0, collections.Counter()
-        self.longest_s = 0.0
+        self.longest_s, self.broke = 0.0, []
 
     async def begin(self, server):
         self.server = server
@@ -145,6 +145,8 @@ class Proof:
                 self.went_wrong.update(said["outcomes"])
                 self.longest_s = max(self.longest_s, said["longest_s"])
                 return
+            if b"refresh.broke" in line:
+                self.broke.append(line.decode())
         self.killed += 1
 
     async def all_say(self, word):

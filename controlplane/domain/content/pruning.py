@@ -19,6 +19,7 @@ from controlplane.domain.audit import Actor
 from controlplane.domain.content.chunks import Held
 from controlplane.domain.content.policies import KEEP_DAYS
 from controlplane.kit.blobs import UPLOAD_FOR_S
+from controlplane.kit.ids import text_id
 
 AT_ONCE: Final = 500
 
@@ -87,7 +88,7 @@ async def prune(tx: TenantTx, actor: Actor) -> int:
     values = {"tenant_id": tx.tenant_id, "now": tx.now, "days": KEEP_DAYS, "most": AT_ONCE}
     pruned = await tx.query(_Pruned, PRUNE_CONTENTS, **values)
     if pruned:
-        audit.record(tx, actor, "content.pruned", ("tenant", str(tx.tenant_id)), checkpoints=len(pruned))
+        audit.record(tx, actor, "content.pruned", ("tenant", text_id("ten", tx.tenant_id)), checkpoints=len(pruned))
     return len(pruned)
 
 

@@ -16,8 +16,11 @@ from sqlalchemy import text
 
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx, Tx
+from controlplane.domain import audit
+from controlplane.domain.audit import Actor
 from controlplane.domain.content.chunks import name_of
 from controlplane.kit.blobs import Absent, Blobs, TooMuch
+from controlplane.kit.ids import text_id
 from controlplane.kit.problems import Refusal
 from runtime_agent.wire.content import MAX_CHUNK_BYTES, SealedContent
 
@@ -130,6 +133,17 @@ async def manifest(tx: TenantTx, checkpoint_id: UUID) -> tuple[Manifest, list[Pa
     [found] = await tx.all(Manifest, tx.select(t.contents).where(t.contents.c.checkpoint_id == checkpoint_id))
     its = tx.select(t.content_chunks).where(t.content_chunks.c.checkpoint_id == checkpoint_id)
     return found, await tx.all(Part, its.order_by(t.content_chunks.c.position))
+
+
+async def taken_out(tx: TenantTx, actor: Actor, checkpoint_id: UUID) -> tuple[Manifest, list[Part]]:
+    """What to put together for somebody who takes it away; that goes into the audit log.
+
+    Raises:
+        ContentAbsent, ContentPruned, ContentIncomplete: As :func:`manifest`.
+    """
+    found, parts = await manifest(tx, checkpoint_id)
+    audit.record(tx, actor, "checkpoint.exported", ("checkpoint", text_id("cp", checkpoint_id)), policy=found.policy)
+    return found, parts
 
 
 async def document(blobs: Blobs, tenant_id: UUID, found: Manifest, parts: Sequence[Part]) -> bytes:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -38,7 +39,9 @@ class Told(NamedTuple):
     content: Content
 
 
-async def write(tx: TenantTx, runtime_id: RuntimeId, project_id: ProjectId, told: Iterable[Told]) -> None:
+async def write(
+    tx: TenantTx, runtime_id: RuntimeId, project_id: ProjectId, received_at: datetime, told: Iterable[Told]
+) -> None:
     """Keep what these checkpoints are made of."""
     contents, chunks = [], []
     for checkpoint, content in told:
@@ -61,7 +64,7 @@ async def write(tx: TenantTx, runtime_id: RuntimeId, project_id: ProjectId, told
         KEEP_CONTENT,
         runtime_id=runtime_id,
         project_id=project_id,
-        received_at=tx.now,
+        received_at=received_at,
         contents=msgspec.json.encode(contents).decode(),
         chunks=msgspec.json.encode(chunks).decode(),
     )

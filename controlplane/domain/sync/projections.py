@@ -151,7 +151,7 @@ class Rows:
         if self._commands:
             await commands.report(tx, runtime_id, self._commands)
         if self._contents:
-            await contents.write(tx, runtime_id, project_id, self._contents.values())
+            await contents.write(tx, runtime_id, project_id, received_at, self._contents.values())
         if self._losses:
             for row in self._losses:
                 row |= {"runtime_id": runtime_id, "epoch": epoch, "noticed_at": received_at}

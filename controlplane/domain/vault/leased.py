@@ -108,6 +108,13 @@ async def listing(
     return await tx.all(Leased, wanted.order_by(its.id.desc()).limit(limit))
 
 
+async def alive(tx: TenantTx, which: Which) -> int:
+    """How many of these :func:`revoke_all` would end."""
+    living = (t.leases.c.revoked_at.is_(None), t.leases.c.expires_at > tx.now)
+    counted = tx.select(t.leases).with_only_columns(func.count()).where(*which.conditions(), *living)
+    return int(await tx.scalar(counted))
+
+
 async def get(tx: TenantTx, lease_id: UUID) -> Leased:
     """
     Raises:

@@ -15,7 +15,7 @@ from controlplane.domain.keys import EVICTION
 from controlplane.domain.permissions import Person
 from controlplane.domain.plans import LIMITS
 from controlplane.domain.tenants import DisclosurePolicy
-from controlplane.domain.vault import disclosures
+from controlplane.domain.vault import disclosures, waiting
 from controlplane.http import demanded_factors
 from controlplane.http.archive import archive
 from controlplane.http.authorize import Surface, rule
@@ -161,6 +161,13 @@ async def allow_unsealed_reads(
     return _home(tenant.slug)
 
 
+@post("/device-flow", opt=rule(Surface.CONSOLE, "tenant:own", fresh=True))
+async def allow_device_flow(
+    data: URLEncodedBody[Demand], tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]
+) -> Response[Any]:
+    return _home((await waiting.allow(tx, actor, data.to == "on")).slug)
+
+
 @post("/exports", opt=TAKE_AWAY)
 async def export(tx: NamedDependency[TenantTx], actor: NamedDependency[Actor]) -> Response[Any]:
     await exports.request(tx, actor)
@@ -200,6 +207,7 @@ ABOUT_ONES_OWN: Final = (
     demand_second_factor,
     decide_disclosures,
     allow_unsealed_reads,
+    allow_device_flow,
     export,
     download,
     leave,

@@ -1,9 +1,10 @@
 """POST /v1/runtime/calls: calls that the control plane makes for a runtime, with a credential that stays here."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Controller, Request, Response, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from litestar.response import Stream
 
@@ -17,13 +18,22 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.paths import identity
 from controlplane.http.runtime_api import signed
 from controlplane.kit.ids import text_id
-from controlplane.kit.limiter import Limiter
 from runtime_agent.wire.calls import CallDecided, CallRequest
 from runtime_agent.wire.leases import LeaseRequest
 
+ANSWERED: Final = ResponseSpec(
+    bytes, description="What the provider answered, or what would be sent", media_type="*/*", generate_examples=False
+)
+
 
 class CallsController(Controller):
-    @post("/calls", status_code=200, opt=rule(Surface.RUNTIME, "credential:lease"), summary="Have a call made")
+    @post(
+        "/calls",
+        status_code=200,
+        responses={200: ANSWERED},
+        opt=rule(Surface.RUNTIME, "credential:lease"),
+        summary="Have a call made",
+    )
     async def call(
         self,
         data: JSONBody[CallRequest],
@@ -31,7 +41,6 @@ class CallsController(Controller):
         runtime: NamedDependency[Runtime],
         proxying: NamedDependency[Proxying],
         db: NamedDependency[Database],
-        limiter: NamedDependency[Limiter],
     ) -> Response[Any]:
         """Have a provider called with a credential that the runtime never sees.
 
@@ -40,7 +49,7 @@ class CallsController(Controller):
         Redirects are answers, and not followed.
         """
         caller = await proxying.leasing.sights.caller(runtime, anew=False)
-        nonce = await signed.check(request, db, limiter, caller)
+        nonce = await signed.check(request, db, caller)
         ask = Ask(
             runtime=runtime,
             caller=caller,

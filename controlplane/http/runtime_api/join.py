@@ -34,7 +34,6 @@ from controlplane.http.headers import request_id
 from controlplane.http.runtime_api import signed
 from controlplane.kit import tokens
 from controlplane.kit.ids import RuntimeId, TenantId, text_id
-from controlplane.kit.limiter import Limiter
 from controlplane.kit.wakeups import Wakeups
 from runtime_agent.wire.join import Enroll, Enrolled, KnownBy, NewKey, TokenAnswer, TokenRequest
 
@@ -153,14 +152,13 @@ class JoinController(Controller):
         request: Request[Runtime, Any, Any],
         runtime: NamedDependency[Runtime],
         leasing: NamedDependency[Leasing],
-        limiter: NamedDependency[Limiter],
     ) -> KnownBy:
         """Known by another key from now on: a request signed by the key there is, with a proof by the new one.
 
         The key before counts for ten more minutes. Only the key there is can name the next.
         """
         caller = await leasing.sights.caller(runtime)
-        await signed.check(request, leasing.db, limiter, caller, now_only=True)
+        await signed.check(request, leasing.db, caller, now_only=True)
         public_key = runtime_tokens.public_bytes(data.public_key)
         runtime_tokens.check_new_key(data.proof, public_key, runtime.id, leasing.db.clock())
         actor = Actor(kind="runtime", id=caller.shown, request_id=request_id(request.scope))

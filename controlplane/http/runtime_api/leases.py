@@ -23,7 +23,6 @@ from controlplane.http.headers import request_id
 from controlplane.http.paths import identity
 from controlplane.http.runtime_api import signed
 from controlplane.kit.ids import text_id
-from controlplane.kit.limiter import Limiter
 from runtime_agent.wire.leases import (
     Decided,
     Lease,
@@ -48,16 +47,15 @@ class LeasesController(Controller):
         self,
         data: JSONBody[LeaseRequest],
         request: Request[Runtime, Any, Any],
-        runtime: NamedDependency[Runtime],
         leasing: NamedDependency[Leasing],
-        limiter: NamedDependency[Limiter],
     ) -> Lease | Decided:
         """Get a credential for a while, sealed to the runtime's key and signed by the control plane.
 
         A signed request: the token is not enough. What policies do not let the runtime know of is not found.
         """
+        runtime = request.user  # as guarded; each dependency is made and checked by itself, with every lease
         caller = await leasing.sights.caller(runtime, anew=False)
-        nonce = await signed.check(request, leasing.db, limiter, caller)
+        nonce = await signed.check(request, leasing.db, caller)
         address = limits.address(request)
         return await leasing.lease(Ask(runtime=runtime, caller=caller, nonce=nonce, address=address, request=data))
 
@@ -73,12 +71,11 @@ class LeasesController(Controller):
         request: Request[Runtime, Any, Any],
         runtime: NamedDependency[Runtime],
         leasing: NamedDependency[Leasing],
-        limiter: NamedDependency[Limiter],
         lease: FromPath[str],
     ) -> Lease:
         """Have a lease last longer, with the credential as it is now. Everything is decided anew."""
         caller = await leasing.sights.caller(runtime)
-        nonce = await signed.check(request, leasing.db, limiter, caller)
+        nonce = await signed.check(request, leasing.db, caller)
         async with leasing.db.tenant(runtime.tenant_id) as tx:
             held = await leased.renewable(tx, runtime.id, identity("lea", lease))
         asked = LeaseRequest(
@@ -106,12 +103,11 @@ class LeasesController(Controller):
         request: Request[Runtime, Any, Any],
         runtime: NamedDependency[Runtime],
         leasing: NamedDependency[Leasing],
-        limiter: NamedDependency[Limiter],
         lease: FromPath[str],
     ) -> Revoked:
         """End a lease that is not needed any more."""
         caller = await leasing.sights.caller(runtime)
-        await signed.check(request, leasing.db, limiter, caller)
+        await signed.check(request, leasing.db, caller)
         async with leasing.db.tenant(runtime.tenant_id) as tx:
             held = await leased.renewable(tx, runtime.id, identity("lea", lease))
             await leased.revoke(tx, _actor(request, caller), held.id)
@@ -136,11 +132,10 @@ class LeasesController(Controller):
         request: Request[Runtime, Any, Any],
         runtime: NamedDependency[Runtime],
         leasing: NamedDependency[Leasing],
-        limiter: NamedDependency[Limiter],
     ) -> Pinned:
         """A signed request, by the key that joined: nothing else can change what is sealed to."""
         caller = await leasing.sights.caller(runtime)
-        await signed.check(request, leasing.db, limiter, caller)
+        await signed.check(request, leasing.db, caller)
         public_key = runtimes.sealing_key(data.suite, data.public_key)
         async with leasing.db.tenant(runtime.tenant_id) as tx:
             await runtimes.pin(tx, _actor(request, caller), runtime.id, data.suite, public_key)

@@ -29,9 +29,7 @@ class SignatureInvalid(Refusal):
     hint = "The agent signs method, path, Content-Digest, time and a nonce (RFC 9421); see the wire's reference."
 
 
-async def check(
-    request: Request[Runtime, Any, Any], db: Database, limiter: Limiter, caller: Caller, *, now_only: bool = False
-) -> bytes:
+async def check(request: Request[Runtime, Any, Any], db: Database, caller: Caller, *, now_only: bool = False) -> bytes:
     """The nonce of a request that *caller* has signed.
 
     Args:
@@ -59,6 +57,7 @@ async def check(
         raise SignatureInvalid
     if abs(now.timestamp() - said.created) > signing.LEEWAY_S:
         raise ClockSkewed(now)
+    limiter: Limiter = request.app.state.limiter
     if await limiter.admit(f"nonce:{caller.shown}:{said.nonce}", ONCE) > 0:
         raise NonceUsed
     return bytes.fromhex(said.nonce)

@@ -15,6 +15,7 @@ from controlplane.domain.content.policies import KEEP_DAYS, LONGEST_DAYS, Conten
 from controlplane.domain.vault.prints import base64url
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
+from controlplane.kit.ids import text_id
 
 
 class ContentPolicyChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +27,7 @@ class ContentPolicyChange(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ContentPolicyView(Struct, frozen=True, kw_only=True):
+    project: str
     policy: str
     suite: int
     public_key: str | None
@@ -62,6 +64,7 @@ class ContentPoliciesController(Controller):
 
 def _view(found: ContentPolicy) -> ContentPolicyView:
     return ContentPolicyView(
+        project=text_id("prj", found.project_id),
         policy=found.policy,
         suite=found.suite,
         public_key=base64url(found.public_key) if found.public_key else None,

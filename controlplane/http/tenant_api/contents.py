@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from controlplane.db.database import Database
-from controlplane.domain import audit, checkpoints
+from controlplane.domain import checkpoints
 from controlplane.domain.audit import Actor
 from controlplane.domain.content import comparing, reading
 from controlplane.domain.content.differences import Difference
@@ -46,8 +46,7 @@ class ContentsController(Controller):
         """The checkpoint's file, byte for byte; of a sealed one what your private key opens."""
         async with seeing(db, request) as tx:
             found = await checkpoints.get(tx, identity("cp", checkpoint))
-            manifest, parts = await reading.manifest(tx, found.id)
-            audit.record(tx, actor, "checkpoint.exported", ("checkpoint", checkpoint), policy=manifest.policy)
+            manifest, parts = await reading.taken_out(tx, actor, found.id)
         if manifest.policy == "sealed":
             content = await reading.sealed(blobs, found.tenant_id, manifest, parts, found.source_id)
             return _file(content, f"{checkpoint}.sealed.json", SEALED)

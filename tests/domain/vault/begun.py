@@ -5,7 +5,17 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from controlplane.db import schema as t
-from controlplane.domain.vault import apps, confirming, connecting, leaving, policies, return_urls, sealed, statics
+from controlplane.domain.vault import (
+    apps,
+    confirming,
+    connecting,
+    leaving,
+    policies,
+    return_urls,
+    sealed,
+    statics,
+    waiting,
+)
 from controlplane.domain.vault.apps import NewApp
 from controlplane.domain.vault.confirming import Arrived
 from controlplane.domain.vault.connecting import Departure, NewSession
@@ -113,6 +123,11 @@ async def leased(tx, mark, runtime_id, connection_id):
     return lease_id
 
 
+async def elsewhere(tx, session):
+    """Somebody who is to consent on another device, with a code to ask with."""
+    await waiting.begin(tx, SHELL, session.id, DEVICE, {"token": "https://as.example/token"})
+
+
 async def fill(tx, mark, runtime_id=None):
     """Something of everything that a tenant has here, called *mark*.
 
@@ -123,6 +138,7 @@ async def fill(tx, mark, runtime_id=None):
     made = await connected(tx, account_name=mark, account_email=f"{mark}@example.org", facts={"api_base": mark})
     session, _ = await begin(tx, name=mark, labels={"of": mark}, owner_ref=mark)
     await connecting.depart(tx, PEPPER, SHELL, session.id, LEFT)
+    await elsewhere(tx, session)
     orphan = {"access_blob": await sealed.seal_access(tx, made.id, 2, Access(token=Secret(mark)))}
     lost = {"from_version": 1, "fence": 1, "taken": False, "granted_scopes": [mark], "created_at": tx.now}
     await tx.run(tx.insert(t.refresh_orphans).values(id=new_id(tx.now), connection_id=made.id, **orphan, **lost))

@@ -106,6 +106,7 @@ class TenantFacts(Struct, frozen=True, kw_only=True):
     created_at: datetime
     mfa_required: bool
     unsealed_reads: bool
+    device_flow: bool
 
 
 TOTALS: Final = text("SELECT status, count(*) AS tenants FROM tenants GROUP BY status")
@@ -128,7 +129,7 @@ NEWEST: Final = text(
 ONE: Final = text(
     """
     SELECT tenant_id, slug, name, status, status_reason, status_message, status_by, status_since, purge_at, plan,
-        created_at, mfa_required, unsealed_reads
+        created_at, mfa_required, unsealed_reads, device_flow
     FROM tenants WHERE tenant_id = :tenant_id
     """
 )
