@@ -128,7 +128,7 @@ ABLATIONS = (
             "                cursor = await standing.locked(tx, runtime)\n"
             "                kept = await log.append(tx, runtime.id, cursor, place, body, partitions.there)\n"
             "                answer.set_result(kept)\n"
-            "                await asyncio.sleep(0.1)\n"
+            "                await asyncio.sleep(2)\n"
             "        except BaseException as error:\n"
             "            answer.set_exception(error)\n"
             "\n"

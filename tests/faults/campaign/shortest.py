@@ -10,7 +10,7 @@ SHORTEST = {
     "no-chain": f"{GOES} snap write look send rollback write look send send send beat",
     "no-diff": f"{GOES} snap write look send rollback look send send",
     "cursor-outside-transaction": " ".join(f"write look send send:server-dies:{part}" for part in (0.5, 0.7, 0.9, 1.1)),
-    "ack-before-commit": f"{GOES} write snap look send send:server-dies:9 rollback",
+    "ack-before-commit": f"{GOES} write snap look send send:server-dies:99 rollback",
     "no-fencing": f"{GOES} write look send send write look send snap write look send rollback write look send send beat",
     "no-head-in-ack-nor-durable": f"{GOES} snap write look send:late rollback write look send arrive send beat backup beat prune restore",
     "no-store-id": f"{GOES} backup write look send:copy restore write look send send snap rollback look send arrive send",
