@@ -170,12 +170,13 @@ class Agent:
         self.trial.heard = self.trial.heard or self.trial.trying
         if pulse.config.generation > self.trial.reached(pulse.store_id):
             self._hear_of_config(pulse.config.generation)
-        await self.duties.heed(pulse)
+        fits = heartbeat.fits(self.outbox, before, store_id, pulse)
+        await self.duties.heed(pulse, may_compare=fits and store_id is not None)
         try:
             await self.credentials.renew_due()
         except (Unreachable, Busy, Refused, Refusal) as error:  # what is held serves until it ends
             logger.warning("credentials.unrenewed: %s", error)
-        if not heartbeat.fits(self.outbox, before, store_id, pulse):
+        if not fits:
             logger.info("cursor.differs: the server stands at %d/%d", pulse.epoch, pulse.acked)
             self.sync.doubt()
         return pulse

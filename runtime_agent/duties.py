@@ -21,11 +21,17 @@ class Duties:
         self.leaving = False
         """The control plane wants this runtime to send what is left, and go."""
 
-    async def heed(self, pulse: Pulse) -> None:
-        """Do what is asked; what cannot be done now is asked again with the next heartbeat."""
+    async def heed(self, pulse: Pulse, *, may_compare: bool) -> None:
+        """Do what is asked; what cannot be done now is asked again with the next heartbeat.
+
+        Args:
+            may_compare: False while it is in doubt where the server stands: after it was restored it lacks what our own
+                log still has, and is about to be sent that.
+        """
         self.leaving = "DRAIN" in pulse.flags
         await self._try("key", self._see_to_key, pulse)
-        await self._try("comparison", self._see_to_comparison, pulse)
+        if may_compare:
+            await self._try("comparison", self._see_to_comparison, pulse)
 
     async def _try(self, what: str, duty: Callable[[Pulse], Awaitable[None]], pulse: Pulse) -> None:
         try:

@@ -12,21 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from msgspec import Struct
+from scripts.ablations import ABLATIONS
+from scripts.sabotage import Sabotage
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "node_modules")
-
-
-class Sabotage(Struct, frozen=True, kw_only=True):
-    """One thing that somebody could get wrong."""
-
-    name: str
-    file: str
-    was: str
-    becomes: str
-    noticed_by: tuple[str, ...]
-    """Test files, or tests of them."""
 
 
 SABOTAGES = (
@@ -358,7 +348,7 @@ SABOTAGES = (
 def main(wanted: list[str]) -> int:
     """Try all, or those in whose name one of *wanted* stands."""
     unnoticed = []
-    for sabotage in SABOTAGES:
+    for sabotage in (*SABOTAGES, *ABLATIONS):
         if wanted and not any(word in sabotage.name for word in wanted):
             continue
         problem = attempt(sabotage)
@@ -373,11 +363,12 @@ def main(wanted: list[str]) -> int:
 def attempt(sabotage: Sabotage) -> str:
     """Why it was not noticed; empty where it was."""
     with _copy() as copy:
-        path = copy / sabotage.file
-        code = path.read_text()
-        if code.count(sabotage.was) != 1:
-            return f"{sabotage.file} has not the line any more"
-        path.write_text(code.replace(sabotage.was, sabotage.becomes))
+        for change in (sabotage, *sabotage.besides):
+            path = copy / change.file
+            code = path.read_text()
+            if code.count(change.was) != 1:
+                return f"{change.file} has not the line any more"
+            path.write_text(code.replace(change.was, change.becomes))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *sabotage.noticed_by]
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)  # noqa: S603 our own tests
         return "" if done.returncode == 1 and "failed" in done.stdout else f"the tests ended with {done.returncode}"

@@ -4,17 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from scripts.ablations import ABLATIONS
 from scripts.sabotages import SABOTAGES
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.name)
-def test_the_line_is_there_once_and_so_are_the_tests(sabotage):
-    assert (ROOT / sabotage.file).read_text().count(sabotage.was) == 1
-    assert sabotage.was != sabotage.becomes
+@pytest.mark.parametrize("sabotage", [*SABOTAGES, *ABLATIONS], ids=lambda sabotage: sabotage.name)
+def test_the_lines_are_there_once_and_so_are_the_tests(sabotage):
+    for change in (sabotage, *sabotage.besides):
+        assert (ROOT / change.file).read_text().count(change.was) == 1
+        assert change.was != change.becomes
     assert all((ROOT / tests).exists() for tests in sabotage.noticed_by)
 
 
-def test_there_are_ten_at_least():
+def test_there_are_ten_at_least_and_one_for_each_rule_of_the_protocols_model():
     assert len(SABOTAGES) >= 10
+    assert len(ABLATIONS) == 12

@@ -58,13 +58,15 @@ class Slow(Recorder):
 class Story:
     """One session: what happens in it, and how far it came."""
 
+    recorder = Slow
+
     def __init__(self, folder, dice, *, live, begun=None):
         self.agent = dice.choices(AGENTS, [one.weight for one in AGENTS])[0]
         at = begun or now()
         self.plan = plan(self.agent, session_name(at, UTC, dice), dice)
         self.key = f"{self.agent.name}/{self.plan.name}"
         self.folder = folder / "agents" / self.agent.name / "sessions" / self.plan.name
-        self.files = Slow(self.folder, self.agent, UTC, dice, live=live, served=self.plan.served)
+        self.files = self.recorder(self.folder, self.agent, UTC, dice, live=live, served=self.plan.served)
         self.written = {("session", self.key)}
         """Everything that was ever on disk."""
         self.ended = False
@@ -106,6 +108,8 @@ class Story:
 class Writer:
     """Writes in a thread of its own between :meth:`go_on` and :meth:`pause`."""
 
+    story = Story
+
     def __init__(self, folder, dice):
         self.home = folder / "engine-home"
         self.stories = {}
@@ -123,7 +127,7 @@ class Writer:
         """Sessions of the last hours, all at once: the crashed ones among them are lost by now."""
         for number in range(count):
             at = now() - timedelta(hours=2, seconds=7 * number)
-            story = Story(self.home, self._dice, live=False, begun=at)
+            story = self.story(self.home, self._dice, live=False, begun=at)
             for seconds in life(story.files, story.plan, lambda: at):  # noqa: B023 - consumed before it moves on
                 at = min(at + timedelta(seconds=seconds), now() - timedelta(minutes=20))
             story.files.flush()
@@ -167,7 +171,7 @@ class Writer:
             self._step()
 
     def _begin(self):
-        story = Story(self.home, self._dice, live=True)
+        story = self.story(self.home, self._dice, live=True)
         self.stories[story.key] = story
         self._moving.append((story, life(story.files, story.plan, now)))
 
