@@ -1,9 +1,14 @@
 """A tenant in which somebody has lived: what the console's pages need before a picture of them shows anything."""
 
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 import httpx
+from sqlalchemy import text
 
+from controlplane.cli.reach import with_database
+from controlplane.db.database import Database
+from controlplane.domain.keys import Keyring
 from tests import programs
 from tests.programs import said
 
@@ -20,6 +25,14 @@ LEASED = "Ledger, read and write"
 
 LONG = "A name of the length that people give to things once they have hundreds of them and sort by hand"
 
+RESTORED: Final = text("""
+    WITH other AS (SELECT gen_random_uuid() AS id)
+    UPDATE store SET store_id = other.id, refreshing_as = other.id, made_at = now(),
+        restored_to = now() - interval '1 minute', restored_from = 'last-night'
+    FROM other
+""")
+"""As after a restore in which nothing was lost, and after which refreshing goes on."""
+
 SCIM_USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 
 
@@ -35,6 +48,13 @@ class Furnisher:
         assert answer.is_success, f"{what}: {answer.text}"
         found: dict[str, Any] = answer.json() if answer.content else {}
         return found
+
+    def change(self, what: str, **body: Any) -> None:
+        """Put another in the place of what stands there now."""
+        address = f"/v1/tenants/{self._slug}/{what}"
+        seen = self._client.get(address).headers["ETag"]
+        answer = self._client.put(address, json=body, headers={"If-Match": seen})
+        assert answer.is_success, f"{what}: {answer.text}"
 
     def announce(self, token: str, address: str, given: str, family: str) -> str:
         """The id of a person whom the directory has made."""
@@ -58,13 +78,20 @@ def furnish(up: programs.Up, slug: str) -> dict[str, str]:
     for words in (("--agent", "invoice_review", "--purpose", "pay"), ("--agent", "support_triage")):
         leased = programs.agent(up.home / "demo" / "agent", "credentials", "get", LEASED, "--json", *words)
         assert leased.returncode == 0, leased.stderr
+    with ThreadPoolExecutor(1) as aside:  # in this thread a browser's loop may be running already
+        aside.submit(with_database, up.home, _restore).result()
     return made
+
+
+async def _restore(db: Database, keyring: Keyring) -> None:
+    async with db.platform() as tx:
+        await tx.run(RESTORED)
 
 
 def _furnish(here: Furnisher) -> dict[str, str]:
     here.make("projects", slug="claims", name="Claims", environment="prod")
     here.make("projects", slug="claims-staging", name="Claims, staging", environment="staging")
-    return {**_people(here), **_programs(here), **_vault(here)}
+    return {**_people(here), **_programs(here), **_vault(here), **_configured(here)}
 
 
 def _people(here: Furnisher) -> dict[str, str]:
@@ -142,4 +169,27 @@ def _vault(here: Furnisher) -> dict[str, str]:
         "policy": f"policies/{allows['id']}",
         "policy-new": "policies/new",
         "leases": "leases",
+    }
+
+
+def _configured(here: Furnisher) -> dict[str, str]:
+    """A document in its second version, which is being rolled out."""
+    words = "Read the contract twice.\nName every clause that costs money.\n"
+    document = {"agent": {"scan_interval_s": 30}, "prompts": {"reviewer": {"text": words}}}
+    config = here.make("configs", document=document, note="What every reviewer is told.")["id"]
+    here.make(f"configs/{config}/versions/1/rollout/cancel")
+    more = {
+        **document,
+        "prompts": {"reviewer": {"text": f"{words}Say which page.\n"}},
+        "redaction": {"shapes": ["KD-######"]},
+    }
+    plan = {"percents": [10, 50, 100], "soak_s": 3600}
+    here.change(f"configs/{config}", document=more, plan=plan, note="Pages, and no customer numbers.")
+    here.make("configs", scope={"label": "zone", "value": "eu"}, document={"content": {"policy": "metadata"}})
+    return {
+        "configs": "configs",
+        "config-new": "configs/new",
+        "config": f"configs/{config}",
+        "config-version": f"configs/{config}/versions/2",
+        "config-text": f"configs/{config}/texts/prompts/reviewer",
     }

@@ -67,13 +67,20 @@ def _pages(operator: BrowserContext, base: str) -> dict[str, str]:
     runtime = _first(page, f"{base}/t/demo/runtimes")
     page.goto(runtime)
     page.get_by_role("heading", name="It has told us everything").wait_for(timeout=PATIENCE_MS)
+    page.get_by_text("Both sides hold the same").wait_for(timeout=PATIENCE_MS)
     sessions = f"{base}/t/demo/sessions"
+    failed = _first(page, f"{sessions}?status=failed&period=all")
+    page.goto(f"{failed}/checkpoints")
+    checkpoint = page.locator("main tbody a").first.get_attribute("href")
     found = {
         "overview": f"{base}/",
         "tenant": f"{base}/t/demo/",
         "sessions": sessions,
         "sessions-failed": f"{sessions}?status=failed&period=all",
-        "session-failed": _first(page, f"{sessions}?status=failed&period=all"),
+        "session-failed": failed,
+        "checkpoints": f"{failed}/checkpoints",
+        "checkpoint": f"{base.removesuffix('/console')}{checkpoint}",
+        "logs": f"{failed}/logs",
         "session-waiting": _first(page, f"{sessions}?status=waiting&period=all"),
         "session": _first(page, f"{sessions}?agent=invoice_review&status=succeeded&period=all"),
         "runtimes": f"{base}/runtimes",

@@ -61,8 +61,12 @@ def everywhere(operator, addresses, furnished) -> list[str]:
     page = operator.page()
     page.goto(f"{operator.base}/t/demo/approvals")
     asked = operator.base.removesuffix("/console") + str(page.locator("a.row").first.get_attribute("href"))
+    session = next(each for each in addresses if "/sessions/ses_" in each)
+    page.goto(f"{session}/checkpoints")
+    checkpoint = operator.base.removesuffix("/console") + str(page.locator("main tbody a").first.get_attribute("href"))
     page.close()
-    return [*addresses, *keys, asked, *(f"{operator.base}{address}" for address in (*QUIET, *inside))]
+    its = [f"{session}/checkpoints", checkpoint, f"{session}/logs"]
+    return [*addresses, *keys, asked, *its, *(f"{operator.base}{address}" for address in (*QUIET, *inside))]
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
