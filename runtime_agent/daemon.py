@@ -13,6 +13,7 @@ from runtime_agent import heartbeat, joining, leaving, memory, status
 from runtime_agent.agent import Agent, Post, opened
 from runtime_agent.clock import to_ms
 from runtime_agent.home import OUTBOX
+from runtime_agent.http import Unreachable
 from runtime_agent.outbox import DiskFull, OutboxDamaged, cursor, log
 from runtime_agent.outbox.file import set_aside
 from runtime_agent.problems import Refusal
@@ -28,7 +29,7 @@ UNWATCHED_SHARE = 0.01
 """The same where changes are not told as they happen."""
 
 HOME_MISSING_S = 5.0
-"""Between looks for a home that is not there, or for space on a full disk."""
+"""Between looks for a home that is not there, for space on a full disk, or for content that a command needs."""
 
 SOONEST_BEAT_S = 2.0
 """A new trouble, or the end of one, is told at once, but no more often than that."""
@@ -238,7 +239,7 @@ class Daemon:
         while True:
             try:
                 await self._agent.commands.carry_out()
-            except (DiskFull, OSError):
+            except (Unreachable, DiskFull, OSError):  # what was begun goes on from there
                 await asyncio.sleep(HOME_MISSING_S)
                 continue
             await self._agent.commands.confirmed.wait()

@@ -1,10 +1,18 @@
 """An agent that is asked for patience: with what it is asked for, and no more."""
 
+import asyncio
+import contextlib
+from uuid import uuid4
+
 import httpx
 import pytest
 
+from runtime_agent import daemon
 from runtime_agent.agent import Post, opened
+from runtime_agent.http import Unreachable
+from runtime_agent.outbox import inbox
 from runtime_agent.settings import Settings
+from runtime_agent.wire.commands import Command
 from tests.agent.reference import ReferenceServer
 from tests.agent.rig import Clock, joined
 
@@ -49,3 +57,34 @@ async def test_a_replica_that_ends_is_left_alone_for_a_random_part_of_what_it_as
 
     assert len(set(waits)) == 3
     assert max(waits) <= 60
+
+
+async def test_a_command_that_needs_the_control_plane_goes_on_once_that_answers(agent, monkeypatch):
+    monkeypatch.setattr(daemon, "HOME_MISSING_S", 0.01)
+    its, tries, done = daemon.Daemon(agent), iter((Unreachable("no route"), None)), asyncio.Event()
+
+    async def roll_back(command):
+        if error := next(tries):
+            raise error
+        done.set()
+        return "back"
+
+    agent.commands.doers, agent.commands.allowed = {"rollback": roll_back}, frozenset({"rollback"})
+    asked = Command(
+        tenant="acme",
+        runtime=agent.post.identity.runtime,
+        command="cmd_" + "0" * 26,
+        number=1,
+        kind="rollback",
+        not_after="2100-01-01T00:00:00.000Z",
+    )
+    inbox.keep(agent.outbox, uuid4(), [asked])
+    inbox.confirm(agent.outbox, [asked.command], [])
+
+    loop = asyncio.create_task(its._carry_out())
+    async with asyncio.timeout(5):
+        await done.wait()
+    loop.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await loop
+    its.close()

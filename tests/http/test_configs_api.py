@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from controlplane.chores.rollouts import advance_rollouts
+from tests.domain.sync.test_turns import statements
 from tests.http.agents import Agent, code
 from tests.make import bearer
 
@@ -157,6 +158,20 @@ async def test_who_waits_for_commands_hears_of_a_configuration_at_once(api, agen
 
     async with asyncio.timeout(10):
         assert (await waiting).json()["config"] == 1
+
+
+async def test_a_runtime_that_says_the_same_again_takes_no_transaction(api, agent, advance, db):
+    await api("POST", "/configs", {"document": DOCUMENT, "plan": AT_ONCE})
+    await advance()
+    news = (await beat(agent))["config"]
+    applied = {"status": "applied", "generation": 1, "applied": 1, "hash": news["hash"]}
+    await beat(agent, **applied)
+
+    with statements(db) as noted:
+        again = await beat(agent, **applied)
+        polled = await agent.client.get("/v1/runtime/poll", params={"config": 1}, headers=bearer(agent.token))
+
+    assert (again["config"], polled.json()["config"], noted) == (news, 0, [])
 
 
 async def test_a_runtime_that_says_what_cannot_be_kept_is_refused(agent):
