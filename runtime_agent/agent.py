@@ -229,7 +229,8 @@ class Agent:
                 kinds |= rewinding.of_checkpoints(means, look, self.clock)
         self.commands.doers, self.commands.said = kinds, said
         self.commands.allowed = frozenset(self.post.settings.commands)
-        self.commands.tails = Tails(self.server, self.clock, frozenset(self.post.settings.logs), homes)
+        logs = frozenset(self.post.settings.logs)
+        self.commands.tails = Tails(self.server, self.clock, self.redaction, allowed=logs, homes=homes)
 
     def _rewinding(self, source: EngineHome) -> EngineRewinding:
         return EngineRewinding(source, self.post.settings.zone())

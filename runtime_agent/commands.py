@@ -9,6 +9,7 @@ from uuid import UUID
 
 from runtime_agent import orders, redact
 from runtime_agent.clock import Clock
+from runtime_agent.configuration.redaction import Redaction
 from runtime_agent.credentials import Credentials
 from runtime_agent.doing import Doer
 from runtime_agent.http import Http
@@ -47,7 +48,7 @@ class Commands:
         self.confirmed = asyncio.Event()
         """Set where something may be there to be carried out."""
         self.confirmed.set()
-        self.tails = Tails(server, clock, frozenset(), {})
+        self.tails = Tails(server, clock, Redaction())
         self.said: Said = lambda: None
         """Called when there is something new in the log."""
         self.doers: Mapping[str, Doer] = {}

@@ -46,6 +46,11 @@ class Redaction:
         self._pattern = re.compile("|".join(kinds), re.IGNORECASE) if kinds else None
         self._part = part
 
+    @property
+    def withheld(self) -> frozenset[str]:
+        """What leaves as nothing at all."""
+        return frozenset(self._part.withhold)
+
     def text(self, text: str) -> str:
         return self._pattern.sub(STAND_IN, text) if self._pattern else text
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from runtime_agent import redact
+from runtime_agent.configuration.redaction import Redaction
 from runtime_agent.logs.following import Line
 from runtime_agent.wire.logs import LINE_BYTES
 
@@ -25,15 +26,23 @@ _CALL: Final = frozenset({"tool_use_id", "tool_name", "is_error", "start_timesta
 
 FIELDS: Final[Mapping[str, frozenset[str]]] = {"details": _NODE, "tools": _STEP}
 
+WITHHELD: Final[Mapping[str, frozenset[str]]] = {
+    "attention": frozenset({"attention_reasons"}),
+    "error-lines": frozenset({"error"}),
+    "nodes": frozenset({"node_id", "node_name"}),
+    "tools": frozenset({"tool_name"}),
+}
+"""What configuration can keep in of them."""
+
 IDS: Final = frozenset({"trace_id", "span_id", "parent_span_id", "execution_id", "tool_use_id"})
 """Long and meaningless: they would pass for secrets."""
 
 MOST_ITEMS: Final = 200
 
 
-def shown(log: str, line: Line) -> str:
+def shown(log: str, line: Line, redaction: Redaction) -> str:
     """*line* as it leaves: one line of at most :data:`LINE_BYTES` bytes of UTF-8."""
-    text = _passage(line) if log == "raw" else _fields(FIELDS[log], line)
+    text = _passage(line, redaction) if log == "raw" else _fields(FIELDS[log], line, redaction)
     raw = text.encode()
     if len(raw) > LINE_BYTES:
         room = LINE_BYTES - len(LEFT_OUT.encode())
@@ -41,34 +50,41 @@ def shown(log: str, line: Line) -> str:
     return text
 
 
-def _passage(line: Line) -> str:
-    return redact.passage(line.content.decode("utf-8", "replace")) + (LEFT_OUT if line.left_out else "")
+def _passage(line: Line, redaction: Redaction) -> str:
+    """Where something is to leave as nothing at all, no text does that nobody can tell the parts of."""
+    if redaction.withheld:
+        return f"[{len(line.content)} bytes that configuration keeps in]" if line.content.strip() else ""
+    text = redaction.text(line.content.decode("utf-8", "replace"))
+    return redact.passage(text) + (LEFT_OUT if line.left_out else "")
 
 
-def _fields(allowed: frozenset[str], line: Line) -> str:
+def _fields(allowed: frozenset[str], line: Line, redaction: Redaction) -> str:
     try:
         entry = msgspec.json.decode(line.content) if not line.left_out else None
     except msgspec.DecodeError:
         entry = None
     if not isinstance(entry, dict):
         return f"[{len(line.content)} bytes that are no entry]" if line.content.strip() else ""
-    return msgspec.json.encode(_allowed(allowed, entry)).decode()
+    return msgspec.json.encode(_allowed(allowed, entry, redaction)).decode()
 
 
-def _allowed(allowed: frozenset[str], entry: dict[str, Any]) -> dict[str, Any]:
+def _allowed(allowed: frozenset[str], entry: dict[str, Any], redaction: Redaction) -> dict[str, Any]:
     """What is listed, and how many other fields stand there."""
-    kept = {name: _value(name, value) for name, value in entry.items() if name in allowed}
+    kept_in = frozenset[str]().union(*(WITHHELD.get(kind, ()) for kind in redaction.withheld))
+    kept = {name: _value(name, value, redaction) for name, value in entry.items() if name in allowed - kept_in}
     others = len(entry) - len(kept)
     return {**kept, "withheld": others} if others else kept
 
 
-def _value(name: str, value: Any) -> Any:
+def _value(name: str, value: Any, redaction: Redaction) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
         return value if math.isfinite(value) else None
     if isinstance(value, list):
         if name == "tool_calls":
-            return [_allowed(_CALL, each) for each in value[:MOST_ITEMS] if isinstance(each, dict)]
-        return [redact.line(each) for each in value[:MOST_ITEMS] if isinstance(each, str)]
-    return redact.plain(value, redact.NAME_MAX) if name in IDS else redact.line(value)
+            return [_allowed(_CALL, each, redaction) for each in value[:MOST_ITEMS] if isinstance(each, dict)]
+        return [redact.line(redaction.text(each)) for each in value[:MOST_ITEMS] if isinstance(each, str)]
+    if name in IDS:
+        return redact.plain(value, redact.NAME_MAX)
+    return redact.line(redaction.text(value) if isinstance(value, str) else value)

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from msgspec.structs import replace
 
 from runtime_agent.clock import Clock
+from runtime_agent.configuration.redaction import Redaction
 from runtime_agent.http import Busy, Refused, Unreachable
 from runtime_agent.logs import showing
 from runtime_agent.logs.following import Follower, Line
@@ -37,13 +39,23 @@ class Over(Exception):
 class Tails:
     """Those that the control plane says are open. The list is all there is: what is not on it any more ends."""
 
-    def __init__(self, server: Server, clock: Clock, allowed: frozenset[str], homes: Mapping[str, EngineLogs]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        clock: Clock,
+        redaction: Redaction,
+        *,
+        allowed: frozenset[str] = frozenset(),
+        homes: Mapping[str, EngineLogs] = MappingProxyType({}),
+    ) -> None:
         """
         Args:
+            redaction: What configuration keeps in.
             allowed: The logs that the owner of this machine lets be looked at.
             homes: By the kind of source; one that keeps no logs is left out.
         """
-        self._server, self._clock, self._allowed, self._homes = server, clock, allowed, homes
+        self._server, self._clock, self._redaction = server, clock, redaction
+        self._allowed, self._homes = allowed, homes
         self._open: dict[str, asyncio.Task[None]] = {}
         self.known: tuple[str, ...] = ()
         """Of the last list, those that have ended here included."""
@@ -73,7 +85,7 @@ class Tails:
 
     async def _follow(self, tail: Tail) -> None:
         logger.info("tail.began: %s %s", tail.tail, tail.log)
-        sending = Sending(self._server, tail)
+        sending = Sending(self._server, tail, self._redaction)
         try:
             if tail.log not in self._allowed or "engine" not in self._homes:
                 await sending.end("not-allowed")
@@ -90,8 +102,10 @@ class Tails:
 class Sending:
     """One tail's way up. Never more than one chunk is in memory, and one under way."""
 
-    def __init__(self, server: Server, tail: Tail, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._server, self._tail, self._monotonic = server, tail, monotonic
+    def __init__(
+        self, server: Server, tail: Tail, redaction: Redaction, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._server, self._tail, self._redaction, self._monotonic = server, tail, redaction, monotonic
         self._number, self._credit, self._sent = 0, CHUNK_BYTES, 0
         self._until = monotonic() + LEASE_S
         self._held: Line | None = None
@@ -144,7 +158,7 @@ class Sending:
             line, ended = self._next(follower)
             if line is None:
                 break
-            text = showing.shown(self._tail.log, line)
+            text = showing.shown(self._tail.log, line, self._redaction)
             weight = max(1, len(text.encode()))
             capped = bool(self._sent + used) and self._sent + used + weight > self._tail.most
             if capped or used + weight > self._credit or (line.gap and lines):

@@ -6,10 +6,12 @@ import time
 import msgspec
 import pytest
 
+from runtime_agent.configuration.redaction import Redaction
 from runtime_agent.logs.following import Follower, Line
 from runtime_agent.logs.showing import LEFT_OUT, shown
 from runtime_agent.logs.tails import Over, Sending
 from runtime_agent.sources.engine.logs import EngineLogs, LogRefused
+from runtime_agent.wire.config import RedactionPart
 from runtime_agent.wire.logs import CHUNK_BYTES, LINE_BYTES, Granted, Tail
 
 SESSION = "session_20260101_000000_00000001"
@@ -146,9 +148,31 @@ def test_logs_are_opened_by_their_names(folder, logs, tmp_path):
         os.close(descriptor)
 
 
-def said(log, entry):
+def said(log, entry, **configured):
     content = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
-    return shown(log, Line(0, len(content), content))
+    redaction = Redaction()
+    redaction.use(RedactionPart(**configured))
+    return shown(log, Line(0, len(content), content), redaction)
+
+
+def test_what_configuration_keeps_in_is_shown_to_nobody_who_looks():
+    words = {"words": ["quandt"], "shapes": ["KD-######"]}
+    call = {"tool_name": "search", "is_error": False}
+    entry = {"node_id": "ask Quandt", "error": "no KD-123456", "trace_id": "quandt1", "tool_calls": [call]}
+
+    assert said("raw", b"bill QUANDT for KD-123456", **words) == "bill [redacted] for [redacted]"
+    assert said("raw", b"bill Quandt", withhold=["goals"]) == "[11 bytes that configuration keeps in]"
+    assert msgspec.json.decode(said("tools", entry, **words)) == {
+        "node_id": "ask [redacted]",
+        "error": "no [redacted]",
+        "trace_id": "quandt1",
+        "tool_calls": [call],
+    }
+    assert msgspec.json.decode(said("tools", entry, withhold=["nodes", "error-lines", "tools"])) == {
+        "trace_id": "quandt1",
+        "tool_calls": [{"is_error": False, "withheld": 1}],
+        "withheld": 2,
+    }
 
 
 def test_of_l2_and_l3_the_listed_fields_leave_and_no_others():
@@ -220,7 +244,7 @@ async def test_a_part_is_sent_as_credit_allows_and_every_line_once(folder, logs,
     (folder / "run.log").write_text("\n".join(lines) + "\nhalf")
     other = Other(grants=[0, 0, 10_000], lost=2)
 
-    await Sending(other, tail(follow=False)).all_of(logs)
+    await Sending(other, tail(follow=False), Redaction()).all_of(logs)
 
     assert [line for chunk in other.chunks for line in chunk.lines] == [*lines, "half"]
     assert [chunk.number for chunk in other.chunks] == list(range(1, len(other.chunks) + 1))
@@ -233,7 +257,7 @@ async def test_a_tail_goes_on_until_nobody_looks(folder, logs):
     other = Other(grants=[-1])
 
     with pytest.raises(Over):
-        await Sending(other, tail()).all_of(logs)
+        await Sending(other, tail(), Redaction()).all_of(logs)
     assert [chunk.lines for chunk in other.chunks] == [["one"]]
 
 
@@ -241,7 +265,7 @@ async def test_no_more_is_sent_than_was_asked_for(folder, logs):
     (folder / "run.log").write_text("12345\n" * 100)
     other = Other()
 
-    await Sending(other, tail(most=23)).all_of(logs)
+    await Sending(other, tail(most=23), Redaction()).all_of(logs)
 
     assert [(chunk.lines, chunk.ended, chunk.next) for chunk in other.chunks] == [(["12345"] * 4, "cap-reached", 24)]
 
@@ -249,5 +273,5 @@ async def test_no_more_is_sent_than_was_asked_for(folder, logs):
 @pytest.mark.parametrize(("given", "code"), [({"path": "absent.log"}, "not-found"), ({"path": "../x"}, "path-outside")])
 async def test_what_cannot_be_shown_is_said_to_be_so(logs, given, code):
     other = Other()
-    await Sending(other, tail(follow=False, **given)).all_of(logs)
+    await Sending(other, tail(follow=False, **given), Redaction()).all_of(logs)
     assert [chunk.ended for chunk in other.chunks] == [code]
