@@ -32,7 +32,7 @@ TALKING: Final = text("""
         AND greatest(w.received_at, r.state_since) < CAST(:now AS timestamptz) - CAST(:leeway AS interval)
 """)
 
-COUNTED: Final = text("SELECT count(*) AS talking FROM runtimes WHERE state IN ('connected', 'lagging', 'draining')")
+CROWD: Final = text("SELECT count(*) AS talking FROM runtimes WHERE state IN ('connected', 'lagging', 'draining')")
 
 
 class _Talking(Struct, frozen=True):
@@ -60,7 +60,7 @@ class _Count(Struct, frozen=True):
 async def talking(db: Database) -> int:
     """How many runtimes are there, in all tenants: so many may come back at once."""
     async with db.operator() as tx:
-        [found] = await tx.query(_Count, COUNTED)
+        [found] = await tx.query(_Count, CROWD)
     return found.talking
 
 

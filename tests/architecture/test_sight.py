@@ -13,6 +13,7 @@ GIVEN = re.compile(r":seen\b|:sessions\b|:runtimes\b|= :session_id|= :runtime_id
 
 OF_THE_SYSTEM = {
     "TALKING",
+    "CROWD",
     "KEEP",
     "SEE_AGENTS",
     "RUNTIME_ROUTES",

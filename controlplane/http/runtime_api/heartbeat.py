@@ -1,11 +1,13 @@
 """POST /v1/runtime/heartbeat and /bye: alive, and gone for good."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
+from msgspec.structs import replace
 
 from controlplane.db.database import Database
 from controlplane.domain import departures, reports, runtime_locks, runtimes
@@ -13,7 +15,7 @@ from controlplane.domain.configs import standing as configs
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.runtime_locks import RuntimeLocked
 from controlplane.domain.sync.cursors import Cursor
-from controlplane.domain.sync.pulses import Pulses
+from controlplane.domain.sync.pulses import Pulses, Seen
 from controlplane.domain.vault import leased
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.runtime_api import standing
@@ -71,21 +73,8 @@ class HeartbeatController(Controller):
             await wakeups.nudge("fleet")
         if copied:
             raise RuntimeLocked
-        return Pulse(
-            server_ms=int(now.timestamp() * 1000),
-            store_id=cursor.store_id,
-            epoch=cursor.epoch,
-            acked=cursor.last_seq,
-            head=cursor.known_head(runtime.id).hex(),
-            durable=cursor.durable,
-            next_ms=runtimes.HEARTBEAT_MS,
-            reconnect_window_ms=request.app.state.admission.window_ms,
-            flags=_flags(cursor),
-            leases=notices,
-            cmds_waiting=cursor.asked,
-            content=cursor.content(),
-            config=news,
-        )
+        window_ms: int = request.app.state.admission.window_ms
+        return replace(_pulse(cursor, now), reconnect_window_ms=window_ms, leases=notices, config=news)
 
     @post("/bye", status_code=200, opt=rule(Surface.RUNTIME, "sync:write"), summary="Say goodbye for good")
     async def bye(
@@ -101,6 +90,21 @@ class HeartbeatController(Controller):
                 await departures.name_the_unsent(tx, runtime.id, **unsent, since=cursor.moved_at)
             await runtimes.leave(tx, runtime.id, complete=complete)
         return {"complete": complete}
+
+
+def _pulse(cursor: Seen, now: datetime) -> Pulse:
+    return Pulse(
+        server_ms=int(now.timestamp() * 1000),
+        store_id=cursor.store_id,
+        epoch=cursor.epoch,
+        acked=cursor.last_seq,
+        head=cursor.known_head(cursor.runtime_id).hex(),
+        durable=cursor.durable,
+        next_ms=runtimes.HEARTBEAT_MS,
+        flags=_flags(cursor),
+        cmds_waiting=cursor.asked,
+        content=cursor.content(),
+    )
 
 
 def _flags(cursor: Cursor) -> list[str]:
