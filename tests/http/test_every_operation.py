@@ -188,7 +188,7 @@ def test_what_is_about_oneself_names_nobody_else(operations):
 
     assert named == {"passkey", "session"}, "one's own: whose else, is tested where they are"
     of_runtimes = {each for name in of(operations, Surface.RUNTIME) for each in re.findall(r"{(\w+)}", name)}
-    assert of_runtimes == {"lease", "sha256"}, "one's own: another's is tested where leases and chunks are"
+    assert of_runtimes == {"checkpoint", "lease", "sha256", "tail"}, "one's own: another's is tested where these are"
 
 
 async def test_nobody_gets_in(operations, call, digest):

@@ -27,7 +27,7 @@ from tests.runtimes import join
 
 TENANTS_OWN = sorted({table.name for table in t.metadata.sorted_tables} - t.PLATFORM)
 
-SHARED = {"provider", "kind", "name", "version"}
+SHARED = {"provider", "kind", "log", "name", "version"}
 """Parameters that name what is the same in every tenant, or what is within a thing that another parameter names."""
 
 FILTERS = {
