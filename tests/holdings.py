@@ -237,6 +237,7 @@ async def _report(db: Database, runtime: Joined, mark: str) -> None:
         await rows.run(runtime, identity, started, agent=mark)
         await rows.checkpoint(runtime, identity, started, node=mark)
         await rows.cost(runtime, identity)
+        await rows.tail(runtime, identity, mark)
     await rows.agent(runtime, mark)
     await rows.report(runtime, 4, records=1)
     await rows.loss(runtime)

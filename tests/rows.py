@@ -111,6 +111,13 @@ class Rows:
             row |= {"last_seq": 4, "kept": 0, "missing": 0, "anew": 0, "noticed_at": tx.now}
             await tx.run(tx.insert(t.sync_refills).values(**row))
 
+    async def tail(self, runtime: Joined, session_id: UUID, path: str) -> None:
+        async with self._db.tenant(runtime.tenant_id) as tx:
+            row = {"id": new_id(tx.now), "runtime_id": runtime.id, "session_id": session_id, "agent": "a"}
+            row |= {"source_id": "s", "log": "raw", "path": path, "first_byte": 0, "follow": True, "most": 1}
+            row |= {"opened_by": "shell", "opened_at": tx.now, "not_after": tx.now, "until": tx.now}
+            await tx.run(tx.insert(t.log_tails).values(**row))
+
     async def report(self, runtime: Joined, last_seq: int = 0, **backlog: int) -> None:
         async with self._db.tenant(runtime.tenant_id) as tx:
             row = {"runtime_id": runtime.id, "received_at": tx.now, "epoch": 1, "last_seq": last_seq, "skew_ms": -3}

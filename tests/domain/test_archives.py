@@ -319,6 +319,8 @@ HARMLESS = {
     ("audit_events", "sealed"),
     ("audit_heads", "hash"),
     ("audit_heads", "prev_hash"),
+    ("runtime_configs", "applied_hash"),
+    ("runtime_configs", "hash"),
     ("runtimes", "previous_key"),
     ("runtimes", "public_key"),
     ("runtimes", "sealing_key"),
@@ -330,8 +332,8 @@ HARMLESS = {
     ("sync_cursors", "durable_head"),
     ("sync_cursors", "head"),
 }
-"""Bytes, and columns that are called like secrets, that open nothing: public keys, hash chains, what runtimes sent,
-and what is sealed with keys that stay behind."""
+"""Bytes, and columns that are called like secrets, that open nothing: public keys, hash chains, what runtimes sent and are
+to be like, and what is sealed with keys that stay behind."""
 
 
 def test_every_column_that_may_be_a_secret_has_been_thought_about():
