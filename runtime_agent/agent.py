@@ -82,7 +82,10 @@ class Agent:
         self.duties = Duties(outbox, self.server, clock)
         self.sync = Sync(outbox, self.server, boot_id=uuid4(), clock=clock)
         self.redaction = Redaction()
-        sources = [Redacted(source, self.redaction) for source in post.settings.opened()]
+        opened = post.settings.opened()
+        sources = [Redacted(source, self.redaction) for source in opened]
+        self._engines = {source.kind: source for source in opened if isinstance(source, EngineHome)}
+        """The homes in which commands do something, without anything around them."""
         self.scanners = [Scanner(outbox, source, clock, Touched()) for source in sources]
         self.troubles = Troubles()
         self.commands = Commands(outbox, self.server, http, self.tokens, clock)
@@ -221,11 +224,11 @@ class Agent:
         """
         kinds, homes = doing.of_the_agent(self.outbox, look), {}
         for scanner in self.scanners:
-            if isinstance(scanner.source, EngineHome):
+            if its := self._engines.get(scanner.source.kind):
                 engine = EngineServer(self.post.settings.engine_url)
-                homes["engine"] = EngineLogs(scanner.source.path)
+                homes["engine"] = EngineLogs(its.path)
                 kinds |= doing.of_sessions(self.outbox, scanner.source, engine, self.clock)
-                means = Means(self.outbox, scanner.source, engine, self._rewinding(scanner.source), self.server)
+                means = Means(self.outbox, scanner.source, engine, self._rewinding(its), self.server)
                 kinds |= rewinding.of_checkpoints(means, look, self.clock)
         self.commands.doers, self.commands.said = kinds, said
         self.commands.allowed = frozenset(self.post.settings.commands)
@@ -315,9 +318,8 @@ class Agent:
         dropped = self.sync.prune() or pruning.by_window(self.outbox, self.clock(), keep, settings.keep_mib << 20)
         cursor.forget_gone(self.outbox, self.clock())
         inbox.forget(self.outbox, self.clock())
-        for scanner in self.scanners:
-            if isinstance(scanner.source, EngineHome):
-                self._rewinding(scanner.source).forget(self.clock())
+        for engine in self._engines.values():
+            self._rewinding(engine).forget(self.clock())
         dropped += contents.prune(self.outbox)
         if dropped:
             pruning.shrink(self.outbox)
