@@ -8,6 +8,7 @@ from asyncpg import InternalClientError
 from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 Answer = TypeVar("Answer")
 
@@ -102,7 +103,7 @@ async def asked_once(engine: AsyncEngine, call: Callable[[Any], Awaitable[Answer
         if ended:
             raise ConnectionError(ENDED) from error
         raise
-    lent.close()
+    await greenlet_spawn(lent.close)  # what is more than the pool keeps is closed, which awaits
     return answer
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from controlplane.db import schema as t
-from controlplane.db.opening import RolledBack, asked_once
+from controlplane.db.database import asyncpg_url
+from controlplane.db.opening import RolledBack, asked_once, engine_of
 
 PID = text("SELECT pg_backend_pid()")
 
@@ -91,6 +92,19 @@ async def test_a_connection_that_is_lent_for_one_statement_comes_back_unless_tha
         await asked_once(db._engine, lambda driver: driver.fetchval("SELECT 1 / 0"))
     assert await asked_once(db._engine, pid) != lent
     assert db._engine.pool.checkedout() == 0
+
+
+async def test_of_more_connections_than_are_kept_the_others_are_closed(app_url):
+    engine, all_are_out, lent = engine_of(asyncpg_url(app_url), pool_size=1, max_overflow=2), asyncio.Barrier(3), []
+
+    async def hold(driver):
+        lent.append(driver)
+        await all_are_out.wait()
+
+    await asyncio.gather(*(asked_once(engine, hold) for _ in range(3)))
+
+    assert [driver.is_closed() for driver in lent].count(False) == engine.pool.checkedin() == 1
+    await engine.dispose()
 
 
 async def test_a_statement_whose_connection_the_database_ends_says_so(db):

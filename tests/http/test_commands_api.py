@@ -83,8 +83,6 @@ async def test_a_heartbeat_tells_that_commands_wait(api, agent):
 @pytest.mark.parametrize(
     "said",
     [
-        {"kind": "rescan"},
-        {"kind": "pause", "runtime": "rt_" + "0" * 26},
         {"kind": "approve", "session": "ses_" + "0" * 26},
         {"kind": "reboot", "runtime": "rt_" + "0" * 26},
         {"kind": "rescan", "runtime": "rt_" + "0" * 26, "comment": "x" * 1001},
@@ -92,6 +90,18 @@ async def test_a_heartbeat_tells_that_commands_wait(api, agent):
 )
 async def test_what_is_no_command_is_refused(api, said):
     assert code(await api("POST", "/commands", said)) == (400, "validation-failed")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"kind": "rescan"},
+        {"kind": "pause", "runtime": "rt_" + "0" * 26},
+        {"kind": "drain", "runtime": "rt_" + "0" * 26, "session": "ses_" + "0" * 26},
+    ],
+)
+async def test_a_command_names_what_it_is_for_and_nothing_else(api, said):
+    assert code(await api("POST", "/commands", said)) == (400, "command-misdirected")
 
 
 async def test_a_revoked_runtime_hears_nothing_more(api, agent, db, tenant):

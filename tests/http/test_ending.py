@@ -66,4 +66,4 @@ async def test_what_was_typed_in_wants_no_person(api, three):
 async def test_all_has_to_be_said(api, three):
     answer = await api("POST", "/connections/end", json={"how": "revoke", "reason": "x"})
 
-    assert (answer.json()["code"], await states(api)) == ("validation-failed", ["active"] * 3)
+    assert (answer.json()["code"], await states(api)) == ("connections-unnamed", ["active"] * 3)

@@ -162,7 +162,15 @@ async def test_a_server_says_who_protects_it_and_nobody_else_does(discover, mcp)
 
     refused = await discover()
 
-    assert (refused.json()["code"], refused.json()["kind"]) == ("connect-provider-silent", "blocked")
+    assert refused.json()["code"] == "oauth-server-unusable"
+    assert "blocked" in refused.json()["detail"]
+
+
+async def test_a_server_that_is_not_there_is_the_mistake_of_whoever_named_it(discover):
+    refused = await discover(url="https://nowhere.invalid/mcp")
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "oauth-server-unusable")
+    assert "unknown-host" in refused.json()["detail"]
 
 
 async def test_our_document_says_nothing_that_its_address_does_not(client):

@@ -61,11 +61,14 @@ async def accepted(agent, asked):
         {"kind": "undo"},
         {"session": None},
         {"runtime": "rt_" + "0" * 26},
-        {"checkpoint": "x" * 41},
     ],
 )
 async def test_what_is_no_rollback_is_refused(ask, given):
-    assert code(await ask(**given)) == (400, "validation-failed")
+    assert code(await ask(**given)) == (400, "command-misdirected")
+
+
+async def test_a_checkpoint_has_a_name_that_can_be_one(ask):
+    assert code(await ask(checkpoint="x" * 41)) == (400, "validation-failed")
 
 
 async def test_a_checkpoint_that_nobody_knows_is_not_there(ask):

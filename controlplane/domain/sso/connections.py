@@ -25,7 +25,7 @@ MOST: Final = 10
 Status: TypeAlias = Literal["active", "disabled"]
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
-Issuer = Annotated[str, Meta(min_length=8, max_length=500, pattern=r"^https?://[^\s?#]+$")]
+Issuer = Annotated[str, Meta(min_length=8, max_length=500, pattern='^https?://[!-"$->@-~]+$')]
 ClientId = Annotated[str, Meta(min_length=1, max_length=255)]
 ClientSecret = Annotated[str, Meta(min_length=1, max_length=500)]
 

@@ -17,12 +17,11 @@ from controlplane.domain.vault.apps import App, NewApp
 from controlplane.domain.vault.sealed import Proof
 from controlplane.domain.vault.servers import ISSUER, RESOURCE
 from controlplane.http.connecting.desk import Vault
-from controlplane.http.connecting.going import ProviderSilent
 from controlplane.kit.guard import AddressRefused
 from controlplane.kit.ids import OAuthAppId
 from controlplane.kit.oauth import resources
 from controlplane.kit.oauth.dialect import Client
-from controlplane.kit.oauth.discovery import Metadata
+from controlplane.kit.oauth.discovery import Metadata, ServerUnusable
 from controlplane.kit.oauth.failures import Failure
 from controlplane.kit.problems import Refusal
 from controlplane.kit.secret import Secret
@@ -74,8 +73,7 @@ async def found(vault: Vault, keyring: Keyring, app_id: OAuthAppId, wanted: Want
 
     Raises:
         AddressRefused: If the server must not be called.
-        ServerUnusable: If it does not say who lets people in, or they cannot be worked with.
-        ProviderSilent: If somebody did not answer.
+        ServerUnusable: If somebody does not answer, says not who lets people in, or cannot be worked with.
         RegistrationWanted: If one becomes known there by hand only.
     """
     url = resources.canonical(wanted.url)
@@ -89,7 +87,7 @@ async def found(vault: Vault, keyring: Keyring, app_id: OAuthAppId, wanted: Want
         _, metadata = await resources.server_for(vault.caller, resource, issuer)
         client = _by_hand(wanted) if wanted.client_id else await _known(vault, keyring, app_id, metadata)
     except Failure as failure:
-        raise ProviderSilent(failure) from failure
+        raise ServerUnusable(str(failure)) from failure
     scopes = resource.scopes[:MOST_SCOPES] if wanted.scopes is None else wanted.scopes
     return _app(name, client, {RESOURCE: url, ISSUER: issuer}, scopes)
 

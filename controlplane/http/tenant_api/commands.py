@@ -17,10 +17,10 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging
 from controlplane.http.paths import identity
-from controlplane.http.problems import Invalid
 from controlplane.http.tenant_api import filters
 from controlplane.http.words import word
 from controlplane.kit.ids import text_id
+from controlplane.kit.problems import Refusal
 
 OfRuntime: TypeAlias = Literal["rescan", "drain"]
 OfSession: TypeAlias = Literal["pause", "resume", "cancel", "rollback", "undo"]
@@ -70,6 +70,13 @@ class CommandView(Struct, frozen=True, kw_only=True):
     """The rollback that an undo takes back."""
 
 
+class CommandMisdirected(Refusal):
+    """It names what it cannot be for, or not what it is for."""
+
+    code, status, title = "command-misdirected", 400, "The command is for something else than was named"
+    hint = "Sessions are paused, resumed and rolled back, runtimes do the rest; a rollback goes to a checkpoint."
+
+
 class CommandsController(Controller):
     path = "/commands"
     tags = ("commands",)
@@ -103,12 +110,9 @@ class CommandsController(Controller):
         of_session = data.kind in commands.FITTING
         if (data.session is None) == of_session or (data.runtime is None) != of_session:
             wanted, unwanted = ("session", "runtime") if of_session else ("runtime", "session")
-            raise Invalid(
-                [{"in": "body", "name": wanted, "detail": f"{data.kind} takes a {wanted}, and no {unwanted}"}]
-            )
+            raise CommandMisdirected(f"{data.kind} takes a {wanted}, and no {unwanted}")
         if (data.checkpoint is None and data.kind == "rollback") or (data.checkpoint and data.kind not in PLACED):
-            detail = f"rollback takes a checkpoint, resume may, {data.kind} does not"
-            raise Invalid([{"in": "body", "name": "checkpoint", "detail": detail}])
+            raise CommandMisdirected(f"rollback takes a checkpoint, resume may, {data.kind} does not")
         asked = Wanted(
             kind=data.kind,
             runtime_id=identity("rt", data.runtime) if data.runtime is not None else None,

@@ -16,7 +16,7 @@ from controlplane.http.connecting import starting
 from controlplane.http.manners import plain_answer
 from controlplane.http.oauth_apps import ProviderName
 from controlplane.http.paths import identity
-from controlplane.http.problems import Invalid
+from controlplane.kit.problems import Refusal
 
 
 class Ending(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +37,13 @@ class EndingView(Struct, frozen=True, kw_only=True):
     """How many there still are: ask again until there is none."""
 
 
+class ConnectionsUnnamed(Refusal):
+    """Nothing was named, or something besides everything."""
+
+    code, status, title = "connections-unnamed", 400, "It is not clear which connections are to end"
+    hint = "Name a provider or an app, or both; or say all, and nothing else."
+
+
 class EndingController(Controller):
     path = "/connections"
     tags = ("connections",)
@@ -48,7 +55,7 @@ class EndingController(Controller):
         """End connections after a theft, or with an app: the next hundred, and how many are left. Each has its own line
         in the audit log, and each call one for all of them."""
         if (data.provider is None and data.app is None) != data.all:
-            raise Invalid([{"in": "body", "name": "all", "detail": "name something, or all, and not both"}])
+            raise ConnectionsUnnamed
         app = await starting.app_of(tx, identity("app", data.app)) if data.app is not None else None
         which = Which(provider=data.provider, app_id=app.id if app is not None else None)
         progress = await ending.end(tx, actor, which, data.how, data.reason)
