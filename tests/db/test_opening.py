@@ -81,21 +81,29 @@ async def test_a_task_that_is_cancelled_undoes_what_it_did(db, make):
         assert await tx.scalar(tx.select(t.tenants).with_only_columns(t.tenants.c.name)) == tenant.name
 
 
-async def test_a_connection_that_is_lent_for_one_statement_comes_back_unless_that_fails(db):
+@pytest.fixture
+async def engine(app_url):
+    """It keeps one connection."""
+    engine = engine_of(asyncpg_url(app_url), pool_size=1, max_overflow=2)
+    yield engine
+    await engine.dispose()
+
+
+async def test_a_connection_that_is_lent_for_one_statement_comes_back_unless_that_fails(engine):
     def pid(driver):
         return driver.fetchval("SELECT pg_backend_pid()")
 
-    lent = await asked_once(db._engine, pid)
-    assert await asked_once(db._engine, pid) == lent
+    lent = await asked_once(engine, pid)
+    assert await asked_once(engine, pid) == lent
 
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await asked_once(db._engine, lambda driver: driver.fetchval("SELECT 1 / 0"))
-    assert await asked_once(db._engine, pid) != lent
-    assert db._engine.pool.checkedout() == 0
+        await asked_once(engine, lambda driver: driver.fetchval("SELECT 1 / 0"))
+    assert await asked_once(engine, pid) != lent
+    assert engine.pool.checkedout() == 0
 
 
-async def test_of_more_connections_than_are_kept_the_others_are_closed(app_url):
-    engine, all_are_out, lent = engine_of(asyncpg_url(app_url), pool_size=1, max_overflow=2), asyncio.Barrier(3), []
+async def test_of_more_connections_than_are_kept_the_others_are_closed(engine):
+    all_are_out, lent = asyncio.Barrier(3), []
 
     async def hold(driver):
         lent.append(driver)
@@ -104,7 +112,6 @@ async def test_of_more_connections_than_are_kept_the_others_are_closed(app_url):
     await asyncio.gather(*(asked_once(engine, hold) for _ in range(3)))
 
     assert [driver.is_closed() for driver in lent].count(False) == engine.pool.checkedin() == 1
-    await engine.dispose()
 
 
 async def test_a_statement_whose_connection_the_database_ends_says_so(db):
