@@ -79,6 +79,7 @@ from controlplane.kit.mailing import Post
 from controlplane.kit.oauth.calling import Caller
 from controlplane.kit.openid.discovery import Providers
 from controlplane.kit.problems import Refusal
+from controlplane.kit.redis import reach
 from controlplane.kit.secret import Secret
 from controlplane.kit.txt_records import TxtRecords
 from controlplane.settings import Settings
@@ -136,7 +137,7 @@ def from_environment() -> Litestar:
     collector.calm()
     given = settings.read(os.environ)
     assert given.database_url is not None, "whoever starts a replica names its database"
-    redis = Redis.from_url(given.redis_url) if given.redis_url else None
+    redis = reach(given.redis_url) if given.redis_url else None
     keyring, sealing = keys.opened(given.kek, given.keyring, os.environ, given.kek_grace())
     return build(Database(given.database_url, sealing=sealing), keyring, given, redis=redis)
 

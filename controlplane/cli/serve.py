@@ -3,9 +3,10 @@
 import gc
 import math
 import os
+import resource
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 KILL_AFTER_S = 2
 """How long a worker may take to stop; streams end at once, so only a stuck request gets there."""
+
+MOST_CONNECTIONS: Final = 40_000
+"""Of one worker. Each runtime that waits for commands has one open, so that is more than any budget speaks of."""
+
+OTHER_FILES: Final = 256
+"""That a worker has open besides: connections to the database and to Redis, blobs, calls to providers."""
+
+UNACCEPTED: Final = 4_096
+"""Connections that may wait to be accepted, as far as the system lets them: a fleet that comes back at once."""
 
 
 @click.command()
@@ -79,10 +89,20 @@ def _run(host: str, port: int, workers: int, drain_s: float) -> None:
         address=host,
         port=port,
         workers=workers,
+        backlog=UNACCEPTED,
+        backpressure=_most_connections(),
         workers_kill_timeout=KILL_AFTER_S + math.ceil(drain_s),
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
     ).serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
+
+
+def _most_connections() -> int:
+    """Of one worker, with as many open files as this process may allow itself: beyond that nobody is accepted."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    wanted = MOST_CONNECTIONS + OTHER_FILES
+    return (wanted if most == resource.RLIM_INFINITY else max(2 * OTHER_FILES, min(wanted, most))) - OTHER_FILES
 
 
 def _load(main: int) -> "Litestar":

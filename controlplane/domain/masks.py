@@ -20,7 +20,7 @@ READS: Final = frozenset(
     | {"scim-token:read", "domain:read", "sso:read", "audit:read", "event:read", "webhook:read", "impersonation:read"}
     | {"provider:read", "oauth-app:read", "connection:read", "policy:read", "lease:read"}
     | {"runtime-key:read"}
-    | {"command:read", "approval:read"}
+    | {"command:read", "approval:read", "config:read"}
 )
 """In either mode: to look."""
 
@@ -37,6 +37,7 @@ NEVER: Final[Mapping[str, str]] = MappingProxyType(
         "checkpoint:content": "what agents worked on is the tenant's",
         "log:tail": "what agents worked on is the tenant's",
         "content:decide": "the tenant decides what leaves its network",
+        "config:write": "configuration decides what agents do, and what leaves the tenant's network",
         "user:write": "it takes access away from people",
         "group:write": "groups hold roles",
         "role:write": "roles are power",

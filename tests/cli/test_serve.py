@@ -4,9 +4,12 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
@@ -15,6 +18,9 @@ import pytest
 
 from controlplane.domain import keys
 from tests.programs import ENVIRONMENT, alive, command, controlplane, eventually, free_port, said, told
+
+CONNECTIONS = 1_100
+"""More than granian takes if nobody tells it."""
 
 
 @pytest.fixture
@@ -50,6 +56,21 @@ def test_a_worker_ends_when_its_main_process_is_killed(external, home):
         server.kill()
 
     assert eventually(lambda: not alive(worker))
+
+
+def test_a_worker_answers_beside_more_open_connections_than_its_server_takes_unasked(external, home):
+    port, most = free_port(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    command = [sys.executable, "-m", "controlplane", "serve", "--home", home, "--port", str(port)]
+    with ExitStack() as open_ones, subprocess.Popen(command, env={**ENVIRONMENT, **external}) as server:
+        assert eventually(lambda: status(f"http://127.0.0.1:{port}/readyz", "") == 200)
+
+        for _ in range(CONNECTIONS):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", port)))
+        answered = status(f"http://127.0.0.1:{port}/readyz", "")
+        server.terminate()
+
+    assert answered == 200
 
 
 def test_another_revision_is_refused_with_the_way_out(external, owner_url, home):

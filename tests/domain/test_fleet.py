@@ -5,6 +5,7 @@ import pytest
 from controlplane.domain import fleet
 from controlplane.domain.fleet import Backlog
 from controlplane.domain.runtimes import turn
+from controlplane.kit.presence import InMemory
 from controlplane.kit.problems import NotFound
 from tests.rows import Rows
 from tests.runtimes import join
@@ -18,7 +19,7 @@ def rows(db):
 async def ledger_of(db, runtime):
     async with db.tenant(runtime.tenant_id) as tx:
         member = await fleet.get(tx, runtime.id)
-        return (await fleet.ledgers(tx, [member]))[runtime.id]
+        return (await fleet.ledgers(tx, [member], InMemory()))[runtime.id]
 
 
 async def test_a_runtime_that_has_said_nothing_has_an_empty_ledger(db):
@@ -82,8 +83,8 @@ async def test_an_operator_sees_every_fleet_with_its_ledgers(db, rows):
 
     async with db.operator() as tx:
         members = await fleet.listing(tx)
-        ledgers = await fleet.ledgers(tx, members)
-        none = await fleet.ledgers(tx, [])
+        ledgers = await fleet.ledgers(tx, members, InMemory())
+        none = await fleet.ledgers(tx, [], InMemory())
 
     assert {member.id for member in members} == {one.id, other.id}
     assert len({member.tenant for member in members}) == 2
