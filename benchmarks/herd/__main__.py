@@ -22,7 +22,7 @@ ROUND_TRIP_LIMIT_MS: Final = 200.0
 IDLE: Final = 20
 """Runtimes there are while the system is idle."""
 
-COMING_PER_S: Final = 60
+COMING_PER_S: Final = 40
 """Of the fleet, at first."""
 
 ROUND_TRIPS: Final = 20

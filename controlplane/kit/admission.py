@@ -14,8 +14,8 @@ LONGEST_S: Final = 20.0
 class Line:
     """Those who were turned away, each told to come back at a time of its own."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._at = clock, 0.0
+    def __init__(self, clock: Callable[[], float] = time.monotonic, longest_s: float = LONGEST_S) -> None:
+        self._clock, self._longest_s, self._at = clock, longest_s, 0.0
 
     def place(self, every_s: float) -> float:
         """Seconds until this one may try again.
@@ -24,7 +24,7 @@ class Line:
             every_s: What lies between two.
         """
         now = self._clock()
-        self._at = min(max(self._at, now) + every_s, now + LONGEST_S)
+        self._at = min(max(self._at, now) + every_s, now + self._longest_s)
         return self._at - now
 
 
@@ -60,17 +60,24 @@ class Turns:
     """A few at a time, and of those who wait one of each name after the other: nobody's crowd keeps others waiting."""
 
     def __init__(
-        self, at_once: int, most_waiting: int, clock: Callable[[], float] = time.monotonic, first_guess_s: float = 0.1
+        self,
+        at_once: int,
+        most_waiting: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        first_guess_s: float = 0.1,
+        longest_s: float = LONGEST_S,
     ) -> None:
         """
         Args:
             most_waiting: All names together; each has its share of that.
             first_guess_s: How long a turn takes, before any was taken.
+            longest_s: That anybody is told to stay away.
         """
         self._free, self._most, self._clock = at_once, most_waiting, clock
         self._at_once, self._takes_s = at_once, first_guess_s
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._line = Line(clock)
+        self._line = Line(clock, longest_s)
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:

@@ -71,6 +71,21 @@ async def test_a_crowd_is_turned_away_beyond_its_share_and_a_newcomer_waits():
             each.cancel()
 
 
+async def test_of_those_who_are_turned_away_each_is_told_a_later_time_as_far_as_is_said():
+    turns = Turns(1, most_waiting=1, clock=lambda: 100.0, first_guess_s=20.0, longest_s=35.0)
+    waits = []
+    async with turns.turn("a"), asyncio.TaskGroup() as group:
+        waiting = group.create_task(turns.turn("a").__aenter__())
+        await asyncio.sleep(0)
+        for _ in range(3):
+            with pytest.raises(TooManyWait) as refused:
+                await turns.turn("a").__aenter__()
+            waits.append(refused.value.wait_s)
+        waiting.cancel()
+
+    assert waits == [20.0, 35.0, 35.0]
+
+
 async def test_who_leaves_while_waiting_keeps_nobody_from_their_turn():
     turns = Turns(1, most_waiting=10)
     async with turns.turn("first"):

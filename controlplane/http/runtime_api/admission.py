@@ -45,6 +45,10 @@ herd of them leaves some to those who have come in."""
 MOST_COMING: Final = 300
 """That wait for it; a second or two of them."""
 
+COMING_LONGEST_S: Final = 35.0
+"""That one of those is told to stay away: if ten thousand knocked more often, refusing them would take the time that
+letting them in does. Twice as long after its last heartbeat it is not missed yet."""
+
 MOST_WAITING: Final = 64
 """Large batches in memory that wait for their turn, a MiB each at the most."""
 
@@ -89,7 +93,7 @@ class Admission:
         self.talking = 0
         """Runtimes that are there, as far as is known."""
         self.large = Turns(AT_ONCE, MOST_WAITING)
-        self.coming = Turns(COMING_AT_ONCE, MOST_COMING, first_guess_s=0.02)
+        self.coming = Turns(COMING_AT_ONCE, MOST_COMING, first_guess_s=0.02, longest_s=COMING_LONGEST_S)
         self._turnstiles: dict[tuple[str, TenantId | None], Turnstile] = {}
 
     @property
