@@ -44,7 +44,9 @@ def addresses(operator) -> list[str]:
     found = [f"{operator.base}{address}" for address in PAGES]
     origin = operator.base.removesuffix("/console")
     states = ("failed", "waiting", "succeeded", "running", "lost")
-    for address in [f"/t/demo/sessions?status={state}&period=all" for state in states] + ["/t/demo/runtimes"]:
+    for address in [f"/t/demo/sessions?status={state}&period=all" for state in states] + [
+        "/t/demo/runtimes?q=larkfield"
+    ]:
         page.goto(f"{operator.base}{address}")
         rows = page.locator("a.row")
         if rows.count():

@@ -52,11 +52,33 @@ async def test_a_runtimes_page_asks_shows_the_receipt_and_takes_it_back(owner, r
 
     assert (await owner.post(f"{page}/commands", kind="drain")).status_code == 303
     command = text_id("cmd", (await asked())["drain"].id)
-    assert f"{page}/commands/{command}/withdraw" in await owner.text(page)
-    assert (await owner.post(f"{page}/commands/{command}/withdraw")).status_code == 303
+    assert f"/commands/{command}/withdraw" in await owner.text(page)
+    assert (await owner.post(f"/commands/{command}/withdraw")).status_code == 303
 
     assert (await asked())["drain"].state == "superseded"
     assert "withdrawn" in await owner.text(page)
+
+
+async def test_every_command_is_in_one_list_and_has_a_receipt_that_says_who_asked(browsing, owner, runtime, asked):
+    here = f"/runtimes/{text_id('rt', runtime.id)}"
+    assert "What will be here" in await owner.text("/commands")
+    await owner.post(f"{here}/commands", kind="drain")
+    [drain] = (await asked()).values()
+    command = f"/commands/{text_id('cmd', drain.id)}"
+
+    shown = await owner.text(f"/commands?runtime={text_id('rt', runtime.id)}&state=queued")
+    receipt = await owner.text(command)
+
+    assert command in shown
+    assert text_id("rt", runtime.id) in shown
+    assert "It waits for its runtime to call" in receipt
+    assert drain.created_by not in receipt
+    assert "No command matches" in await owner.text("/commands?state=failed")
+    await owner.post(f"{command}/withdraw")
+    assert "taken back before its runtime had it" in await owner.text(command)
+    assert (await owner.post(f"{command}/withdraw")).status_code == 303
+    assert (await (await browsing("viewer")).post(f"{command}/withdraw")).status_code == 403
+    assert (await owner.get("/commands/cmd_x")).status_code == 404
 
 
 async def test_a_sessions_page_offers_what_fits_and_nothing_else(owner, db, runtime, asked):

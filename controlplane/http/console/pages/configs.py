@@ -26,6 +26,7 @@ from controlplane.domain.projects import Project
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.console import forms
 from controlplane.http.console.config_form import EMPTY, Filled, filled, scope_of
+from controlplane.http.console.pages import askers
 from controlplane.http.console.pages.leases import named
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen, within
@@ -95,6 +96,8 @@ class ConfigPage(Struct, frozen=True, kw_only=True):
     texts: list[tuple[str, str, int]]
     """Kind, name and version of each prompt and skill."""
     names: dict[UUID, str]
+    called: dict[str, str]
+    """Who made the versions."""
     projects: list[Project]
     runtimes: list["_Named"]
 
@@ -104,6 +107,7 @@ class VersionPage(Struct, frozen=True, kw_only=True):
     version: Version
     differences: list[Difference]
     names: dict[UUID, str]
+    called: dict[str, str]
 
 
 class TextPage(Struct, frozen=True, kw_only=True):
@@ -113,6 +117,7 @@ class TextPage(Struct, frozen=True, kw_only=True):
     wordings: list[tuple[Any, list[str]]]
     """Each with what it changed, newest first."""
     names: dict[UUID, str]
+    called: dict[str, str]
 
 
 class _Named(Struct, frozen=True):
@@ -242,7 +247,14 @@ async def _gather_one(tx: Reading, config: str | None, given: Filled | None) -> 
         "runtimes": await own.all(_Named, newest.limit(ROWS)),
     }
     if config is None:
-        nothing: dict[str, Any] = {"progress": None, "failed": [], "versions": [], "texts": [], "names": {}}
+        nothing: dict[str, Any] = {
+            "progress": None,
+            "failed": [],
+            "versions": [],
+            "texts": [],
+            "names": {},
+            "called": {},
+        }
         return ConfigPage(config=None, filled=given or EMPTY, **nothing, **offered)
     its = await documents.get(own, identity("cfg", config))
     last = (await rollouts.listing(own, config_id=its.id, limit=1))[0]
@@ -263,6 +275,7 @@ async def _gather_one(tx: Reading, config: str | None, given: Filled | None) -> 
             if entry
         ],
         names=names,
+        called=await askers.called(own, [each.created_by for each in history]),
         **offered,
     )
 
@@ -273,7 +286,8 @@ async def _gather_version(tx: Reading, config_id: UUID, wanted: int) -> VersionP
     found = await documents.version(own, config_id, wanted)
     older = (await documents.version(own, config_id, found.version - 1)).content() if found.version > 1 else None
     between = differences.between(older, found.content())
-    return VersionPage(config=its, version=found, differences=between, names=await _names(own, [its]))
+    called = await askers.called(own, [found.created_by])
+    return VersionPage(config=its, version=found, differences=between, names=await _names(own, [its]), called=called)
 
 
 async def _gather_text(tx: Reading, config_id: UUID, kind: str, name: str) -> TextPage:
@@ -287,7 +301,8 @@ async def _gather_text(tx: Reading, config_id: UUID, kind: str, name: str) -> Te
         raise NotFound
     before = [*(each.text for each in rows[1:]), ""]
     shown = [(each, differences.lines(old, each.text)) for each, old in zip(rows, before, strict=True)]
-    return TextPage(config=its, kind=kind, name=name, wordings=shown, names=await _names(own, [its]))
+    called = await askers.called(own, [each.created_by for each in rows])
+    return TextPage(config=its, kind=kind, name=name, wordings=shown, names=await _names(own, [its]), called=called)
 
 
 async def _progress(tx: TenantTx, found: Any) -> dict[UUID, Progress]:
