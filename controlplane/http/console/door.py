@@ -65,6 +65,7 @@ from controlplane.http.console.pages import (
     tenants,
     vault,
     webhooks,
+    wordings,
 )
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
@@ -199,6 +200,7 @@ router = Router(
                 *commands.HANDLERS,
                 *receipts.HANDLERS,
                 *configs.HANDLERS,
+                *wordings.HANDLERS,
                 *logs.HANDLERS,
                 *webhooks.HANDLERS,
                 *connections.HANDLERS,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
@@ -12,6 +13,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import ServerSentEvent
 from msgspec import Meta, Struct
 
+from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import approvals, commands, fleet
 from controlplane.domain.approvals import Approval
@@ -23,6 +25,7 @@ from controlplane.domain.outcomes import Filters
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.console import forms
 from controlplane.http.console.pages import askers
+from controlplane.http.console.pages.leases import named
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen, within
 from controlplane.http.console.view import View
@@ -45,6 +48,8 @@ class Decided(Struct, frozen=True, kw_only=True):
 class InboxPage(Struct, frozen=True, kw_only=True):
     now: datetime
     approvals: list[Approval]
+    runtimes: dict[UUID, str]
+    """Their names."""
     called: dict[str, str]
     """Who decided."""
     older: str | None
@@ -108,7 +113,8 @@ async def _gather_all(tx: Reading, before: str | None) -> InboxPage:
     older = text_id("apr", rows[ROWS - 1].id) if len(rows) > ROWS else None
     shown = sorted(rows[:ROWS], key=lambda each: (each.state != "waiting", each.since))
     called = await askers.called(within(tx), [each.decision.created_by for each in shown if each.decision])
-    return InboxPage(now=tx.now, approvals=shown, called=called, older=older)
+    runtimes = await named(within(tx), t.runtimes, list({each.session.runtime_id for each in shown}))
+    return InboxPage(now=tx.now, approvals=shown, runtimes=runtimes, called=called, older=older)
 
 
 async def _gather_one(tx: Reading, approval: str) -> ApprovalPage:
