@@ -36,7 +36,7 @@ LISTS = (
 )
 """Pages of a tenant that have one address."""
 
-NOTHING = ("", "approvals", "commands", "configs", "leases", "runtimes", "sessions")
+NOTHING = ("", "approvals", "commands", "configs", "runtimes", "sessions")
 """Pages of a tenant in which nothing has happened yet."""
 
 STRANGERS = {"forgot": "forgot", "sign-in": "sign-in", "sso": "sso", "welcome": "welcome#once"}

@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from conformance.chromium import NARROW, WIDE, ZONE
-from conformance.screenshots import LISTS
+from conformance.furnished import EMPTY
+from conformance.screenshots import LISTS, NOTHING
 
 AXE = Path(__file__).parents[1] / ".venv/node/node_modules/axe-core/axe.min.js"
 PAGES = (
@@ -27,6 +28,7 @@ QUIET = (
     "/tenants",
     "/tenants/demo",
     *(f"/t/demo/{place}" for place in LISTS),
+    *(f"/t/{EMPTY}/{place}" for place in NOTHING),
 )
 
 
