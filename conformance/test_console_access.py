@@ -224,6 +224,24 @@ def test_what_happens_in_the_runtime_appears_by_itself(operator):
     page.close()
 
 
+def test_what_is_open_or_typed_stays_so_when_its_part_of_the_page_changes(operator):
+    page, other = operator.page(), operator.page()
+    page.goto(f"{operator.base}/t/demo/runtimes?q=larkfield")
+    page.locator("a.row").first.click()
+    page.wait_for_url("**/runtimes/rt_*")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.get_by_text("Revoke it", exact=True).click()
+    other.goto(page.url)
+
+    other.get_by_role("button", name="Compare both sides").click()
+
+    expect(page.get_by_role("button", name="Compare both sides")).to_have_count(0, timeout=30_000)
+    expect(page.get_by_role("button", name="Revoke it now")).to_be_visible()
+    expect(page.get_by_role("button", name="Have it leave")).to_be_hidden()
+    for each in (page, other):
+        each.close()
+
+
 def _tab_to(page: Page, text: str | None, css: str = "a") -> None:
     """Press Tab until what has the focus says *text* and matches *css*."""
     for _ in range(80):
