@@ -1,11 +1,13 @@
 """A tenant in which somebody has lived: what the console's pages need before a picture of them shows anything."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from sqlalchemy import text
 
+from conformance.asked import Lost, behind, commanded
+from conformance.furnisher import LONG, Furnisher
 from controlplane.cli.reach import with_database
 from controlplane.db.database import Database
 from controlplane.domain.keys import Keyring
@@ -23,8 +25,6 @@ PEOPLE = {
 
 LEASED = "Ledger, read and write"
 
-LONG = "A name of the length that people give to things once they have hundreds of them and sort by hand"
-
 RESTORED: Final = text("""
     WITH other AS (SELECT gen_random_uuid() AS id)
     UPDATE store SET store_id = other.id, refreshing_as = other.id, made_at = now(),
@@ -33,52 +33,23 @@ RESTORED: Final = text("""
 """)
 """As after a restore in which nothing was lost, and after which refreshing goes on."""
 
-SCIM_USER = "urn:ietf:params:scim:schemas:core:2.0:User"
-
-
-class Furnisher:
-    """Makes things in one tenant, through the API."""
-
-    def __init__(self, client: httpx.Client, slug: str) -> None:
-        self._client, self._slug = client, slug
-
-    def make(self, what: str, method: str = "POST", **body: Any) -> dict[str, Any]:
-        """What the API answers to having made one."""
-        answer = self._client.request(method, f"/v1/tenants/{self._slug}/{what}", json=body or None)
-        assert answer.is_success, f"{what}: {answer.text}"
-        found: dict[str, Any] = answer.json() if answer.content else {}
-        return found
-
-    def change(self, what: str, **body: Any) -> None:
-        """Put another in the place of what stands there now."""
-        address = f"/v1/tenants/{self._slug}/{what}"
-        seen = self._client.get(address).headers["ETag"]
-        answer = self._client.put(address, json=body, headers={"If-Match": seen})
-        assert answer.is_success, f"{what}: {answer.text}"
-
-    def announce(self, token: str, address: str, given: str, family: str) -> str:
-        """The id of a person whom the directory has made."""
-        person = {
-            "schemas": [SCIM_USER],
-            "userName": address,
-            "displayName": f"{given} {family}",
-            "name": {"givenName": given, "familyName": family},
-        }
-        answer = self._client.post("/scim/v2/Users", json=person, headers={"Authorization": f"Bearer {token}"})
-        assert answer.is_success, answer.text
-        return str(answer.json()["id"])
+EMPTY: Final = "fresh"
+"""A tenant in which nothing has happened yet."""
 
 
 def furnish(up: programs.Up, slug: str) -> dict[str, str]:
     """Furnish the tenant; the addresses of one thing of each kind within its pages, by what the pictures are called."""
     key = said(up.home, "api-key", "create", "--tenant", slug, "--name", "Terraform", "--role", "owner")
     headers = {"Authorization": f"Bearer {key}"}
+    said(up.home, "tenant", "create", EMPTY, "--name", "Fresh Ground")
     with httpx.Client(base_url=up.url, headers=headers, timeout=60) as client:
-        made = _furnish(Furnisher(client, slug))
+        here = Furnisher(client, slug)
+        made = {**_furnish(here), **commanded(here), "runtime-behind": f"runtimes/{behind(up, here)}"}
     for words in (("--agent", "invoice_review", "--purpose", "pay"), ("--agent", "support_triage")):
         leased = programs.agent(up.home / "demo" / "agent", "credentials", "get", LEASED, "--json", *words)
         assert leased.returncode == 0, leased.stderr
     with ThreadPoolExecutor(1) as aside:  # in this thread a browser's loop may be running already
+        aside.submit(with_database, up.home, Lost(slug, made["runtime-behind"].removeprefix("runtimes/"))).result()
         aside.submit(with_database, up.home, _restore).result()
     return made
 

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
 from conformance.chromium import MISSING, NARROW, WIDE, ZONE, launch, program, signed_in
-from conformance.furnished import furnish
+from conformance.furnished import EMPTY, furnish
 from tests import programs
 
 COLORS = 256
@@ -35,6 +35,9 @@ LISTS = (
     "webhooks",
 )
 """Pages of a tenant that have one address."""
+
+NOTHING = ("", "approvals", "commands", "configs", "runtimes", "sessions")
+"""Pages of a tenant in which nothing has happened yet."""
 
 STRANGERS = {"forgot": "forgot", "sign-in": "sign-in", "sso": "sso", "welcome": "welcome#once"}
 
@@ -64,7 +67,7 @@ def main(folder: Path) -> None:
 def _pages(operator: BrowserContext, base: str) -> dict[str, str]:
     """The addresses worth a picture, once the demo's agent has sent everything."""
     page = operator.new_page()
-    runtime = _first(page, f"{base}/t/demo/runtimes")
+    runtime = _first(page, f"{base}/t/demo/runtimes?q=larkfield")
     page.goto(runtime)
     page.get_by_role("heading", name="It has told us everything").wait_for(timeout=PATIENCE_MS)
     page.get_by_text("Both sides hold the same").wait_for(timeout=PATIENCE_MS)
@@ -103,6 +106,7 @@ def _access(base: str, within: dict[str, str]) -> dict[str, str]:
         "tenant-operated": f"{base}/tenants/demo",
         "vault": f"{base}/vault",
         "account": f"{base}/account",
+        **{f"empty-{place or 'tenant'}": f"{base}/t/{EMPTY}/{place}" for place in NOTHING},
         **{name: f"{base}/t/demo/{place}" for name, place in inside.items()},
     }
 
@@ -128,6 +132,8 @@ def _take(browser: Browser, state: StorageState | None, scheme: str, pages: dict
         for name, address in pages.items():
             page.goto(address)
             page.wait_for_load_state("load")
+            if page.locator("[data-tail]").count():
+                page.locator("#log-lines p").first.wait_for(timeout=PATIENCE_MS)
             path = folder / f"{name}-{width}-{scheme}.png"
             page.screenshot(path=path, full_page=scale == 1)
             _shrink(path, TALLEST[width])

@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from conformance.chromium import NARROW, WIDE, ZONE
-from conformance.screenshots import LISTS
+from conformance.furnished import EMPTY
+from conformance.screenshots import LISTS, NOTHING
 
 AXE = Path(__file__).parents[1] / ".venv/node/node_modules/axe-core/axe.min.js"
 PAGES = (
@@ -27,6 +28,7 @@ QUIET = (
     "/tenants",
     "/tenants/demo",
     *(f"/t/demo/{place}" for place in LISTS),
+    *(f"/t/{EMPTY}/{place}" for place in NOTHING),
 )
 
 
@@ -44,7 +46,9 @@ def addresses(operator) -> list[str]:
     found = [f"{operator.base}{address}" for address in PAGES]
     origin = operator.base.removesuffix("/console")
     states = ("failed", "waiting", "succeeded", "running", "lost")
-    for address in [f"/t/demo/sessions?status={state}&period=all" for state in states] + ["/t/demo/runtimes"]:
+    for address in [f"/t/demo/sessions?status={state}&period=all" for state in states] + [
+        "/t/demo/runtimes?q=larkfield"
+    ]:
         page.goto(f"{operator.base}{address}")
         rows = page.locator("a.row")
         if rows.count():
@@ -218,6 +222,24 @@ def test_what_happens_in_the_runtime_appears_by_itself(operator):
     expect(newest).not_to_have_attribute("href", before, timeout=120_000)
     assert re.search(r"/sessions/ses_", newest.get_attribute("href"))
     page.close()
+
+
+def test_what_is_open_or_typed_stays_so_when_its_part_of_the_page_changes(operator):
+    page, other = operator.page(), operator.page()
+    page.goto(f"{operator.base}/t/demo/runtimes?q=larkfield")
+    page.locator("a.row").first.click()
+    page.wait_for_url("**/runtimes/rt_*")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.get_by_text("Revoke it", exact=True).click()
+    other.goto(page.url)
+
+    other.get_by_role("button", name="Compare both sides").click()
+
+    expect(page.get_by_role("button", name="Compare both sides")).to_have_count(0, timeout=30_000)
+    expect(page.get_by_role("button", name="Revoke it now")).to_be_visible()
+    expect(page.get_by_role("button", name="Have it leave")).to_be_hidden()
+    for each in (page, other):
+        each.close()
 
 
 def _tab_to(page: Page, text: str | None, css: str = "a") -> None:

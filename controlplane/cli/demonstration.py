@@ -20,6 +20,8 @@ from controlplane.cli.shell import shell
 from controlplane.db.database import Database
 from controlplane.demo.home import NotOurs, Shape, is_complete, write_home
 from controlplane.domain import join_tokens, people, projects, tenants
+from controlplane.domain.content import policies
+from controlplane.domain.content.policies import Wish
 from controlplane.domain.keys import Keyring
 from controlplane.embedded.account import make_folder
 from controlplane.kit.clock import wall_clock
@@ -33,13 +35,20 @@ MOVER = (sys.executable, "-m", "controlplane.demo")
 
 JOIN_S = 60
 
+SETTINGS = {
+    "RUNTIME_AGENT_SOURCE_TIMEZONE": "UTC",  # of the naive times that the home is written with
+    "RUNTIME_AGENT_CONTENT": "plain",
+    "RUNTIME_AGENT_COMMANDS": "rescan,drain,rollback,undo",
+}
+"""Of the demo's agent. Nothing in its home is anybody's, so that checkpoints can be compared and gone back to."""
+
 
 def start(running: ExitStack, home: Home, url: str) -> list[Child]:
     """Make what is missing of the demo and start its processes; *running* stops them."""
     folder = home.folder / "demo"
     make_folder(folder, 0o700)
     source, agent_home = folder / "engine-home", folder / "agent"
-    os.environ["RUNTIME_AGENT_SOURCE_TIMEZONE"] = "UTC"  # of the naive times that the home is written with
+    os.environ |= SETTINGS
     try:
         if not is_complete(source):
             write_home(source, Shape(zone=UTC), now=wall_clock())
@@ -97,4 +106,6 @@ async def _make_tenant(db: Database) -> TenantId:
         tenant = await tenants.create(tx, shell(), SLUG, NAME)
         for account in accounts.values():
             await people.add_user(tx, shell(), account, "owner")
+        project = await projects.named(tx, projects.DEFAULT)
+        await policies.decide(tx, shell(), project.id, Wish(policy="plain"))
         return tenant.tenant_id

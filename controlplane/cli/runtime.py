@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.options import home_option, instant, json_option, show, show_list, tenant_option
+from controlplane.cli.options import Command, home_option, instant, json_option, show, show_list, tenant_option
 
 if TYPE_CHECKING:
     from controlplane.db.database import TenantTx
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from controlplane.kit.ids import RuntimeId
 
 COLUMNS = ("name", "project", "state", "state_reason", "state_since", "id")
+
+
+def of_one(command: Command) -> Command:
+    """What every command about one runtime takes."""
+    named = click.argument("runtime_id", metavar="RUNTIME")
+    return named(tenant_option(home_option(json_option(command))))
 
 
 @click.group()
@@ -43,11 +49,8 @@ def list_(tenant: str, home: Path, as_json: bool) -> None:
 
 
 @runtime.command()
-@click.argument("runtime_id", metavar="RUNTIME")
-@tenant_option
+@of_one
 @click.option("--recoveries", default=0, type=click.IntRange(0, 100), help="Old join states let through after that.")
-@home_option
-@json_option
 def release(runtime_id: str, tenant: str, recoveries: int, home: Path, as_json: bool) -> None:
     """Let a locked runtime in again, by its id: rt_… The copy that calls first goes on; stop the other one before."""
     from controlplane.cli.shell import shell
@@ -58,10 +61,7 @@ def release(runtime_id: str, tenant: str, recoveries: int, home: Path, as_json: 
 
 
 @runtime.command("rotate-key")
-@click.argument("runtime_id", metavar="RUNTIME")
-@tenant_option
-@home_option
-@json_option
+@of_one
 def rotate_key(runtime_id: str, tenant: str, home: Path, as_json: bool) -> None:
     """Have a runtime make itself a new key, with its next heartbeat."""
     from controlplane.cli.shell import shell
@@ -72,10 +72,7 @@ def rotate_key(runtime_id: str, tenant: str, home: Path, as_json: bool) -> None:
 
 
 @runtime.command()
-@click.argument("runtime_id", metavar="RUNTIME")
-@tenant_option
-@home_option
-@json_option
+@of_one
 def decommission(runtime_id: str, tenant: str, home: Path, as_json: bool) -> None:
     """Have a runtime send what is left, say goodbye and forget its keys."""
     from controlplane.cli.shell import shell
@@ -86,10 +83,7 @@ def decommission(runtime_id: str, tenant: str, home: Path, as_json: bool) -> Non
 
 
 @runtime.command()
-@click.argument("runtime_id", metavar="RUNTIME")
-@tenant_option
-@home_option
-@json_option
+@of_one
 def revoke(runtime_id: str, tenant: str, home: Path, as_json: bool) -> None:
     """End a runtime's access, and its leases, now."""
     from controlplane.cli.shell import shell

@@ -27,6 +27,11 @@ def identity(kind: str, text: str) -> UUID:
     return found
 
 
+def maybe(kind: str, text: str | None) -> UUID | None:
+    """As :func:`identity`; None where nothing was named."""
+    return None if text is None else identity(kind, text)
+
+
 def number(text: str) -> int:
     """The number of a version in *text*, from 1 on.
 

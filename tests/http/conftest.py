@@ -7,12 +7,15 @@ import pytest
 import structlog
 
 from controlplane.chores.send_mails import send_mails
+from controlplane.domain import projects
 from controlplane.domain.letters import Letterhead
 from controlplane.kit import log
 from tests.conftest import KEYRING
 from tests.fakes import LetterBox
 from tests.http.agents import Agent
+from tests.http.browsing import Browser
 from tests.http.directory import Directory
+from tests.runtimes import join
 
 
 @pytest.fixture
@@ -30,6 +33,29 @@ def logged():
 @pytest.fixture
 async def tenant(make):
     return await make.tenant()
+
+
+@pytest.fixture
+async def runtime(db, tenant):
+    """One that has joined in the tenant's first project, without HTTP."""
+    async with db.tenant(tenant.tenant_id) as tx:
+        project = await projects.named(tx, projects.DEFAULT)
+    return await join(db, tenant.tenant_id, project.id)
+
+
+@pytest.fixture
+def browsing(client, make, tenant):
+    """Opens a browser of somebody with a role."""
+
+    async def browsing(role="owner"):
+        return Browser(client, tenant, await make.person(tenant, role))
+
+    return browsing
+
+
+@pytest.fixture
+async def owner(browsing):
+    return await browsing()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The console's pages about who may do what, used without JavaScript."""
 
 import re
-from urllib.parse import urlencode
 
 import pytest
 
@@ -13,38 +12,6 @@ from controlplane.http.console.pages.person import NotTyped
 from controlplane.kit.ids import text_id
 from tests.http.agents import Agent
 from tests.http.test_roles import Caller
-
-FORM = {"content-type": "application/x-www-form-urlencoded"}
-
-
-class Browser:
-    def __init__(self, client, tenant, human):
-        self._client, self._headers, self.base = client, human.headers, f"/console/t/{tenant.slug}"
-
-    async def get(self, path):
-        return await self._client.get(f"{self.base}{path}", headers=self._headers)
-
-    async def post(self, path, *pairs, **fields):
-        body = urlencode([*pairs, *fields.items()])
-        return await self._client.post(f"{self.base}{path}", headers={**self._headers, **FORM}, content=body)
-
-    async def text(self, path):
-        answer = await self.get(path)
-        assert answer.status_code == 200, answer.text
-        return answer.text
-
-
-@pytest.fixture
-def browsing(client, make, tenant):
-    async def browsing(role):
-        return Browser(client, tenant, await make.person(tenant, role))
-
-    return browsing
-
-
-@pytest.fixture
-async def owner(browsing):
-    return await browsing("owner")
 
 
 @pytest.fixture

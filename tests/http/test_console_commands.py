@@ -2,39 +2,12 @@
 
 import pytest
 
-from controlplane.domain import commands, projects
+from controlplane.domain import commands
 from controlplane.domain.commands.receipts import Which
 from controlplane.kit.ids import text_id
-from tests.http.test_console_access import Browser
 from tests.rows import Rows
-from tests.runtimes import join
 
 ASKS = {"status": "waiting", "waiting_for": "human_approval", "current_node": "risk_review", "attention": ["costly"]}
-
-
-@pytest.fixture
-async def tenant(make):
-    return await make.tenant("acme")
-
-
-@pytest.fixture
-async def runtime(db, tenant):
-    async with db.tenant(tenant.tenant_id) as tx:
-        project = await projects.named(tx, projects.DEFAULT)
-    return await join(db, tenant.tenant_id, project.id)
-
-
-@pytest.fixture
-def browsing(client, make, tenant):
-    async def browsing(role="owner"):
-        return Browser(client, tenant, await make.person(tenant, role))
-
-    return browsing
-
-
-@pytest.fixture
-async def owner(browsing):
-    return await browsing()
 
 
 @pytest.fixture
@@ -52,11 +25,33 @@ async def test_a_runtimes_page_asks_shows_the_receipt_and_takes_it_back(owner, r
 
     assert (await owner.post(f"{page}/commands", kind="drain")).status_code == 303
     command = text_id("cmd", (await asked())["drain"].id)
-    assert f"{page}/commands/{command}/withdraw" in await owner.text(page)
-    assert (await owner.post(f"{page}/commands/{command}/withdraw")).status_code == 303
+    assert f"/commands/{command}/withdraw" in await owner.text(page)
+    assert (await owner.post(f"/commands/{command}/withdraw")).status_code == 303
 
     assert (await asked())["drain"].state == "superseded"
     assert "withdrawn" in await owner.text(page)
+
+
+async def test_every_command_is_in_one_list_and_has_a_receipt_that_says_who_asked(browsing, owner, runtime, asked):
+    here = f"/runtimes/{text_id('rt', runtime.id)}"
+    assert "What will be here" in await owner.text("/commands")
+    await owner.post(f"{here}/commands", kind="drain")
+    [drain] = (await asked()).values()
+    command = f"/commands/{text_id('cmd', drain.id)}"
+
+    shown = await owner.text(f"/commands?runtime={text_id('rt', runtime.id)}&state=queued")
+    receipt = await owner.text(command)
+
+    assert command in shown
+    assert text_id("rt", runtime.id) in shown
+    assert "It waits for its runtime to call" in receipt
+    assert drain.created_by not in receipt
+    assert "No command matches" in await owner.text("/commands?state=failed")
+    await owner.post(f"{command}/withdraw")
+    assert "taken back before its runtime had it" in await owner.text(command)
+    assert (await owner.post(f"{command}/withdraw")).status_code == 303
+    assert (await (await browsing("viewer")).post(f"{command}/withdraw")).status_code == 403
+    assert (await owner.get("/commands/cmd_x")).status_code == 404
 
 
 async def test_a_sessions_page_offers_what_fits_and_nothing_else(owner, db, runtime, asked):

@@ -3,35 +3,12 @@
 import pytest
 
 from controlplane.chores.rollouts import advance_rollouts
-from controlplane.domain import projects
 from controlplane.domain.configs import documents, effective, standing
 from controlplane.kit.ids import text_id
 from controlplane.kit.wakeups import InMemory
 from runtime_agent.wire.config import Standing
-from tests.http.test_console_access import Browser
-from tests.runtimes import join
 
 GREETING = '{"prompts": {"greeting": {"text": "Hello"}}}'
-
-
-@pytest.fixture
-async def tenant(make):
-    return await make.tenant("acme")
-
-
-@pytest.fixture
-async def runtime(db, tenant):
-    async with db.tenant(tenant.tenant_id) as tx:
-        project = await projects.named(tx, projects.DEFAULT)
-    return await join(db, tenant.tenant_id, project.id)
-
-
-@pytest.fixture
-def browsing(client, make, tenant):
-    async def browsing(role="owner"):
-        return Browser(client, tenant, await make.person(tenant, role))
-
-    return browsing
 
 
 @pytest.fixture
@@ -91,6 +68,32 @@ async def test_what_somebody_else_has_changed_meanwhile_is_not_undone(browsing, 
     assert (await owner.post(here, version="1", document=GREETING)).status_code == 303
 
     assert "Somebody else has changed this document" in (await owner.post(here, version="1", document="{}")).text
+
+
+async def test_a_prompt_is_rewritten_on_a_page_of_its_own_and_the_rest_of_the_document_stays(
+    browsing, db, tenant, only
+):
+    owner = await browsing()
+    document = '{"agent": {"scan_interval_s": 30}, "prompts": {"greeting": {"text": "Hello"}}}'
+    await owner.post("/configs", document=document)
+    config = await only()
+    here = f"/configs/{text_id('cfg', config.id)}"
+    await owner.post(f"{here}/versions/1/cancel")
+    assert ">\nHello</textarea>" in await owner.text(f"{here}/texts/prompts/greeting")
+
+    saved = await owner.post(f"{here}/texts/prompts/greeting", version="1", text="Good\r\nday", note="kinder")
+
+    assert saved.status_code == 303
+    async with db.tenant(tenant.tenant_id) as tx:
+        [newest, _] = await documents.versions(tx, config.id, limit=2)
+    held = newest.content()
+    assert (held["agent"], held["prompts"]["greeting"]["text"]) == ({"scan_interval_s": 30}, "Good\nday")
+    assert newest.note == "kinder"
+    late = await owner.post(f"{here}/texts/prompts/greeting", version="1", text="Late")
+    assert "Somebody else has changed this document" in late.text
+    assert ">\nLate</textarea>" in late.text
+    assert (await owner.post(f"{here}/texts/prompts/absent", version="2", text="x")).status_code == 404
+    assert (await owner.get(f"{here}/texts/plugins/greeting")).status_code == 404
 
 
 async def test_who_may_only_look_is_offered_nothing_and_turned_away(browsing, only):

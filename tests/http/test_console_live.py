@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from controlplane.db import schema as t
-from controlplane.domain import audit, projects, tenants
+from controlplane.domain import approvals, audit, projects, tenants
 from controlplane.http.console.live import LONGEST, Streams
 from controlplane.kit.ids import text_id
 from tests.make import SHELL
@@ -133,6 +133,21 @@ async def test_a_page_that_is_behind_gets_everything_at_once(db, make, streamed)
         patch = await stream.patch()
 
     assert text_id("ses", identity) in patch
+
+
+async def test_who_still_thinks_sees_that_somebody_else_has_decided(client, db, make, streamed, wakeups):
+    runtime, person, base = await _tenant(db, make)
+    session_id = await Rows(db).session(runtime, status="waiting", waiting_for="human_approval")
+    page = (await client.get(f"{base}/approvals/{text_id('apr', session_id)}", headers=person.headers)).text
+
+    async with streamed(_stream(page), person) as stream:
+        async with db.tenant(runtime.tenant_id) as tx:
+            await approvals.decide(tx, SHELL, session_id, "approve", "")
+        await wakeups.nudge(f"tenant:{runtime.tenant_id}")
+        patch = await stream.patch()
+
+    assert "approved by" in patch
+    assert re.search(r'<section id="decide"[^>]* hidden', patch)
 
 
 async def test_an_operator_hears_of_every_tenant(client, db, make, streamed, wakeups):

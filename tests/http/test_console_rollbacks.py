@@ -2,33 +2,11 @@
 
 import pytest
 
-from controlplane.domain import commands, projects
+from controlplane.domain import commands
 from controlplane.domain.commands.receipts import Which
 from controlplane.kit.ids import text_id
 from tests.domain.test_rollbacks import done
-from tests.http.test_console_access import Browser
 from tests.rows import Rows
-from tests.runtimes import join
-
-
-@pytest.fixture
-async def tenant(make):
-    return await make.tenant("acme")
-
-
-@pytest.fixture
-async def runtime(db, tenant):
-    async with db.tenant(tenant.tenant_id) as tx:
-        project = await projects.named(tx, projects.DEFAULT)
-    return await join(db, tenant.tenant_id, project.id)
-
-
-@pytest.fixture
-def browsing(client, make, tenant):
-    async def browsing(role="owner"):
-        return Browser(client, tenant, await make.person(tenant, role))
-
-    return browsing
 
 
 @pytest.fixture

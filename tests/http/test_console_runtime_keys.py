@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.kit.ids import text_id
 from tests.http.agents import Agent
-from tests.http.test_console_access import Browser
+from tests.http.browsing import Browser
 from tests.make import bearer
 
 

@@ -2,25 +2,9 @@
 
 import re
 
-import pytest
-
 from controlplane.domain import scim_tokens
 from tests.http.directory import USER, Directory
-from tests.http.test_console_access import Browser
 from tests.make import bearer
-
-
-@pytest.fixture
-def browsing(client, make, tenant):
-    async def browsing(role):
-        return Browser(client, tenant, await make.person(tenant, role))
-
-    return browsing
-
-
-@pytest.fixture
-async def owner(browsing):
-    return await browsing("owner")
 
 
 def secret_on(page):

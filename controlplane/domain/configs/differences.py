@@ -41,13 +41,18 @@ def lines(older: str, newer: str) -> list[str]:
     return list(found)[2:]
 
 
-def pretty(document: Json) -> str:
-    """As people read and edit it: without the versions of texts, which are counted."""
+def unnumbered(document: Json) -> Json:
+    """As people edit it: without the versions of texts, which are counted."""
     shown = dict(document)
     for kind in KINDS:
         if shown.get(kind):
             shown[kind] = {name: _unnumbered(entry) for name, entry in shown[kind].items()}
-    return msgspec.json.format(msgspec.json.encode(shown, order="sorted"), indent=2).decode()
+    return shown
+
+
+def pretty(document: Json) -> str:
+    """As people read it."""
+    return msgspec.json.format(msgspec.json.encode(unnumbered(document), order="sorted"), indent=2).decode()
 
 
 def _shown(document: Json) -> str:

@@ -56,6 +56,7 @@ from controlplane.http.console.pages import (
     other_device,
     overview,
     policies,
+    receipts,
     runtime,
     runtimes,
     session,
@@ -64,6 +65,7 @@ from controlplane.http.console.pages import (
     tenants,
     vault,
     webhooks,
+    wordings,
 )
 from controlplane.http.console.screen import Screen, provide_screen
 from controlplane.http.console.switcher import memberships
@@ -196,7 +198,9 @@ router = Router(
                 *access.handlers(),
                 *approvals.HANDLERS,
                 *commands.HANDLERS,
+                *receipts.HANDLERS,
                 *configs.HANDLERS,
+                *wordings.HANDLERS,
                 *logs.HANDLERS,
                 *webhooks.HANDLERS,
                 *connections.HANDLERS,

@@ -58,6 +58,26 @@ COMMAND_STATES: Final = {
 }
 """The mark of each."""
 
+COMMAND_HINTS: Final = {
+    "not-allowed": "The owner of its machine decides what may be done there: the agent's setting commands.",
+    "unknown-kind": "The agent is older than what was asked: upgrade it.",
+    "runtime-unreachable": "Start EngineX's own server there, or mend the agent's setting engine_url.",
+    "session-not-loaded": "Load the session at EngineX's own server, and ask again.",
+    "session-running": "Pause the session, and ask again.",
+    "session-moved-on": "Look what it asks by now, and decide anew.",
+    "interrupted": "Nobody knows how far it got: look at the session, and ask again if need be.",
+    "content-absent": "Choose another checkpoint.",
+    "content-pruned": "Choose another checkpoint.",
+    "content-incomplete": "Ask again once the checkpoint is restorable.",
+    "checkpoint-unfit": "Choose another checkpoint.",
+    "checkpoint-gone": "Roll back to it first.",
+    "disk-full": "Make room there, and ask again.",
+    "home-unwritable": "Let the agent's account write into the home, and ask again.",
+    "not-fetched": "Ask again once the runtime is connected.",
+    "too-late": "Ask again.",
+}
+"""What to do next, by the code of a command that came to nothing."""
+
 CONFIG_STATES: Final = {
     "none": "cancelled",
     "unmergeable": "failed",

@@ -16,7 +16,7 @@ from controlplane.domain.commands.receipts import Which
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
 from controlplane.http.pages import Page, Paging
-from controlplane.http.paths import identity
+from controlplane.http.paths import identity, maybe
 from controlplane.http.tenant_api import filters
 from controlplane.http.words import word
 from controlplane.kit.ids import text_id
@@ -115,9 +115,9 @@ class CommandsController(Controller):
             raise CommandMisdirected(f"rollback takes a checkpoint, resume may, {data.kind} does not")
         asked = Wanted(
             kind=data.kind,
-            runtime_id=identity("rt", data.runtime) if data.runtime is not None else None,
-            session_id=identity("ses", data.session) if data.session is not None else None,
-            checkpoint_id=identity("cp", data.checkpoint) if data.checkpoint is not None else None,
+            runtime_id=maybe("rt", data.runtime),
+            session_id=maybe("ses", data.session),
+            checkpoint_id=maybe("cp", data.checkpoint),
             comment=data.comment,
             not_after=data.not_after,
         )

@@ -20,7 +20,7 @@ from controlplane.http.connecting.desk import Desk, Vault
 from controlplane.http.connecting.starting import Wanted
 from controlplane.http.instants import Moment, moment
 from controlplane.http.oauth_apps import ProviderName, Scopes, Variables
-from controlplane.http.paths import identity
+from controlplane.http.paths import identity, maybe
 from controlplane.http.principals import AnyRequest
 from controlplane.http.tenant_api.connections import ConnectionName, Labels, OwnerRef, Reference
 from controlplane.kit.ids import ConnectSessionId, TenantId, text_id
@@ -111,8 +111,8 @@ class ConnectSessionsController(Controller):
         """
         wanted = Wanted(
             provider=data.provider or "",
-            app_id=identity("app", data.app) if data.app is not None else None,
-            connection_id=identity("con", data.connection) if data.connection is not None else None,
+            app_id=maybe("app", data.app),
+            connection_id=maybe("con", data.connection),
             other_account=data.other_account,
             variables=data.variables,
             scopes=data.scopes,

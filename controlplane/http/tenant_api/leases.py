@@ -17,7 +17,7 @@ from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
 from controlplane.http.manners import plain_answer
 from controlplane.http.pages import Page, Paging
-from controlplane.http.paths import identity
+from controlplane.http.paths import identity, maybe
 from controlplane.http.words import word
 from controlplane.kit.ids import text_id
 from controlplane.kit.problems import Refusal
@@ -177,8 +177,8 @@ class VaultReadsController(Controller):
         connection: FromQuery[str | None] = None,
     ) -> Page[ReadView]:
         """Every request for a credential, newest first, refused ones too."""
-        of_runtime = identity("rt", runtime) if runtime is not None else None
-        of_connection = identity("con", connection) if connection is not None else None
+        of_runtime = maybe("rt", runtime)
+        of_connection = maybe("con", connection)
         rows = await reads.listing(tx, of_runtime, of_connection, after=paging.after_number, limit=paging.fetch)
         return paging.page(rows, lambda row: row.seq, _read)
 
@@ -198,8 +198,8 @@ class VaultReadsController(Controller):
 
 def _which(runtime: str | None, connection: str | None, agent: str | None, run: str | None) -> Which:
     return Which(
-        runtime_id=identity("rt", runtime) if runtime is not None else None,
-        connection_id=identity("con", connection) if connection is not None else None,
+        runtime_id=maybe("rt", runtime),
+        connection_id=maybe("con", connection),
         agent=agent,
         run=run,
     )

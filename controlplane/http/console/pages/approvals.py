@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
@@ -12,6 +13,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import ServerSentEvent
 from msgspec import Meta, Struct
 
+from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import approvals, commands, fleet
 from controlplane.domain.approvals import Approval
@@ -22,8 +24,10 @@ from controlplane.domain.newest import Reading
 from controlplane.domain.outcomes import Filters
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.console import forms
+from controlplane.http.console.pages import askers
+from controlplane.http.console.pages.leases import named
 from controlplane.http.console.render import Page
-from controlplane.http.console.screen import Screen
+from controlplane.http.console.screen import Screen, within
 from controlplane.http.console.view import View
 from controlplane.http.paths import identity
 from controlplane.kit.ids import parse_id, text_id
@@ -44,6 +48,10 @@ class Decided(Struct, frozen=True, kw_only=True):
 class InboxPage(Struct, frozen=True, kw_only=True):
     now: datetime
     approvals: list[Approval]
+    runtimes: dict[UUID, str]
+    """Their names."""
+    called: dict[str, str]
+    """Who decided."""
     older: str | None
 
     @property
@@ -59,6 +67,8 @@ class ApprovalPage(Struct, frozen=True, kw_only=True):
     """Its name."""
     decisions: list[Command]
     """On this session, newest first."""
+    called: dict[str, str]
+    """Who made them."""
 
 
 async def page(screen: NamedDependency[Screen], before: FromQuery[str | None] = None) -> Response[str]:
@@ -70,7 +80,14 @@ async def live(screen: NamedDependency[Screen], seen: FromQuery[str] = "") -> Se
 
 
 async def one(screen: NamedDependency[Screen], approval: FromPath[str]) -> Response[str]:
-    return await screen.show(_one(approval))
+    return await screen.show(_one(screen.view, approval))
+
+
+async def live_one(
+    screen: NamedDependency[Screen], approval: FromPath[str], seen: FromQuery[str] = ""
+) -> ServerSentEvent:
+    """Somebody else may decide while one still thinks."""
+    return screen.follow(_one(screen.view, approval), seen=seen)
 
 
 async def decide(
@@ -85,7 +102,7 @@ async def decide(
     async def work(tx: TenantTx) -> None:
         await approvals.decide(tx, actor, identity("apr", approval), decided.to, decided.comment.strip())
 
-    return await screen.act(work, f"/approvals/{approval}", _one(approval))
+    return await screen.act(work, f"/approvals/{approval}", _one(screen.view, approval))
 
 
 async def _gather_all(tx: Reading, before: str | None) -> InboxPage:
@@ -95,17 +112,21 @@ async def _gather_all(tx: Reading, before: str | None) -> InboxPage:
     rows = await approvals.listing(tx, Filters(), before=after, limit=ROWS + 1)
     older = text_id("apr", rows[ROWS - 1].id) if len(rows) > ROWS else None
     shown = sorted(rows[:ROWS], key=lambda each: (each.state != "waiting", each.since))
-    return InboxPage(now=tx.now, approvals=shown, older=older)
+    called = await askers.called(within(tx), [each.decision.created_by for each in shown if each.decision])
+    runtimes = await named(within(tx), t.runtimes, list({each.session.runtime_id for each in shown}))
+    return InboxPage(now=tx.now, approvals=shown, runtimes=runtimes, called=called, older=older)
 
 
 async def _gather_one(tx: Reading, approval: str) -> ApprovalPage:
     found = await approvals.get(tx, identity("apr", approval))
     asked = await commands.listing(tx, Which(session_id=found.id), limit=MOST_DECISIONS)
+    decisions = [each for each in asked if each.kind in DECISIONS]
     return ApprovalPage(
         now=tx.now,
         approval=found,
         runtime=(await fleet.get(tx, found.session.runtime_id)).name,
-        decisions=[each for each in asked if each.kind in DECISIONS],
+        decisions=decisions,
+        called=await askers.called(within(tx), [each.created_by for each in decisions]),
     )
 
 
@@ -115,14 +136,20 @@ def _inbox(view: View, before: str | None) -> Page:
     return Page(template="approvals/page.html", parts=("approvals/list",), gather=gather, stream=stream)
 
 
-def _one(approval: str) -> Page:
-    return Page(template="approvals/one.html", parts=(), gather=partial(_gather_one, approval=approval))
+def _one(view: View, approval: str) -> Page:
+    return Page(
+        template="approvals/one.html",
+        parts=("approvals/question", "approvals/decide", "approvals/decisions"),
+        gather=partial(_gather_one, approval=approval),
+        stream=f"{view.base}/approvals/{approval}/live",
+    )
 
 
 HANDLERS: Final[Sequence[HTTPRouteHandler]] = (
     get("/approvals", opt=rule(Surface.CONSOLE, "approval:read", SHOWS))(page),
     get("/approvals/live", opt=rule(Surface.CONSOLE, "approval:read", SHOWS))(live),
     get("/approvals/{approval:str}", opt=rule(Surface.CONSOLE, "approval:read", SHOWS))(one),
+    get("/approvals/{approval:str}/live", opt=rule(Surface.CONSOLE, "approval:read", SHOWS))(live_one),
     post(
         "/approvals/{approval:str}",
         status_code=200,

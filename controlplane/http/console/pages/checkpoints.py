@@ -20,8 +20,9 @@ from controlplane.domain.content import reading
 from controlplane.domain.content.reading import Standing
 from controlplane.domain.newest import Reading
 from controlplane.domain.sessions import Whole
+from controlplane.http.console.pages import askers
 from controlplane.http.console.render import Page
-from controlplane.http.console.screen import Screen
+from controlplane.http.console.screen import Screen, within
 from controlplane.http.paths import identity
 from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.problems import NotFound
@@ -72,6 +73,8 @@ class CheckpointPage(Struct, frozen=True, kw_only=True):
     """The one before it, where the two can be compared."""
     commands: list[Command]
     """That are about it, newest first."""
+    called: dict[str, str]
+    """Who asked for them."""
 
     @property
     def fits(self) -> bool:
@@ -141,11 +144,13 @@ async def _gather_one(tx: Reading, checkpoint_id: UUID) -> CheckpointPage:
     standing = await reading.standings(tx, session.tenant_id, [checkpoint.id, *(each.id for each in found)])
     both = {each for each in standing.values() if each.state == "complete" and each.policy == "plain"}
     asked = await commands.listing(tx, Which(session_id=session.id), limit=MOST_COMMANDS)
+    about = [each for each in asked if each.checkpoint_id == checkpoint.id]
     return CheckpointPage(
         now=tx.now,
         session=session,
         checkpoint=checkpoint,
         content=standing.get(checkpoint.id),
         before=found[0] if found and len(both) == 2 else None,
-        commands=[each for each in asked if each.checkpoint_id == checkpoint.id],
+        commands=about,
+        called=await askers.called(within(tx), [each.created_by for each in about]),
     )

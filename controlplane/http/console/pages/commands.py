@@ -1,4 +1,4 @@
-"""What the buttons of a runtime's and a session's page ask of the runtime, and taking that back."""
+"""What the buttons of a runtime's and a session's page ask of the runtime."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
@@ -63,33 +63,10 @@ async def ask_session(
     return await screen.act(work, f"/sessions/{session}")
 
 
-async def withdraw_of_runtime(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str], command: FromPath[str]
-) -> Response[Any]:
-    return await _withdraw(screen, actor, command, f"/runtimes/{runtime}")
-
-
-async def withdraw_of_session(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], session: FromPath[str], command: FromPath[str]
-) -> Response[Any]:
-    return await _withdraw(screen, actor, command, f"/sessions/{session}")
-
-
-async def _withdraw(screen: Screen, actor: Actor, command: str, back: str) -> Response[Any]:
-    async def work(tx: TenantTx) -> None:
-        await commands.withdraw(tx, actor, identity("cmd", command))
-
-    return await screen.act(work, back)
-
-
-def _hung(address: str, act: Any, takes: str) -> HTTPRouteHandler:
-    return post(address, status_code=303, opt=rule(Surface.CONSOLE, takes, frozenset({"command:read"})))(act)
-
+ASK: Final = rule(Surface.CONSOLE, "command:create", frozenset({"command:read"}))
 
 HANDLERS: Final[Sequence[HTTPRouteHandler]] = (
-    _hung("/runtimes/{runtime:str}/commands", ask_runtime, "command:create"),
-    _hung("/sessions/{session:str}/commands", ask_session, "command:create"),
-    _hung("/runtimes/{runtime:str}/commands/{command:str}/withdraw", withdraw_of_runtime, "command:withdraw"),
-    _hung("/sessions/{session:str}/commands/{command:str}/withdraw", withdraw_of_session, "command:withdraw"),
+    post("/runtimes/{runtime:str}/commands", status_code=303, opt=ASK)(ask_runtime),
+    post("/sessions/{session:str}/commands", status_code=303, opt=ASK)(ask_session),
 )
 """Where they hang, below a tenant."""

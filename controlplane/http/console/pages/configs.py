@@ -16,7 +16,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import projects
 from controlplane.domain.audit import Actor
-from controlplane.domain.configs import checking, differences, documents, rollouts, standing, texts
+from controlplane.domain.configs import checking, differences, documents, rollouts, standing
 from controlplane.domain.configs.differences import Difference
 from controlplane.domain.configs.documents import Config, Version
 from controlplane.domain.configs.rollouts import Count, Rollout, Target
@@ -26,6 +26,7 @@ from controlplane.domain.projects import Project
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.console import forms
 from controlplane.http.console.config_form import EMPTY, Filled, filled, scope_of
+from controlplane.http.console.pages import askers
 from controlplane.http.console.pages.leases import named
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen, within
@@ -33,7 +34,6 @@ from controlplane.http.console.view import View
 from controlplane.http.console.words import CONFIG_STATES
 from controlplane.http.paths import identity, number
 from controlplane.kit.ids import RuntimeId
-from controlplane.kit.problems import NotFound
 
 ROWS: Final = 100
 VERSIONS: Final = 30
@@ -60,9 +60,13 @@ class Progress(Struct, frozen=True, kw_only=True):
         return sum(each.runtimes for each in self.counted if each.outcome in outcomes)
 
     @property
+    def runtimes(self) -> int:
+        return sum(each.runtimes for each in self.counted)
+
+    @property
     def shares(self) -> list[tuple[str, float, float]]:
         """As a bar: kind, start and width in per cent."""
-        whole = sum(each.runtimes for each in self.counted) or 1
+        whole = self.runtimes or 1
         out, x = [], 0.0
         for kind, runtimes in (
             ("acknowledged", self.of("applied")),
@@ -95,6 +99,8 @@ class ConfigPage(Struct, frozen=True, kw_only=True):
     texts: list[tuple[str, str, int]]
     """Kind, name and version of each prompt and skill."""
     names: dict[UUID, str]
+    called: dict[str, str]
+    """Who made the versions."""
     projects: list[Project]
     runtimes: list["_Named"]
 
@@ -104,15 +110,7 @@ class VersionPage(Struct, frozen=True, kw_only=True):
     version: Version
     differences: list[Difference]
     names: dict[UUID, str]
-
-
-class TextPage(Struct, frozen=True, kw_only=True):
-    config: Config
-    kind: str
-    name: str
-    wordings: list[tuple[Any, list[str]]]
-    """Each with what it changed, newest first."""
-    names: dict[UUID, str]
+    called: dict[str, str]
 
 
 class _Named(Struct, frozen=True):
@@ -128,8 +126,13 @@ async def live(screen: NamedDependency[Screen], seen: FromQuery[str] = "") -> Se
     return screen.follow(_all(screen.view), seen=seen)
 
 
-async def form(screen: NamedDependency[Screen]) -> Response[str]:
-    return await screen.show(_one(screen.view, None))
+async def form(screen: NamedDependency[Screen], runtime: FromQuery[str] = "") -> Response[str]:
+    """
+    Args:
+        runtime: For which it is meant; empty: nobody has said yet.
+    """
+    given = Filled(level="runtime", runtime=runtime[:40]) if runtime else None
+    return await screen.show(_one(screen.view, None, given))
 
 
 async def make(
@@ -184,13 +187,6 @@ async def version(screen: NamedDependency[Screen], config: FromPath[str], versio
     return await screen.show(Page(template="configs/version.html", parts=(), gather=gather, context=MARKS))
 
 
-async def wording(
-    screen: NamedDependency[Screen], config: FromPath[str], kind: FromPath[str], name: FromPath[str]
-) -> Response[str]:
-    gather = partial(_gather_text, config_id=identity("cfg", config), kind=kind, name=name)
-    return await screen.show(Page(template="configs/text.html", parts=(), gather=gather, context=MARKS))
-
-
 async def pause(
     screen: NamedDependency[Screen], actor: NamedDependency[Actor], config: FromPath[str], version: FromPath[str]
 ) -> Response[Any]:
@@ -229,7 +225,7 @@ async def _gather_all(tx: Reading) -> ConfigsPage:
     begun = await rollouts.listing(own, limit=5 * ROWS)
     last = {each.config_id: each for each in reversed(begun)}
     astray = [each for each in await standing.kept(own, ROWS) if each.word not in {"applied", "none"}]
-    names = await _names(own, found)
+    names = await names_of(own, found)
     names |= await named(own, t.runtimes, [each.runtime_id for each in astray])
     return ConfigsPage(configs=found, newest=await _progress(own, last.values()), astray=astray, names=names)
 
@@ -242,13 +238,20 @@ async def _gather_one(tx: Reading, config: str | None, given: Filled | None) -> 
         "runtimes": await own.all(_Named, newest.limit(ROWS)),
     }
     if config is None:
-        nothing: dict[str, Any] = {"progress": None, "failed": [], "versions": [], "texts": [], "names": {}}
+        nothing: dict[str, Any] = {
+            "progress": None,
+            "failed": [],
+            "versions": [],
+            "texts": [],
+            "names": {},
+            "called": {},
+        }
         return ConfigPage(config=None, filled=given or EMPTY, **nothing, **offered)
     its = await documents.get(own, identity("cfg", config))
     last = (await rollouts.listing(own, config_id=its.id, limit=1))[0]
     history = await documents.versions(own, its.id, limit=VERSIONS)
     troubled = await rollouts.targets(own, last, ("failed", "missed"), limit=ROWS)
-    names = await _names(own, [its]) | await named(own, t.runtimes, [each.runtime_id for each in troubled])
+    names = await names_of(own, [its]) | await named(own, t.runtimes, [each.runtime_id for each in troubled])
     document = history[0].content()
     return ConfigPage(
         config=its,
@@ -263,6 +266,7 @@ async def _gather_one(tx: Reading, config: str | None, given: Filled | None) -> 
             if entry
         ],
         names=names,
+        called=await askers.called(own, [each.created_by for each in history]),
         **offered,
     )
 
@@ -273,21 +277,8 @@ async def _gather_version(tx: Reading, config_id: UUID, wanted: int) -> VersionP
     found = await documents.version(own, config_id, wanted)
     older = (await documents.version(own, config_id, found.version - 1)).content() if found.version > 1 else None
     between = differences.between(older, found.content())
-    return VersionPage(config=its, version=found, differences=between, names=await _names(own, [its]))
-
-
-async def _gather_text(tx: Reading, config_id: UUID, kind: str, name: str) -> TextPage:
-    own = within(tx)
-    its = await documents.get(own, config_id)
-    if kind not in texts.KINDS or "\0" in name:
-        raise NotFound
-    which: texts.Kind = "prompts" if kind == "prompts" else "skills"
-    rows = await texts.history(own, config_id, which, name)
-    if not rows:
-        raise NotFound
-    before = [*(each.text for each in rows[1:]), ""]
-    shown = [(each, differences.lines(old, each.text)) for each, old in zip(rows, before, strict=True)]
-    return TextPage(config=its, kind=kind, name=name, wordings=shown, names=await _names(own, [its]))
+    called = await askers.called(own, [found.created_by])
+    return VersionPage(config=its, version=found, differences=between, names=await names_of(own, [its]), called=called)
 
 
 async def _progress(tx: TenantTx, found: Any) -> dict[UUID, Progress]:
@@ -296,7 +287,7 @@ async def _progress(tx: TenantTx, found: Any) -> dict[UUID, Progress]:
     return {each.config_id: Progress(rollout=each, counted=counted[each.config_id, each.version]) for each in known}
 
 
-async def _names(tx: TenantTx, configs: Sequence[Config]) -> dict[UUID, str]:
+async def names_of(tx: TenantTx, configs: Sequence[Config]) -> dict[UUID, str]:
     """Of the projects and runtimes that documents are for."""
     of_projects = await named(tx, t.projects, [each.project_id for each in configs if each.project_id])
     return of_projects | await named(tx, t.runtimes, [each.runtime_id for each in configs if each.runtime_id])
@@ -338,7 +329,6 @@ HANDLERS: Final[Sequence[HTTPRouteHandler]] = (
     get("/configs/{config:str}", opt=READ)(one),
     get("/configs/{config:str}/live", opt=READ)(live_one),
     get("/configs/{config:str}/versions/{version:str}", opt=READ)(version),
-    get("/configs/{config:str}/texts/{kind:str}/{name:str}", opt=READ)(wording),
     _hung("/configs", make),
     _hung("/configs/{config:str}", save),
     _hung("/configs/{config:str}/delete", delete),

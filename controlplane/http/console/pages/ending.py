@@ -24,7 +24,7 @@ from controlplane.http.console.acts import NotConfirmed
 from controlplane.http.console.pages.leases import Out, Reference, named, out
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen, within
-from controlplane.http.paths import identity
+from controlplane.http.paths import maybe
 
 Term: TypeAlias = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -44,7 +44,7 @@ class Narrowed(Struct, frozen=True, kw_only=True):
         Raises:
             NotFound: If no runtime can be called that.
         """
-        runtime_id = identity("rt", self.runtime) if self.runtime is not None else None
+        runtime_id = maybe("rt", self.runtime)
         return Which(runtime_id=runtime_id, agent=self.agent.strip() or None, run=self.run.strip() or None)
 
 

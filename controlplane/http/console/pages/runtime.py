@@ -33,6 +33,7 @@ from controlplane.domain.sync.refills import Refill
 from controlplane.domain.vault import leased
 from controlplane.domain.vault.leased import Which
 from controlplane.http.authorize import Surface, rule
+from controlplane.http.console.pages import askers
 from controlplane.http.console.pages.leases import Out, out
 from controlplane.http.console.render import Page
 from controlplane.http.console.screen import Screen, within
@@ -93,6 +94,8 @@ class RuntimePage(Struct, frozen=True, kw_only=True):
     sessions: list[Session]
     leases: Out
     commands: list[Command]
+    called: dict[str, str]
+    """Who asked for them."""
     configuration: Kept | None
 
     @property
@@ -155,6 +158,7 @@ async def gather(tx: Reading, runtime_id: UUID, presence: Presence) -> RuntimePa
     ledgers = await fleet.ledgers(tx, [runtime], presence)
     said = await tx.first(_Report, tx.select(t.runtime_reports).where(t.runtime_reports.c.runtime_id == runtime_id))
     word = (await fleet.last_words(presence, [runtime_id])).get(runtime_id)
+    asked = await commands.listing(tx, receipts.Which(runtime_id=runtime.id), limit=COMMANDS)
     return RuntimePage(
         now=tx.now,
         refill=await refills.of_runtime(tx, runtime.tenant_id, runtime.id),
@@ -167,7 +171,8 @@ async def gather(tx: Reading, runtime_id: UUID, presence: Presence) -> RuntimePa
         ),
         sessions=await sessions.listing(tx, Filters(runtime_id=runtime.id), limit=SESSIONS),
         leases=await out(within(tx), Which(runtime_id=runtime.id)),
-        commands=await commands.listing(tx, receipts.Which(runtime_id=runtime.id), limit=COMMANDS),
+        commands=asked,
+        called=await askers.called(within(tx), [each.created_by for each in asked]),
         configuration=await standing.of_runtime(within(tx), RuntimeId(runtime.id)),
     )
 
@@ -188,53 +193,24 @@ async def live(screen: NamedDependency[Screen], runtime: FromPath[str], seen: Fr
     return screen.follow(_page(screen, runtime), seen=seen)
 
 
-async def release(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
-) -> Response[Any]:
-    """Let a locked one in again."""
-    return await _act(screen, runtime, partial(runtime_locks.release, actor=actor))
-
-
-async def rotate_key(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
-) -> Response[Any]:
-    """Have it replace its key."""
-    return await _act(screen, runtime, partial(rekeying.ask, actor=actor))
-
-
-async def compare(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
-) -> Response[Any]:
-    """Have it compare both sides."""
-    return await _act(screen, runtime, partial(comparing.ask, actor=actor))
-
-
-async def decommission(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
-) -> Response[Any]:
-    """Have it send what is left, and leave."""
-    return await _act(screen, runtime, partial(departures.ask, actor=actor))
-
-
-async def revoke(
-    screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
-) -> Response[Any]:
+async def revoke(tx: TenantTx, actor: Actor, runtime_id: RuntimeId) -> None:
     """End its access, and its leases, now."""
-
-    async def work(tx: TenantTx, runtime_id: RuntimeId) -> None:
-        await runtimes.revoke(tx, actor, runtime_id)
-        await leased.revoke_all(tx, actor, Which(runtime_id=runtime_id))
-
-    return await _act(screen, runtime, work)
+    await runtimes.revoke(tx, actor, runtime_id)
+    await leased.revoke_all(tx, actor, Which(runtime_id=runtime_id))
 
 
-async def _act(screen: Screen, runtime: str, work: Callable[..., Awaitable[None]]) -> Response[Any]:
-    runtime_id = RuntimeId(identity("rt", runtime))
-    page = _page(screen, runtime)
-    return await screen.act(lambda tx: work(tx, runtime_id=runtime_id), f"/runtimes/{runtime}", page)
+def _button(
+    address: str, work: Callable[[TenantTx, Actor, RuntimeId], Awaitable[None]], *, fresh: bool = True
+) -> HTTPRouteHandler:
+    """What does *work* with the runtime of the page, and comes back to it."""
 
+    async def act(
+        screen: NamedDependency[Screen], actor: NamedDependency[Actor], runtime: FromPath[str]
+    ) -> Response[Any]:
+        runtime_id = RuntimeId(identity("rt", runtime))
+        page = _page(screen, runtime)
+        return await screen.act(lambda tx: work(tx, actor, runtime_id), f"/runtimes/{runtime}", page)
 
-def _hung(address: str, act: Any, *, fresh: bool = True) -> HTTPRouteHandler:
     return post(
         f"/runtimes/{{runtime:str}}/{address}",
         status_code=200,
@@ -245,11 +221,11 @@ def _hung(address: str, act: Any, *, fresh: bool = True) -> HTTPRouteHandler:
 SHOWS: Final = frozenset({"session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"})
 
 ACTS: Final[Sequence[HTTPRouteHandler]] = (
-    _hung("release", release),
-    _hung("rotate-key", rotate_key, fresh=False),
-    _hung("compare", compare, fresh=False),
-    _hung("decommission", decommission),
-    _hung("revoke", revoke),
+    _button("release", runtime_locks.release),
+    _button("rotate-key", rekeying.ask, fresh=False),
+    _button("compare", comparing.ask, fresh=False),
+    _button("decommission", departures.ask),
+    _button("revoke", revoke),
 )
 """What the page's buttons do, below a tenant."""
 

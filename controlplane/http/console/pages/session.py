@@ -23,8 +23,9 @@ from controlplane.domain.outcomes import Filters
 from controlplane.domain.runs import Run
 from controlplane.domain.sessions import Detail, Whole
 from controlplane.http.console import timeline
+from controlplane.http.console.pages import askers
 from controlplane.http.console.render import Page
-from controlplane.http.console.screen import Screen
+from controlplane.http.console.screen import Screen, within
 from controlplane.http.console.timeline import Timeline
 from controlplane.http.console.view import View
 from controlplane.http.paths import identity
@@ -68,6 +69,8 @@ class SessionPage(Struct, frozen=True, kw_only=True):
     costs: list[Cost]
     timeline: Timeline
     commands: list[Command]
+    called: dict[str, str]
+    """Who asked for them."""
     undoable: Undoable | None
     """The rollback that can be taken back."""
 
@@ -146,6 +149,7 @@ async def gather(tx: Reading, session_id: UUID) -> SessionPage:
         session_id=session.id,
         oldest=first_id(min(born_at(session.id), session.started_at) - MARGIN),
     )
+    asked = await commands.listing(tx, Which(session_id=session.id), limit=MOST_COMMANDS)
     return SessionPage(
         now=tx.now,
         session=session,
@@ -156,7 +160,8 @@ async def gather(tx: Reading, session_id: UUID) -> SessionPage:
         contents=await reading.standings(tx, session.tenant_id, [checkpoint.id for checkpoint in made]),
         costs=costs,
         timeline=timeline.draw(session, detail, made, executions, tx.now),
-        commands=await commands.listing(tx, Which(session_id=session.id), limit=MOST_COMMANDS),
+        commands=asked,
+        called=await askers.called(within(tx), [each.created_by for each in asked]),
         undoable=(await commands.undoable(tx, [session.tenant_id], [session.id])).get(session.id),
     )
 

@@ -77,7 +77,19 @@ document.addEventListener("keydown", event => {
   }
 });
 
+// What was written at length survives the way over a fresh proof, in this tab alone.
+document.addEventListener("submit", ({ target: form }) => {
+  if (form.querySelector("textarea")) sessionStorage.setItem("written", JSON.stringify([form.action, [...new FormData(form)]]));
+});
+
+function restoreWritten() {
+  const [action, fields] = JSON.parse(sessionStorage.getItem("written")) ?? ["", []];
+  const form = [...document.forms].find(each => each.action === action);
+  for (const [name, value] of form ? fields : []) if (form.elements[name]) form.elements[name].value = value;
+}
+
 if (location.hash === "#undone") {
+  restoreWritten();
   const said = document.createElement("p");
   said.className = "done";
   said.setAttribute("role", "status");
@@ -86,6 +98,7 @@ if (location.hash === "#undone") {
   history.replaceState(null, "", location.pathname + location.search);
 }
 
+sessionStorage.removeItem("written");
 dress(document);
 sayZone();
 document.getElementById("utc").hidden = false;
