@@ -15,8 +15,9 @@ from uuid import UUID
 
 import msgspec
 
+from runtime_agent.http import Unreachable
 from runtime_agent.server import Server
-from runtime_agent.sockets import Closed, Socket
+from runtime_agent.sockets import Closed, Cut, Socket
 from runtime_agent.wire import PROTOCOL
 from runtime_agent.wire.channel import GOING, OVER, PATH, Asking
 from runtime_agent.wire.commands import LONGEST_WAIT_S, Orders
@@ -73,7 +74,11 @@ class Channel:
     async def poll(
         self, store_id: UUID | None, after: int, wait_s: int, config: int = 0, tails: Sequence[str] = ()
     ) -> Orders:
-        """As :meth:`Server.poll`, by whichever way there is."""
+        """As :meth:`Server.poll`, by whichever way there is.
+
+        Raises:
+            Unreachable: As of a poll that breaks, too: whoever polls then comes back as those do, spread out.
+        """
         if self._asking:
             await self.close()
         socket = self._socket or await self._opened()
@@ -84,6 +89,8 @@ class Channel:
                 return await self._ask(socket, asking)
             except Closed as closed:
                 await self._broke(closed)
+                if isinstance(closed, Cut):
+                    raise Unreachable(str(closed)) from closed
         return await self._server.poll(store_id, after, wait_s, config, tails)
 
     async def close(self) -> None:

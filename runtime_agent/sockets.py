@@ -31,6 +31,10 @@ class Closed(Exception):
         self.code = code
 
 
+class Cut(Closed):
+    """The connection broke; nobody said a word. All that the other side had may have broken with it."""
+
+
 class Socket(Protocol):
     """Both may raise :class:`Closed`."""
 
@@ -92,5 +96,4 @@ if INSTALLED:
         return Opened(opened)
 
     def _closed(closed: ConnectionClosed) -> Closed:
-        said = closed.rcvd
-        return Closed(str(closed), said.code if said else 0)
+        return Cut(str(closed)) if closed.rcvd is None else Closed(str(closed), closed.rcvd.code)

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from runtime_agent.channel import AGAIN_S, SELDOM_S, Channel
-from runtime_agent.sockets import Closed
+from runtime_agent.http import Unreachable
+from runtime_agent.sockets import Closed, Cut
 from runtime_agent.wire.channel import GOING, OVER, Asking
 from runtime_agent.wire.commands import Orders
 
@@ -43,6 +44,8 @@ class Socket:
         fate = self.fates.pop(0) if self.fates else "answer"
         if fate == "swallow":
             await asyncio.Event().wait()
+        if fate == "cut":
+            raise Cut("cut")
         if isinstance(fate, int):
             raise Closed("closed", fate)
         return msgspec.json.encode(Orders(store_id=STORE, orders=[])) if fate == "answer" else fate
@@ -96,6 +99,16 @@ async def test_whatever_becomes_of_it_the_question_is_asked_by_a_poll(fate):
         assert went[-1] is False
         assert line.server.polls == [(STORE, 3, 25, 4, (TAIL,))]
         assert not line.channel.is_open
+
+
+async def test_one_that_is_cut_off_counts_as_a_poll_that_breaks_so_that_a_herd_comes_back_spread_out():
+    line = Line(Socket("answer", "cut"))
+    await line.poll()
+
+    with pytest.raises(Unreachable):
+        await line.poll()
+
+    assert not await line.poll()
 
 
 async def test_it_is_tried_again_later_and_ever_more_seldom():
