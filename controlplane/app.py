@@ -63,7 +63,9 @@ from controlplane.http.me import door as me
 from controlplane.http.operator_api import door as operator_api
 from controlplane.http.pages import PAGING
 from controlplane.http.runtime_api import door as runtime_api
+from controlplane.http.runtime_api import sockets
 from controlplane.http.runtime_api.admission import Admission
+from controlplane.http.runtime_api.channel import OpenChannels
 from controlplane.http.scim import answers as scim_answers
 from controlplane.http.scim import door as scim
 from controlplane.http.sessions import cookie_for
@@ -163,6 +165,7 @@ class Parts:
         self.tombstones = Path(given.home) / tombstones.FOLDER if given.home else None
         self.streams = Streams(given.drain_s)
         self.admission = Admission()
+        self.open_channels = OpenChannels()
         self.keyring_file = _own_keyring(given)
         self.denials = Denials(db)
         self.courier = Courier(db, self.guard)
@@ -244,6 +247,7 @@ class Parts:
             "presence": self.presence,
             "pulses": self.pulses,
             "admission": self.admission,
+            "open_channels": self.open_channels,
             "letterhead": self.letterhead,
             "sign_on": self.sign_on,
             "vault": self.vault,
@@ -311,8 +315,8 @@ def assemble() -> Litestar:
         },
         request_class=StrictRequest,
         response_class=Answer,
-        after_exception=[denials.write_down, scim_answers.write_down],
-        before_send=[headers.complete],
+        after_exception=[denials.write_down, scim_answers.write_down, sockets.note],
+        before_send=[headers.complete, sockets.tell],
         request_max_body_size=MAX_BODY_BYTES,
         lifespan=[lambda app: app.state.running()],
         openapi_config=openapi.config(),

@@ -1,10 +1,11 @@
-# The runtime agent: one folder of code and its few packages. docker build -f infra/agent.Dockerfile -t runtime-agent .
+# The runtime agent: one folder of code and its few packages, the optional one for WebSockets among them. docker build -f infra/agent.Dockerfile -t runtime-agent .
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY requirements.lock pyproject.toml ./
 RUN sed -E '/^ *--hash/d; s/ *\\$//' requirements.lock > pins.txt \
  && python -c "import tomllib; \
-print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > needs.txt \
+p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*p['dependencies'], *p['optional-dependencies']['websocket'], sep='\n')" > needs.txt \
  && python -m venv /opt/runtime-agent \
  && /opt/runtime-agent/bin/pip install --no-cache-dir -r needs.txt -c pins.txt
 COPY runtime_agent runtime_agent

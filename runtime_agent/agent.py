@@ -14,8 +14,10 @@ from uuid import uuid4
 import httpx
 from msgspec.structs import replace
 
-from runtime_agent import doing, heartbeat, home, rewinding
+from runtime_agent import doing, heartbeat, home, rewinding, sockets
+from runtime_agent.channel import Channel
 from runtime_agent.clock import Clock, utc_now
+from runtime_agent.collecting import Collector, Shelf, of_logs
 from runtime_agent.commands import Commands
 from runtime_agent.configuration.fetching import ConfigForged, Fetching
 from runtime_agent.configuration.redaction import Redacted, Redaction
@@ -89,6 +91,8 @@ class Agent:
         self.scanners = [Scanner(outbox, source, clock, Touched()) for source in sources]
         self.troubles = Troubles()
         self.commands = Commands(outbox, self.server, http, self.tokens, clock)
+        self.channel = Channel(self.server, sockets.dial if sockets.INSTALLED and http.is_network else None)
+        self.commands.poll = self.channel.poll
         self.commands_pace = Pace()
         """Of its own: a poll that a proxy cuts off keeps nothing else waiting."""
         self.taker = Taker(outbox, [scanner.source for scanner in self.scanners], post.settings, clock)
@@ -228,6 +232,10 @@ class Agent:
                 engine = EngineServer(self.post.settings.engine_url)
                 homes["engine"] = EngineLogs(its.path)
                 kinds |= doing.of_sessions(self.outbox, scanner.source, engine, self.clock)
+                collector = Collector(
+                    Shelf(self.post.home), homes["engine"], self.redaction, self.post.settings.zone(), self.clock
+                )
+                kinds |= of_logs(collector, frozenset(self.post.settings.logs))
                 means = Means(self.outbox, scanner.source, engine, self._rewinding(its), self.server)
                 kinds |= rewinding.of_checkpoints(means, look, self.clock)
         self.commands.doers, self.commands.said = kinds, said
@@ -318,6 +326,7 @@ class Agent:
         dropped = self.sync.prune() or pruning.by_window(self.outbox, self.clock(), keep, settings.keep_mib << 20)
         cursor.forget_gone(self.outbox, self.clock())
         inbox.forget(self.outbox, self.clock())
+        Shelf(self.post.home).forget(self.clock())
         for engine in self._engines.values():
             self._rewinding(engine).forget(self.clock())
         dropped += contents.prune(self.outbox)
@@ -341,7 +350,10 @@ async def opened(
         async with Http(post.identity.server, clock, transport) as http:
             agent = Agent(post, outbox, http, clock)
             agent.trial.start()
-            yield agent
+            try:
+                yield agent
+            finally:
+                await agent.channel.close()
             agent.trial.stopped()
     finally:
         outbox.close()

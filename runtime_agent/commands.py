@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -20,15 +20,18 @@ from runtime_agent.outbox.inbox import Outcome
 from runtime_agent.server import Server
 from runtime_agent.sources.acting import Failed
 from runtime_agent.tokens import Tokens
-from runtime_agent.wire.commands import LONGEST_WAIT_S, MOST_AT_ONCE, Command, Order
+from runtime_agent.wire.commands import LONGEST_WAIT_S, MOST_AT_ONCE, Bundle, Command, Order, Orders
 from runtime_agent.wire.logs import Ask, Tail
 
-AGAIN: Final = frozenset({"rescan", "drain", "pause", "cancel", "rollback", "undo"})
+AGAIN: Final = frozenset({"rescan", "drain", "pause", "cancel", "rollback", "undo", "collect-logs"})
 """What may be begun anew where the program died during it: twice is as good as once."""
 
 FULL_DISK_S: Final = 5.0
 
 Said: TypeAlias = Callable[[], None]
+
+Poll: TypeAlias = Callable[[UUID | None, int, int, int, Sequence[str]], Awaitable[Orders]]
+"""As :meth:`Server.poll`."""
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +63,8 @@ class Commands:
         """The generation of the configuration that is known here, of that database."""
         self.newer: Callable[[int], None] = lambda _: None
         """Called when there is a configuration of a later generation."""
+        self.poll: Poll = server.poll
+        """By whichever way there is."""
         self._store: UUID | None = None
         self._again: list[str] = []
         """To be acknowledged once more: a control plane that went back hands them out until they are."""
@@ -90,7 +95,7 @@ class Commands:
         self.asked.clear()
         after = 0 if self._store is None else inbox.reached(self._outbox, self._store)
         known = 0 if self._store is None else self.reached(self._store)
-        found = await self._server.poll(self._store, after, wait_s, known, self.tails.known)
+        found = await self.poll(self._store, after, wait_s, known, self.tails.known)
         self._store, self.again_ms = found.store_id, found.again_ms
         if found.config > self.reached(found.store_id):
             self.newer(found.config)
@@ -155,7 +160,8 @@ class Commands:
     async def _do(self, command: Command) -> None:
         logger.info("command.began: %s %s", command.kind, command.command)
         try:
-            outcome = Outcome(state="succeeded", line=await self.doers[command.kind](command))
+            came = await self.doers[command.kind](command)
+            outcome = Outcome(state="succeeded", line=str(came), bundle=came if isinstance(came, Bundle) else None)
         except Failed as failed:
             outcome = Outcome(state="failed", code=failed.code, line=redact.line(str(failed)))
         await self._end(command, outcome)

@@ -10,11 +10,11 @@ from runtime_agent.outbox import Outbox, cursor
 from runtime_agent.outbox.position import position
 from runtime_agent.sources import Source
 from runtime_agent.sources.acting import Acting, Failed
-from runtime_agent.wire.commands import Command
+from runtime_agent.wire.commands import Bundle, Command
 from runtime_agent.wire.records import SessionState
 
-Doer: TypeAlias = Callable[[Command], Awaitable[str]]
-"""Returns what came of it, for people; raises :class:`Failed`."""
+Doer: TypeAlias = Callable[[Command], Awaitable[str | Bundle]]
+"""Returns what came of it, for people, or a bundle of logs; raises :class:`Failed`."""
 
 Look: TypeAlias = Callable[[], Awaitable[None]]
 """Looks at everything once more."""

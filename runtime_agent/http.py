@@ -69,6 +69,9 @@ class Http:
             base_url=url, timeout=TIMEOUT, headers=headers, transport=transport, verify=url.startswith("https:")
         )
         self._clock = clock
+        self.url = url
+        self.is_network = transport is None
+        """Requests go where others could go as well."""
         self.skew_s = 0.0
         """How far the server's clock is ahead of ours; 0 when it is near."""
 

@@ -44,7 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     commands: tuple[Kind, ...] = ("rescan", "drain")
     """What the control plane may have done here; nobody but the owner of this machine can allow more. Also: pause,
     resume, cancel, approve, reject, which are done through EngineX's own server; rollback and undo, which replace a
-    session's files in the home. In the environment separated by commas."""
+    session's files in the home; collect-logs, which makes a file of those in ``logs`` in the agent's own home. In the environment separated by commas."""
     logs: tuple[Log, ...] = ("details", "tools")
     """Of which logs somebody may be shown lines while they look: details and tools, of which the fields that may leave;
     raw, files as they stand without what looks like a secret. Nobody but the owner of this machine can allow more.

@@ -1,11 +1,12 @@
 """``controlplane command``: what runtimes are asked to do, and the receipts."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from controlplane.cli.options import home_option, instant, json_option, show, show_list, tenant_option
+from controlplane.cli.options import Duration, home_option, instant, json_option, show, show_list, tenant_option
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from controlplane.domain.approvals import Decision
     from controlplane.domain.commands import Command
     from controlplane.domain.keys import Keyring
+    from controlplane.domain.logs import Log
 
 COLUMNS = ("kind", "state", "code", "runtime", "session", "created_at", "ended_at", "id")
+LOGS = ("details", "tools", "raw")
 KINDS = ("rescan", "drain", "pause", "resume", "cancel", "approve", "reject", "undo")
 
 
@@ -50,6 +53,42 @@ def send(kind: str, target: str, tenant: str, comment: str, home: Path, as_json:
         session = identity if kind in commands.FITTING else None
         wanted = commands.Wanted(
             kind=kind, comment=comment, session_id=session, runtime_id=None if session else identity
+        )
+        return await commands.create(tx, shell(), wanted)
+
+    made = shown(within(home, tenant, work))
+    show(made, str(made["id"]), as_json)
+
+
+@command.command("collect-logs")
+@click.argument("target", metavar="RUNTIME|SESSION")
+@tenant_option
+@click.option("--log", "logs", type=click.Choice(LOGS), multiple=True, default=LOGS[:2], show_default=True)
+@click.option("--since", type=Duration(), help="How far back, as in 24h; a whole runtime takes it.")
+@click.option("--comment", default="", help="For the log.")
+@home_option
+@json_option
+def collect_logs(  # noqa: PLR0913 each is an option
+    target: str, tenant: str, logs: tuple[str, ...], since: timedelta | None, comment: str, home: Path, as_json: bool
+) -> None:
+    """Have a runtime put logs into a bundle on its own machine, and print the command's id.
+
+    Of a session, ses_…, or of all that a runtime, rt_…, wrote --since. The receipt, in command list, says what the file is called; whoever may go there fetches it from the folder collected of the agent's home.
+    """
+    from controlplane.cli.shell import parsed, shell, within
+    from controlplane.domain import commands
+
+    of_session = target.startswith("ses_")
+    identity = parsed("ses" if of_session else "rt", target)
+
+    async def work(tx: "TenantTx", _: "Keyring") -> "Command":
+        asked = commands.Range(logs=cast("tuple[Log, ...]", logs), since=tx.now - since if since else None)
+        wanted = commands.Wanted(
+            kind=commands.COLLECT,
+            comment=comment,
+            session_id=identity if of_session else None,
+            runtime_id=None if of_session else identity,
+            collecting=asked,
         )
         return await commands.create(tx, shell(), wanted)
 
@@ -106,6 +145,8 @@ def shown(its: "Command") -> dict[str, object]:
         "session": text_id("ses", its.session_id) if its.session_id else None,
         "checkpoint": text_id("cp", its.checkpoint_id) if its.checkpoint_id else None,
         "undoes": text_id("cmd", its.undoes) if its.undoes else None,
+        "logs": its.logs,
+        "bundle": its.bundle,
         "comment": its.comment,
         "created_by": its.created_by,
         "created_at": instant(its.created_at),

@@ -38,7 +38,7 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "runtime-key:create": "Let a runtime have credentials that are not sealed to it.",
         "runtime-key:revoke": "Revoke keys of runtimes.",
         "command:read": "See what runtimes were asked to do, and how far each has got.",
-        "command:create": "Ask runtimes to look anew, to drain, and to pause, resume, cancel or roll back sessions.",
+        "command:create": "Ask runtimes to look anew, to drain, to collect logs, and to pause, resume, cancel or roll back sessions.",
         "command:withdraw": "Take commands back that their runtime does not have yet.",
         "approval:read": "See what waits for somebody's approval.",
         "approval:decide": "Approve and reject what sessions ask for.",

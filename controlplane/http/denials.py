@@ -51,7 +51,7 @@ def _denial(request: Request[Any, Any, Any], refusal: Refusal) -> Denial | None:
     principal: Principal | None = request.scope.get("user")
     what: dict[str, object] = {
         "code": refusal.code,
-        "method": request.method,
+        "method": request.scope.get("method", "GET"),  # a WebSocket's scope has none
         "path": str(request.scope.get("path_template", "")),
     }
     if principal is None:

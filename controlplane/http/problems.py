@@ -127,7 +127,7 @@ def as_refusal(request: Request[Any, Any, Any], error: Exception) -> Refusal:
     """
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_litestar(error)
-    method, path = request.method, request.scope.get("path_template", "")
+    method, path = request.scope.get("method", "GET"), request.scope.get("path_template", "")
     if _is_unkeepable_text(error):
         return Invalid([{"in": "", "name": "", "detail": "not UTF-8, or with a zero byte in it"}])
     if isinstance(error, RecursionError):

@@ -6,7 +6,7 @@ from typing import Any, Final
 from litestar import Litestar
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.params import ParameterKwarg
-from litestar.routes import HTTPRoute
+from litestar.routes import HTTPRoute, WebSocketRoute
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -40,6 +40,9 @@ KNOWN: Final[Mapping[Surface, frozenset[str]]] = {
     Surface.CONSOLE: frozenset(PERMISSIONS) | frozenset(OPERATOR_PERMISSIONS),
 }
 """Which permissions a surface may ask for."""
+
+WEBSOCKET: Final = "WEBSOCKET"
+"""Stands where a method does."""
 
 OPTIONS: Final = Rule(open_because="says which methods there are, which the document says as well")
 
@@ -105,7 +108,7 @@ def methods(app: Litestar) -> dict[str, str]:
     """What ``Allow`` says at each path."""
     found: dict[str, set[str]] = {}
     for path, method, _, _ in _handlers(app):
-        found.setdefault(path, set()).add(method)
+        found.setdefault(path, set()).add("GET" if method == WEBSOCKET else method)
     return {path: ", ".join(sorted(names)) for path, names in found.items()}
 
 
@@ -162,6 +165,8 @@ def _handlers(app: Litestar) -> Iterator[tuple[str, str, BaseRouteHandler, Any]]
         if isinstance(route, HTTPRoute):
             for method, (handler, model) in route.route_handler_map.items():
                 yield route.path_format or "/", str(method), handler, model
+        elif isinstance(route, WebSocketRoute):
+            yield route.path_format, WEBSOCKET, route.route_handler, route.handler_parameter_model
         else:
             yield route.path_format or "/", type(route).__name__, route.route_handler, None
 

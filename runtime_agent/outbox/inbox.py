@@ -16,7 +16,7 @@ from runtime_agent.clock import to_ms
 from runtime_agent.outbox import log
 from runtime_agent.outbox.file import Outbox
 from runtime_agent.outbox.lines import new_record_id
-from runtime_agent.wire.commands import Command, Reached
+from runtime_agent.wire.commands import Bundle, Command, Reached
 from runtime_agent.wire.records import CommandState
 
 KEPT_FOR = timedelta(days=30)
@@ -32,6 +32,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     state: Reached
     code: str = ""
     line: str = ""
+    bundle: Bundle | None = None
+    """Of logs that were collected."""
 
 
 def keep(outbox: Outbox, store_id: UUID, commands: Sequence[Command]) -> list[str]:
@@ -121,6 +123,7 @@ def _reach(outbox: Outbox, command: Command, state: State, outcome: Outcome, at:
         state=outcome.state,
         code=outcome.code,
         line=outcome.line,
+        bundle=outcome.bundle,
     )
     with outbox.transaction() as tx:
         tx.execute("UPDATE inbox SET state = ? WHERE id = ?", [state, command.command])

@@ -21,7 +21,9 @@ LONGEST_COMMENT: Final = 1000
 
 CommandId: TypeAlias = Annotated[str, Meta(pattern="^cmd_[0-9a-z]{26}$")]
 
-Kind: TypeAlias = Literal["rescan", "drain", "pause", "resume", "cancel", "approve", "reject", "rollback", "undo"]
+Kind: TypeAlias = Literal[
+    "rescan", "drain", "pause", "resume", "cancel", "approve", "reject", "rollback", "undo", "collect-logs"
+]
 """What an agent of this version can do. Agents refuse kinds that they do not know."""
 
 Reached: TypeAlias = Literal["running", "succeeded", "failed", "expired"]
@@ -43,6 +45,41 @@ class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Over its file, as the runtime said; empty where it never did. HMAC-SHA-256 where there is a :attr:`kid`."""
     kid: str = ""
     """The tenant's key that its content key is sealed to."""
+
+
+class Collecting(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which logs are to be put into a bundle: of the command's session, or of all that wrote any in a time."""
+
+    logs: Annotated[list[Annotated[str, Meta(max_length=40)]], Meta(min_length=1, max_length=10)]
+    """As of tails: ``details``, ``tools``, ``raw``; of the last all files of the sessions' folders of logs."""
+    since: str = ""
+    """RFC 3339: what was last written before is left out. Empty: whatever its age."""
+    until: str = ""
+    """What began later is left out. Empty: until the bundle is made."""
+
+
+class Bundle(Struct, frozen=True, kw_only=True):
+    """A file of logs in the agent's own home. What it holds does not leave by us; this is all that is said of it."""
+
+    name: Annotated[str, Meta(pattern=r"^[0-9a-z_-]{1,60}\.zip$")]
+    """In the folder ``collected`` of the agent's home."""
+    bytes: Count
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sessions: Count
+    files: Count
+    lines: Count
+    shortened: Count
+    """Of the lines, those that are there in part, or as a note: too long, or no entry."""
+    refused: Count
+    """Files that were not read: links, folders, and what may not be."""
+    beyond: Count
+    """Files that there was no room for, or not for all of them: the older ones."""
+
+    def __str__(self) -> str:
+        left_out = {"refused": self.refused, "beyond the limit": self.beyond}
+        without = ", ".join(f"{number} {why}" for why, number in left_out.items() if number)
+        said = f"{self.lines} lines of {self.files} files in {self.name}"
+        return f"{said}; files left out: {without}" if without else said
 
 
 class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -67,6 +104,8 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a rollback, and of a resume from somewhere else than where the session stopped."""
     undoes: str = ""
     """Of an undo: the command, ``cmd_…``, whose effect on the session's files is taken back."""
+    collecting: Collecting | None = None
+    """Of a collection of logs."""
     not_after: str
     """RFC 3339. What has not begun by then does not begin."""
     begun: bool = False

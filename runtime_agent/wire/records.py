@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from runtime_agent.wire.commands import CommandId, Reached
+from runtime_agent.wire.commands import Bundle, CommandId, Reached
 from runtime_agent.wire.content import Content
 from runtime_agent.wire.types import Amount, Instant, Key, Line, Name, Quality, Seq, Status, WaitingFor
 
@@ -196,6 +196,8 @@ class CommandState(Record, frozen=True, kw_only=True, tag="command"):
     """Why it did not succeed, for programs."""
     line: Line = ""
     """What came of it, for people."""
+    bundle: Bundle | None = None
+    """Of logs that were collected."""
 
 
 AnyRecord: TypeAlias = SessionState | RunState | CheckpointSeen | CostLine | Gap | Quarantine | CommandState

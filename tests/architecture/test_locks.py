@@ -7,10 +7,12 @@ from litestar import get
 
 from controlplane.app import assemble
 from controlplane.domain.permission_names import DANGEROUS
-from controlplane.http import authentication, proof
+from controlplane.http import authentication, problems, proof
 from controlplane.http.authorize import Rule, Surface, open_to_all, rule
 from controlplane.http.proof import Unlocked
 from controlplane.kit import tokens
+from runtime_agent.wire.channel import REFUSED
+from tests.http.dialling import Line
 from tests.make import bearer
 
 OPEN = {
@@ -83,6 +85,19 @@ def locked(app):
     return [each for each in proof.rules(app) if not each[2].open_because]
 
 
+async def asked(app, client, method, path, headers=None):
+    """Status, code and challenge of an answer; a WebSocket is closed with them."""
+    if method == proof.WEBSOCKET:
+        async with Line(app, path=path, **(headers or {})) as line:
+            assert line.refused is not None, path
+            return line.refused[0] - REFUSED, line.refused[1]
+    answer = await client.request(method, path, headers=headers)
+    if answer.status_code == 401:
+        assert answer.headers["www-authenticate"].startswith("Bearer") or path.startswith("/console"), (method, path)
+    is_problem = answer.headers.get("content-type") == problems.PROBLEM_JSON
+    return answer.status_code, answer.json()["code"] if is_problem else ""
+
+
 def at(path, tenant="acme"):
     return re.sub(r"{(\w+)(:\w+)?}", lambda found: tenant if found[1] == "tenant" else "none", path)
 
@@ -107,12 +122,8 @@ def test_whoever_has_a_dangerous_permission_proves_who_they_are_before_they_use_
 
 async def test_without_a_credential_every_other_route_asks_for_one(app, client):
     for path, method, its in locked(app):
-        answer = await client.request(method, at(path))
-        if its.surface is Surface.CONSOLE:
-            assert answer.status_code in (303, 401), (method, path)
-        else:
-            assert answer.status_code == 401, (method, path, answer.text)
-            assert answer.headers["www-authenticate"].startswith("Bearer"), (method, path)
+        status, _ = await asked(app, client, method, at(path))
+        assert status in ((303, 401) if its.surface is Surface.CONSOLE else (401,)), (method, path)
 
 
 async def test_another_tenants_key_finds_nothing(app, client, make):
@@ -120,8 +131,7 @@ async def test_another_tenants_key_finds_nothing(app, client, make):
 
     for path, method, its in locked(app):
         if its.surface is Surface.TENANT:
-            answer = await client.request(method, at(path, victim.slug), headers=key)
-            assert (answer.status_code, answer.json()["code"]) == (404, "not-found"), (method, path)
+            assert await asked(app, client, method, at(path, victim.slug), key) == (404, "not-found"), (method, path)
 
 
 async def test_a_credential_is_worth_nothing_at_another_surface(app, client, make):
@@ -137,8 +147,8 @@ async def test_a_credential_is_worth_nothing_at_another_surface(app, client, mak
     for path, method, its in locked(app):
         for surface, headers in kinds.items():
             if its.surface not in (surface, Surface.CONSOLE):
-                answer = await client.request(method, at(path, tenant.slug), headers=headers)
-                assert answer.status_code == 401, (method, path, surface, answer.text)
+                status, _ = await asked(app, client, method, at(path, tenant.slug), headers)
+                assert status == 401, (method, path, surface)
 
 
 async def test_nor_is_whoever_a_surface_recognizes_by_mistake(app, client, make):
@@ -149,8 +159,8 @@ async def test_nor_is_whoever_a_surface_recognizes_by_mistake(app, client, make)
 
     for path, method, its in locked(app):
         if its.surface not in (Surface.TENANT, Surface.CONSOLE):
-            answer = await client.request(method, at(path), headers=key)
-            assert answer.status_code == 404, (method, path, answer.text)
+            status, _ = await asked(app, client, method, at(path), key)
+            assert status == 404, (method, path)
 
 
 async def test_a_tenants_people_do_not_learn_what_operators_have(app, client, make):

@@ -170,6 +170,10 @@ def test_a_runtime_is_asked_from_the_shell_and_the_receipt_is_listed(running, sh
     assert re.fullmatch(r"cmd_[0-9a-z]{26}", asked)
     [listed] = json.loads(told(shared_home, "command", "list", "--tenant", "acme", "--json"))["data"]
     assert (listed["id"], listed["state"], listed["code"]) == (asked, "superseded", "withdrawn")
+    words = ("command", "collect-logs", runtime, "--tenant", "acme", "--json")
+    collecting = json.loads(told(shared_home, *words, "--log", "raw", "--since", "24h"))
+    assert (collecting["kind"], collecting["logs"], collecting["bundle"]) == ("collect-logs", ["raw"], None)
+    assert "since when" in command(shared_home, *words).stderr
     refused = command(shared_home, "command", "send", "pause", runtime, "--tenant", "acme")
     assert refused.returncode == 1
     assert "ses_" in refused.stderr

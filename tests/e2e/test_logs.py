@@ -1,5 +1,7 @@
 """Logs on demand by the real programs: lines as they are written, nothing once nobody looks, and nothing left behind."""
 
+import hashlib
+import io
 import json
 import os
 import signal
@@ -7,6 +9,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -16,6 +19,8 @@ from tests import programs
 from tests.agent.programs import daemon
 from tests.e2e.conftest import Site
 from tests.programs import eventually
+
+MARKER = f"marker-{os.getpid()}-zq"
 
 ALL = {"RUNTIME_AGENT_LOGS": "details,tools,raw"}
 
@@ -82,7 +87,7 @@ def test_a_tail_shows_lines_as_they_are_written_ends_with_its_viewer_and_leaves_
     up, site = alone
     session, folder = looked_at(site)
     url = f"{up.url}/v1/tenants/{site.slug}/sessions/{session}/logs/raw"
-    marker, run = f"marker-{os.getpid()}-zq", {"path": "run.log", "offset": 0}
+    marker, run = MARKER, {"path": "run.log", "offset": 0}
 
     def part():
         return httpx.get(url, params=run, headers=site._bearer, timeout=60)
@@ -108,6 +113,41 @@ def test_a_tail_shows_lines_as_they_are_written_ends_with_its_viewer_and_leaves_
     assert marker not in said + up.logged
     assert holding(up.home, marker) == holding(site.agent, marker) == []
     assert holding(up.home, "log.opened"), "that somebody looked is on record"
+
+
+def test_collected_logs_stay_where_they_are_made_and_the_receipt_says_what_they_are(alone):
+    up, site = alone
+    session, folder = looked_at(site)
+    (folder / "run.log").write_text(f"{MARKER} of a bundle\n")
+    collects = {**ALL, "RUNTIME_AGENT_COMMANDS": "rescan,drain,collect-logs"}
+    commands = f"{up.url}/v1/tenants/{site.slug}/commands"
+
+    def asked():
+        said = {"session": session, "logs": ["details", "raw"]}
+        return httpx.post(f"{commands}/collect-logs", json=said, headers=site._bearer).raise_for_status().json()["id"]
+
+    def receipt(command):
+        shown = httpx.get(f"{commands}/{command}", headers=site._bearer).raise_for_status().json()
+        return shown if shown["ended_at"] else None
+
+    with daemon(site.agent, **collects):
+        command = asked()
+        assert eventually(lambda: receipt(command))
+        done = receipt(command)
+    with daemon(site.agent, **ALL):
+        other = asked()
+        assert eventually(lambda: receipt(other))
+        refused = receipt(other)
+    up.end()
+
+    bundle = (site.agent / "collected" / done["bundle"]["name"]).read_bytes()
+    assert (done["state"], done["bundle"]["bytes"]) == ("succeeded", len(bundle))
+    assert done["bundle"]["sha256"] == hashlib.sha256(bundle).hexdigest()
+    with ZipFile(io.BytesIO(bundle)) as held:
+        [name] = [name for name in held.namelist() if name.endswith("run.log")]
+        assert held.read(name).decode() == f"{MARKER} of a bundle\n"
+    assert (refused["state"], refused["code"]) == ("failed", "not-allowed")
+    assert holding(up.home, MARKER) == []
 
 
 def test_what_the_machines_owner_does_not_allow_is_not_shown(up, site):

@@ -87,6 +87,8 @@ class Proxy:
     async def _pass_on(self, request, writer):
         """Whether the connection is as good as before."""
         path = request.split(b" ", 2)[1].decode().removeprefix("/v1/runtime")
+        if path == "/channel":
+            return False  # it knows no WebSockets; tests/e2e/tunnels.py does
         fate = self._dice.choices(FATES, ROUGH)[0] if self.rough else "deliver"
         label = LABELS.get(path, "send")
         self._trace.say(label, f"{path} {_place(request)}{'' if fate == 'deliver' else fate}")

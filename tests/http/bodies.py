@@ -8,6 +8,7 @@ BODIES = {
     "DecisionBody": {},
     "NewApiKey": {"name": "x"},
     "NewCommand": {"kind": "rescan"},
+    "NewCollection": {"since": "2025-12-31T00:00:00.000Z"},
     "NewPolicyBody": {"name": "x", "effect": "allow", "modes": ["lease"]},
     "PolicyChange": {"name": "y"},
     "Revoking": {"all": True},
@@ -66,6 +67,7 @@ BODIES = {
 
 NEEDED = {
     "NewCommand": {"runtime": "runtime"},
+    "NewCollection": {"runtime": "runtime"},
     "NewRoleAssignment": {"service_account": "service_account"},
     "NewConnectSession": {"app": "app"},
     "NewMintedConnection": {"app": "app"},
@@ -86,6 +88,7 @@ UNIQUE = {
 
 REFERENCES = {
     "NewCommand": {"runtime": "runtime"},
+    "NewCollection": {"runtime": "runtime"},
     "NewApiKey": {"service_account": "service_account"},
     "NewConnectSession": {"app": "app", "connection": "connection", "project": "project"},
     "NewStaticConnection": {"project": "project"},

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from controlplane.db.schema.shapes import tenant_table
 from controlplane.db.types import Instant
@@ -40,9 +41,14 @@ commands = tenant_table(
     Column("checkpoint", Text),
     Column("checkpoint_made_at", Instant),
     Column("undoes", Uuid),
+    Column("logs", ARRAY(Text)),
+    Column("logged_since", Instant),
+    Column("logged_until", Instant),
+    Column("bundle", JSONB),
     CheckConstraint(
         "state IN ('queued', 'delivered', 'running', 'succeeded', 'failed', 'expired', 'superseded')", name="state"
     ),
+    CheckConstraint("(kind = 'collect-logs') = (logs IS NOT NULL)", name="logs"),
     ForeignKeyConstraint(["tenant_id", "runtime_id"], ["runtimes.tenant_id", "runtimes.id"], ondelete="CASCADE"),
     UniqueConstraint("tenant_id", "runtime_id", "number"),
     Index(None, "tenant_id", "runtime_id", "id"),
@@ -52,4 +58,5 @@ commands = tenant_table(
 )
 """``session_id`` points into a projection, so there is no foreign key. ``agent`` and ``source_id`` are the source's own
 names of that session; ``session_changed_at`` is of the state of it that a decision was made on. ``checkpoint`` is the
-source's own name of the one that a rollback, or a resume, is about; ``undoes`` the command that an undo takes back."""
+source's own name of the one that a rollback, or a resume, is about; ``undoes`` the command that an undo takes back. ``logs`` and the times say what is to be collected, ``bundle`` what the
+runtime says of the file that came of it; the file itself is in its network."""

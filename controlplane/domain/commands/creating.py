@@ -1,6 +1,6 @@
 """Asking a runtime to do something, and taking that back while it can be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -21,6 +21,7 @@ from controlplane.domain.sessions import Session
 from controlplane.kit.clock import rfc3339
 from controlplane.kit.ids import CommandId, RuntimeId, new_id, text_id
 from controlplane.kit.problems import NotFound, Refusal
+from runtime_agent.wire.logs import Log
 
 LIFETIME: Final = timedelta(hours=1)
 """Until when it must have begun, where nobody says."""
@@ -44,7 +45,9 @@ FITTING: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 """What a session has to do for a command to be of use to it: its status, or what it waits for. Other kinds are about
-the runtime as a whole."""
+the runtime as a whole, but :data:`COLLECT`, which is about either, whatever it does."""
+
+COLLECT: Final = "collect-logs"
 
 WITHDRAWN: Final = "withdrawn"
 
@@ -82,6 +85,21 @@ class CommandUnderWay(Refusal):
     hint = "What a runtime has on its disk it carries out. Ask for the opposite instead."
 
 
+class RangeUnfit(Refusal):
+    """No log was written in that time."""
+
+    code, status, title = "range-unfit", 400, "There is no such time"
+    hint = "since lies before until, and not in the future; of a whole runtime it says since when."
+
+
+class Range(Struct, frozen=True, kw_only=True):
+    """Which logs are to be collected."""
+
+    logs: Sequence[Log]
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     kind: str
     runtime_id: UUID | None = None
@@ -91,6 +109,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """Of that session: where a rollback goes, and from where a resume may go on."""
     comment: str = ""
     not_after: datetime | None = None
+    collecting: Range | None = None
+    """Of :data:`COLLECT`, and of no other kind."""
 
 
 class _Newest(Struct, frozen=True):
@@ -110,7 +130,7 @@ def fits(kind: str, session: Session, *, placed: bool = False) -> bool:
     Args:
         placed: It says from which checkpoint.
     """
-    return _standing(session) in (AT_REST if placed else FITTING[kind])
+    return kind == COLLECT or _standing(session) in (AT_REST if placed else FITTING[kind])
 
 
 async def create(tx: TenantTx, actor: Actor, wanted: Wanted) -> Command:
@@ -118,7 +138,7 @@ async def create(tx: TenantTx, actor: Actor, wanted: Wanted) -> Command:
 
     Raises:
         NotFound: If the tenant has no such runtime or session, or the session no such checkpoint.
-        RuntimeGone, SessionUnfit, TooManyCommands, NotAfterUnfit, NothingToUndo: If nothing could come of it.
+        RuntimeGone, SessionUnfit, TooManyCommands, NotAfterUnfit, RangeUnfit, NothingToUndo: If nothing could come of it.
     """
     session = None if wanted.session_id is None else await sessions.get(tx, wanted.session_id)
     if session is not None and not fits(wanted.kind, session, placed=wanted.checkpoint_id is not None):
@@ -127,6 +147,7 @@ async def create(tx: TenantTx, actor: Actor, wanted: Wanted) -> Command:
     not_after = wanted.not_after or tx.now + LIFETIME
     if not tx.now < not_after <= tx.now + LONGEST:
         raise NotAfterUnfit
+    _check_range(wanted, tx.now)
     runtime_id = RuntimeId(session.runtime_id) if session is not None else wanted.runtime_id
     if runtime_id is None or (wanted.runtime_id or runtime_id) != runtime_id:
         raise NotFound
@@ -150,6 +171,7 @@ async def create(tx: TenantTx, actor: Actor, wanted: Wanted) -> Command:
         "created_at": tx.now,
         "not_after": not_after,
         **msgspec.structs.asdict(place),
+        **_columns(wanted.collecting),
     }
     await tx.run(tx.insert(t.commands).values(**row))
     _record(tx, actor, "command.created", await receipts.get(tx, command_id), not_after=rfc3339(not_after))
@@ -194,6 +216,7 @@ async def _numbered(tx: TenantTx, runtime_id: RuntimeId) -> int:
 async def _supersede(tx: TenantTx, runtime_id: RuntimeId, wanted: Wanted, by: CommandId) -> None:
     its = t.commands.c
     older = tx.update(t.commands).where(its.runtime_id == runtime_id, its.state == "queued")
+    older = older.where((its.kind == COLLECT) == (wanted.kind == COLLECT))
     if wanted.session_id is not None:
         older = older.where(its.session_id == wanted.session_id)
     else:
@@ -201,6 +224,27 @@ async def _supersede(tx: TenantTx, runtime_id: RuntimeId, wanted: Wanted, by: Co
     ended = older.values(state="superseded", code="superseded", detail="", superseded_by=by, ended_at=tx.now)
     for each in await tx.take(Turned, ended):
         receipts.tell(tx, each)
+
+
+def _check_range(wanted: Wanted, now: datetime) -> None:
+    """
+    Raises:
+        RangeUnfit: If nothing can have been written then.
+    """
+    asked = wanted.collecting
+    assert (asked is not None) == (wanted.kind == COLLECT), "each kind takes what it is about"
+    if asked is None:
+        return
+    if asked.since is None and wanted.session_id is None:
+        raise RangeUnfit("of a whole runtime it says since when")
+    if asked.since is not None and not asked.since < (asked.until or now):
+        raise RangeUnfit("it ends before it begins")
+
+
+def _columns(asked: Range | None) -> dict[str, object]:
+    if asked is None:
+        return {}
+    return {"logs": list(asked.logs), "logged_since": asked.since, "logged_until": asked.until}
 
 
 def _standing(session: Session) -> str:
@@ -216,5 +260,7 @@ def _record(tx: TenantTx, actor: Actor, action: str, command: Command, **facts: 
         about["checkpoint"] = text_id("cp", command.checkpoint_id)
     if command.undoes is not None:
         about["undoes"] = text_id("cmd", command.undoes)
+    if command.logs is not None:
+        about["logs"] = ",".join(command.logs)
     own = {"comment": command.comment} if command.comment else {}
     audit.record(tx, actor, action, ("command", text_id("cmd", command.id)), own=own, **about, **facts)

@@ -12,16 +12,17 @@ from controlplane.db.database import TenantTx
 from controlplane.domain import keys
 from controlplane.domain.commands import receipts
 from controlplane.domain.commands.receipts import Turned
+from controlplane.domain.events.catalogue import Act
 from controlplane.domain.keys import Keyring
 from controlplane.domain.vault.prints import base64url
 from controlplane.kit.clock import rfc3339
 from controlplane.kit.ids import RuntimeId, text_id
-from runtime_agent.wire.commands import MOST_AT_ONCE, Command, Order, Place
+from runtime_agent.wire.commands import MOST_AT_ONCE, Collecting, Command, Order, Place
 
 WAITING: Final = text("""
     SELECT c.id, c.number, c.kind, c.agent, c.source_id, c.session_changed_at, c.comment, c.not_after,
         c.state = 'running' AS begun, n.slug AS tenant, c.checkpoint_id, c.checkpoint, c.checkpoint_made_at, c.undoes,
-        h.digest, coalesce(h.kid, '') AS kid
+        h.digest, coalesce(h.kid, '') AS kid, c.logs, c.logged_since, c.logged_until
     FROM commands c JOIN tenants n ON n.tenant_id = c.tenant_id
     LEFT JOIN contents h ON h.tenant_id = c.tenant_id AND h.checkpoint_id = c.checkpoint_id
     WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id AND c.ended_at IS NULL
@@ -62,6 +63,9 @@ class _Waiting(Struct, frozen=True):
     undoes: UUID | None
     digest: bytes | None
     kid: str
+    logs: list[str] | None
+    logged_since: datetime | None
+    logged_until: datetime | None
 
 
 class _Id(Struct, frozen=True):
@@ -103,8 +107,11 @@ def topic(runtime: str) -> str:
 
 
 def addressed(told: Iterable[dict[str, Any]]) -> set[str]:
-    """The runtimes, ``rt_…``, that were asked to do something by the events that were just written."""
-    return {each["data"].runtime for each in told if each["type"] == "command.created"}
+    """The runtimes, ``rt_…``, that the events that were just written ask to do something, or let in no more."""
+    found = list(told)
+    asked = {each["data"].runtime for each in found if each["type"] == "command.created"}
+    turned = (each["data"] for each in found if each["type"].startswith("runtime."))
+    return asked | {data.object.id for data in turned if isinstance(data, Act)}
 
 
 def _order(keyring: Keyring, runtime_id: RuntimeId, row: _Waiting) -> Order:
@@ -120,6 +127,7 @@ def _order(keyring: Keyring, runtime_id: RuntimeId, row: _Waiting) -> Order:
         comment=row.comment,
         place=_place(row),
         undoes=text_id("cmd", row.undoes) if row.undoes else "",
+        collecting=_collecting(row),
         not_after=rfc3339(row.not_after),
         begun=row.begun,
     )
@@ -137,3 +145,10 @@ def _place(row: _Waiting) -> Place | None:
         digest=row.digest.hex() if row.digest else "",
         kid=row.kid,
     )
+
+
+def _collecting(row: _Waiting) -> Collecting | None:
+    if row.logs is None:
+        return None
+    since, until = (rfc3339(at) if at else "" for at in (row.logged_since, row.logged_until))
+    return Collecting(logs=row.logs, since=since, until=until)

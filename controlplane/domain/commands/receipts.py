@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -47,6 +47,12 @@ class Command(Struct, frozen=True, kw_only=True):
     checkpoint_made_at: datetime | None
     undoes: UUID | None
     """The command that this one takes back."""
+    logs: list[str] | None
+    """What is to be collected; None: it is about something else."""
+    logged_since: datetime | None
+    logged_until: datetime | None
+    bundle: dict[str, Any] | None
+    """What the runtime says of the file that it made: a :class:`runtime_agent.wire.commands.Bundle`."""
 
 
 class Which(Struct, frozen=True, kw_only=True):
@@ -73,7 +79,8 @@ NEWEST: Final = text("""
     SELECT DISTINCT ON (c.session_id) c.id, c.runtime_id, c.number, c.kind, c.session_id, c.agent, c.source_id,
         c.session_changed_at, c.comment,
         c.state, c.code, c.detail, c.created_by, c.created_at, c.not_after, c.delivered_at, c.started_at, c.ended_at,
-        c.superseded_by, c.checkpoint_id, c.checkpoint, c.checkpoint_made_at, c.undoes
+        c.superseded_by, c.checkpoint_id, c.checkpoint, c.checkpoint_made_at, c.undoes, c.logs, c.logged_since,
+        c.logged_until, NULL AS bundle
     FROM commands c
     WHERE c.tenant_id = ANY (CAST(:tenants AS uuid[])) AND c.session_id = ANY (CAST(:sessions AS uuid[]))
         AND c.kind = ANY (CAST(:kinds AS text[]))
@@ -110,7 +117,7 @@ async def get(tx: Reading, command_id: UUID) -> Command:
 async def newest_of_sessions(
     tx: Reading, tenants: Sequence[UUID], sessions: Sequence[UUID], kinds: Sequence[str]
 ) -> dict[UUID, Command]:
-    """The last command of *kinds* to each of *sessions*, in one statement."""
+    """The last command of *kinds*, none of which makes a bundle, to each of *sessions*, in one statement."""
     if not sessions:
         return {}
     rows = await tx.query(Command, NEWEST, tenants=list(tenants), sessions=list(sessions), kinds=list(kinds))

@@ -13,14 +13,15 @@ from controlplane.db.database import TenantTx
 from controlplane.domain.commands import receipts
 from controlplane.domain.commands.receipts import Turned
 from controlplane.kit.ids import RuntimeId, parse_id
+from runtime_agent.wire.commands import Bundle
 from runtime_agent.wire.records import CommandState
 
 REPORT: Final = text("""
     UPDATE commands c SET state = r.state, code = r.code, detail = r.detail,
         delivered_at = coalesce(c.delivered_at, r.at), started_at = coalesce(c.started_at, r.started_at),
-        ended_at = r.ended_at, superseded_by = NULL
+        ended_at = r.ended_at, bundle = r.bundle, superseded_by = NULL
     FROM json_to_recordset(CAST(:rows AS json)) AS r(id uuid, state text, code text, detail text, at timestamptz,
-        started_at timestamptz, ended_at timestamptz)
+        started_at timestamptz, ended_at timestamptz, bundle jsonb)
     WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id AND c.id = r.id AND c.state <> r.state
         AND (c.ended_at IS NULL OR c.state IN ('expired', 'superseded') AND r.state IN ('succeeded', 'failed'))
     RETURNING c.id, c.runtime_id, c.kind, c.session_id, c.state, c.code
@@ -45,6 +46,7 @@ class _Row(Struct, frozen=True):
     at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    bundle: Bundle | None
 
 
 async def report(tx: TenantTx, runtime_id: RuntimeId, said: Iterable[CommandState]) -> None:
@@ -70,6 +72,7 @@ def _row(command_id: UUID, said: CommandState, before: _Row | None) -> _Row:
         at=said.occurred_at,
         started_at=began or (said.occurred_at if running else None),
         ended_at=None if running else said.occurred_at,
+        bundle=said.bundle,
     )
 
 

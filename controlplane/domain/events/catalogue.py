@@ -153,6 +153,7 @@ ALL: Final[Sequence[EventType]] = (
         session=str,
         checkpoint=str,
         undoes=str,
+        logs=str,
         not_after=str,
     ),
     _act(
@@ -163,6 +164,7 @@ ALL: Final[Sequence[EventType]] = (
         session=str,
         checkpoint=str,
         undoes=str,
+        logs=str,
     ),
     _act("config.changed", "A document of configuration says something else.", level=str, version=int),
     _act("config.created", "A document of configuration was made.", level=str, version=int),

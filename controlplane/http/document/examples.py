@@ -106,7 +106,10 @@ HEX: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 PUBLIC_KEY: Final = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 """That of RFC 8037 appendix A.2."""
 
-PATTERNED: Final = (MOMENT, HEX, HEX[:32], HEX[:16], PUBLIC_KEY, "08:00", f"cmd_{SAMPLE}", f"tail_{SAMPLE}")
+PATTERNED: Final = (
+    *(MOMENT, HEX, HEX[:32], HEX[:16], PUBLIC_KEY, "08:00"),
+    *(f"cmd_{SAMPLE}", f"tail_{SAMPLE}", f"logs-cmd_{SAMPLE}.zip"),
+)
 """What fits the patterns there are."""
 
 

@@ -94,13 +94,11 @@ class CommandsController(Controller):
         async with wakeups.listen(commands.topic(text_id("rt", runtime.id))) as listener:
             while True:
                 seen = standing.may_call(await pulses.of(runtime.tenant_id, runtime.id), runtime)
-                there = await _there(db, keyring, runtime, seen, place)
-                others = place.tails is not None and place.tails != {each.tail.tail for each in there.tails}
-                some = there.orders or there.config or others
+                found = await there(db, keyring, runtime, seen, place)
                 left = until - time.monotonic()
-                if some or left <= 0 or streams.ended or not await streams.nudged(listener, left):
+                if is_news(found, place) or left <= 0 or streams.ended or not await streams.nudged(listener, left):
                     again_ms = request.app.state.admission.window_ms if streams.ended else 0
-                    return replace(there, again_ms=again_ms)
+                    return replace(found, again_ms=again_ms)
 
     @post(
         "/commands/ack",
@@ -119,7 +117,13 @@ class CommandsController(Controller):
         return Confirmed(void=[command for command, each in ids.items() if each not in wanted])
 
 
-async def _there(db: Database, keyring: Keyring, runtime: Runtime, seen: Seen, place: Place) -> Orders:
+def is_news(found: Orders, place: Place) -> bool:
+    """Whether it is worth an answer before the time is up."""
+    others = place.tails is not None and place.tails != {each.tail.tail for each in found.tails}
+    return bool(found.orders or found.config or others)
+
+
+async def there(db: Database, keyring: Keyring, runtime: Runtime, seen: Seen, place: Place) -> Orders:
     """What there is for it. A transaction begins only where what was *seen* says that there is something."""
     found: list[Order] = []
     tails: list[Ask] = []

@@ -10,6 +10,7 @@ from controlplane.domain.permissions import Runtime
 from controlplane.domain.runtime_tokens import AccessTokens, TokenInvalid
 from controlplane.http.runtime_api.blobs import BlobsController
 from controlplane.http.runtime_api.calls import CallsController
+from controlplane.http.runtime_api.channel import channel
 from controlplane.http.runtime_api.commands import CommandsController
 from controlplane.http.runtime_api.configs import ConfigController
 from controlplane.http.runtime_api.contents import ContentsController
@@ -46,6 +47,7 @@ router = Router(
         BlobsController,
         HeartbeatController,
         CommandsController,
+        channel,
         ConfigController,
         ContentsController,
         LeasesController,

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal, TypeAlias
 
+import msgspec
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
@@ -11,7 +12,7 @@ from msgspec import Meta, Struct
 from controlplane.db.database import TenantTx
 from controlplane.domain import commands
 from controlplane.domain.audit import Actor
-from controlplane.domain.commands import Command, State, Wanted
+from controlplane.domain.commands import Bundle, Command, State, Wanted
 from controlplane.domain.commands.receipts import Which
 from controlplane.http.authorize import Surface, rule
 from controlplane.http.instants import Moment, moment
@@ -45,6 +46,12 @@ class NewCommand(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What has not begun by then does not begin. Null: an hour from now."""
 
 
+class Collecting(Struct, frozen=True, kw_only=True):
+    logs: list[str]
+    since: Moment | None
+    until: Moment | None
+
+
 class CommandView(Struct, frozen=True, kw_only=True):
     id: str
     runtime: str
@@ -68,6 +75,10 @@ class CommandView(Struct, frozen=True, kw_only=True):
     """Where a rollback goes, or a resume goes on from."""
     undoes: str | None
     """The rollback that an undo takes back."""
+    collecting: Collecting | None
+    """What a collection of logs is to hold."""
+    bundle: Bundle | None
+    """What the runtime says of the file that came of it. The file itself stays in its network."""
 
 
 class CommandMisdirected(Refusal):
@@ -155,4 +166,12 @@ def view(its: Command) -> CommandView:
         superseded_by=text_id("cmd", its.superseded_by) if its.superseded_by else None,
         checkpoint=text_id("cp", its.checkpoint_id) if its.checkpoint_id else None,
         undoes=text_id("cmd", its.undoes) if its.undoes else None,
+        collecting=_collecting(its),
+        bundle=msgspec.convert(its.bundle, Bundle) if its.bundle else None,
     )
+
+
+def _collecting(its: Command) -> Collecting | None:
+    if its.logs is None:
+        return None
+    return Collecting(logs=its.logs, since=moment(its.logged_since), until=moment(its.logged_until))

@@ -12,6 +12,7 @@ from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.approvals import ApprovalsController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
+from controlplane.http.tenant_api.collecting import CollectingController
 from controlplane.http.tenant_api.commands import CommandsController
 from controlplane.http.tenant_api.configs import ConfigsController
 from controlplane.http.tenant_api.connect_sessions import ConnectSessionsController
@@ -73,6 +74,7 @@ router = Router(
         SessionsController,
         RunsController,
         CheckpointsController,
+        CollectingController,
         CommandsController,
         ApprovalsController,
         ConfigsController,

@@ -6,6 +6,7 @@ place meanwhile leads out. The home itself may be a link: its owner has named it
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -51,15 +52,28 @@ class EngineLogs:
             raise LogRefused("not-found")
         return self._opened(parts if parts[0] == EVENT_LOGS and len(parts) > 1 else [*its_own, *parts])
 
-    def _opened(self, parts: list[str]) -> int:
-        if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts):
-            raise LogRefused("path-outside")
-        folder = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def entries(self, *parts: str) -> list[tuple[str, os.stat_result]]:
+        """What stands in a folder of the home, links as links; nothing where it is not there.
+
+        Raises:
+            LogRefused, OSError: It is no folder of the home, or may not be read.
+        """
         try:
-            for part in parts[:-1]:
-                inner = _inside(folder, part, _FOLDER)
-                os.close(folder)
-                folder = inner
+            folder = self._folder(list(parts))
+        except FileNotFoundError:
+            return []
+        found = []
+        try:
+            for name in os.listdir(folder):
+                with suppress(FileNotFoundError):
+                    found.append((name, os.stat(name, dir_fd=folder, follow_symlinks=False)))
+        finally:
+            os.close(folder)
+        return found
+
+    def _opened(self, parts: list[str]) -> int:
+        folder = self._folder(parts[:-1], parts[-1])
+        try:
             descriptor = _inside(folder, parts[-1], _FILE)
         finally:
             os.close(folder)
@@ -67,6 +81,19 @@ class EngineLogs:
             os.close(descriptor)
             raise LogRefused("unreadable")
         return descriptor
+
+    def _folder(self, parts: list[str], *more: str) -> int:
+        """A descriptor of the folder *parts*; *more* is what will be opened there, and is checked as well."""
+        if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in (*parts, *more)):
+            raise LogRefused("path-outside")
+        folder = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for part in parts:
+            try:
+                inner = _inside(folder, part, _FOLDER)
+            finally:
+                os.close(folder)
+            folder = inner
+        return folder
 
 
 def _inside(folder: int, name: str, flags: int) -> int:
