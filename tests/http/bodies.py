@@ -1,6 +1,8 @@
 """What requests of the tenant API bring: something that an owner is let through with, and what of it names an object."""
 
 BODIES = {
+    "NewBudgetBody": {"name": "x", "limit": 1},
+    "BudgetChange": {"limit": 2},
     "NewConfig": {"document": {}},
     "ConfigChange": {"document": {}},
     "Batch": {"ids": ["x"]},
@@ -85,6 +87,7 @@ UNIQUE = {
 """Fields of bodies that can be taken already, and what they are like."""
 
 REFERENCES = {
+    "NewBudgetBody": {"project": "project", "runtime": "runtime"},
     "NewCommand": {"runtime": "runtime"},
     "NewApiKey": {"service_account": "service_account"},
     "NewConnectSession": {"app": "app", "connection": "connection", "project": "project"},

@@ -38,6 +38,7 @@ from controlplane.http.console import (
 from controlplane.http.console.pages import (
     approvals,
     audit,
+    budgets,
     checkpoints,
     commands,
     comparison,
@@ -196,6 +197,7 @@ router = Router(
                 *access.handlers(),
                 *approvals.HANDLERS,
                 *commands.HANDLERS,
+                *budgets.HANDLERS,
                 *configs.HANDLERS,
                 *logs.HANDLERS,
                 *webhooks.HANDLERS,

@@ -9,6 +9,7 @@ from litestar.di import Provide
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.runtime_tokens import AccessTokens, TokenInvalid
 from controlplane.http.runtime_api.blobs import BlobsController
+from controlplane.http.runtime_api.budgets import BudgetsController
 from controlplane.http.runtime_api.calls import CallsController
 from controlplane.http.runtime_api.commands import CommandsController
 from controlplane.http.runtime_api.configs import ConfigController
@@ -47,6 +48,7 @@ router = Router(
         HeartbeatController,
         CommandsController,
         ConfigController,
+        BudgetsController,
         ContentsController,
         LeasesController,
         LogsController,

@@ -11,6 +11,7 @@ from controlplane.http.tenant_api.agents import AgentsController
 from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.approvals import ApprovalsController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
+from controlplane.http.tenant_api.budgets import BudgetsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.commands import CommandsController
 from controlplane.http.tenant_api.configs import ConfigsController
@@ -75,6 +76,7 @@ router = Router(
         CheckpointsController,
         CommandsController,
         ApprovalsController,
+        BudgetsController,
         ConfigsController,
         RolloutsController,
         RuntimeConfigsController,
