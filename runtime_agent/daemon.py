@@ -334,8 +334,8 @@ class Daemon:
         agent.troubles.report("watch", watcher.troubles, agent.clock())
         self._report()
         self._unread[scanner.source.kind] = outcome is None
-        agent.budgets.looked = agent.budgets.looked or outcome is not None
-        self._found()
+        agent.budgets.looked_at(all_of_it=outcome is not None)
+        self._unsent.set()
         if outcome is None:
             return time.monotonic() + HOME_MISSING_S
         if watcher.active:

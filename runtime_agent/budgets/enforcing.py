@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
 from runtime_agent.clock import Clock, to_ms
-from runtime_agent.outbox import Outbox, budgeting, cursor
+from runtime_agent.outbox import DiskFull, Outbox, budgeting, cursor
 from runtime_agent.sources import STALE_AFTER, Source
 from runtime_agent.sources.acting import Acting, Failed
 from runtime_agent.wire.records import SessionState
@@ -55,11 +56,13 @@ class Enforcer:
         if "pause" not in self.allowed:
             raise NOT_ALLOWED
         self._tried[session] = self._monotonic()
-        budgeting.hold_back(self._outbox, key, self._clock())  # first: whoever dies in between knows it again
+        with suppress(DiskFull):  # then it is paused all the same, and waits for somebody to resume it
+            budgeting.hold_back(self._outbox, key, self._clock())  # first: whoever dies in between knows it again
         try:
             logger.info("budget.paused: %s: %s", session, await self.acting.pause(session))
         except Failed as error:
-            budgeting.let_go(self._outbox, key)
+            with suppress(DiskFull):
+                budgeting.let_go(self._outbox, key)
             logger.warning("budget.unenforced: %s: %s", session, error)
             raise
 

@@ -15,9 +15,10 @@ from runtime_agent.budgets.telling import Teller
 from runtime_agent.clock import Clock
 from runtime_agent.credentials import Credentials
 from runtime_agent.http import Busy, Refused, Unreachable
-from runtime_agent.outbox import Outbox, budgeting
+from runtime_agent.outbox import DiskFull, Outbox, budgeting
 from runtime_agent.pace import Pace
 from runtime_agent.server import Server
+from runtime_agent.sources.acting import Failed
 from runtime_agent.troubles import Troubles
 from runtime_agent.wire.budgets import Leased
 from runtime_agent.wire.heartbeat import Trouble
@@ -56,6 +57,7 @@ class Budgets:
         """Set where something may have been used, or there may be other budgets."""
         self.looked = False
         """Everything was looked at since the program began: before that nobody knows what was used."""
+        self._tried = False
         self.enforcer = Enforcer(outbox, clock, monotonic)
         self._teller = Teller(outbox, clock)
         self._outbox, self._server, self._credentials = outbox, server, credentials
@@ -72,6 +74,11 @@ class Budgets:
         if self._is_news():
             self.changed.set()
 
+    def looked_at(self, *, all_of_it: bool) -> None:
+        """A look at everything has ended, and everything was kept, or not: a full disk is no reason to let go."""
+        self._tried, self.looked = True, self.looked or all_of_it
+        self.changed.set()
+
     @property
     def wait_s(self) -> float | None:
         """How long to wait for :attr:`changed` before the next step; None: as long as it takes."""
@@ -82,25 +89,39 @@ class Budgets:
     async def step(self) -> bool:
         """Ask where it is time to, say what is to be said, pause or let go; whether there is something new in the log.
 
-        Raises:
-            DiskFull: What is to be said is said as soon as there is room.
+        Nothing before the first look: what ran when the program was stopped may have ended since.
         """
+        if not self._tried:
+            return False
         found = self._standings()
         if self._is_due(found):
             await self._ask()
             found = self._standings()
-        told = self._teller.tell(found)
+        told = self._tell(found)
         used_up = [each for each in found if each.exhausted]
         failed = None
         if any(each.slice.action == "pause" for each in used_up):
             failed = await self.enforcer.hold()
-            told |= failed is not None and self._teller.unenforced(used_up, failed)
+            told |= failed is not None and self._tell_of(used_up, failed)
         elif left := await self.enforcer.release():
             logger.warning("budget.left: %d sessions wait for somebody to resume them", left)
         line = str(failed) if failed else "what runs is paused, or warned of, until there is more"
         found_now = [Trouble(code="budget-exhausted", line=f"{each.slice.name}: {line}"[:500]) for each in used_up]
         self._troubles.report("budgets", found_now, self._clock())
         return told
+
+    def _tell(self, found: list[Standing]) -> bool:
+        """On a full disk as soon as there is room."""
+        try:
+            return self._teller.tell(found)
+        except DiskFull:
+            return False
+
+    def _tell_of(self, used_up: list[Standing], failed: Failed) -> bool:
+        try:
+            return self._teller.unenforced(used_up, failed)
+        except DiskFull:
+            return False
 
     def _standings(self) -> list[Standing]:
         return standing.now(self._outbox, self._leased, self._clock()) if self._leased else []
@@ -141,7 +162,7 @@ class Budgets:
         except BudgetForged as forged:
             self._pace.failed()
             logger.warning("%s: %s", forged.code, forged)
-        except (Unreachable, Refused, TimeoutError, OSError) as error:
+        except (Unreachable, Refused, DiskFull, TimeoutError, OSError) as error:
             self._pace.failed()
             logger.warning("budgets.unasked: %s", error)
         else:

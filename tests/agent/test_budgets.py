@@ -97,7 +97,7 @@ class Machine:
         """Look at everything, and take a step some time later."""
         self.now += after_s
         self.scanner.everything()
-        self.budgets.looked = True
+        self.budgets.looked_at(all_of_it=True)
         return await self.budgets.step()
 
     async def leases(self):

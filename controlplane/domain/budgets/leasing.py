@@ -76,6 +76,7 @@ FLEET: Final = text("""
     WHERE r.tenant_id = :tenant_id AND r.revoked_at IS NULL AND r.left_at IS NULL
         AND (CAST(:project_id AS uuid) IS NULL OR r.project_id = :project_id)
         AND (CAST(:of_runtime AS uuid) IS NULL OR r.id = :of_runtime)
+        AND (CAST(:seen AS uuid[]) IS NULL OR r.id = ANY (CAST(:seen AS uuid[])))
 """)
 """How many a budget holds for, and how many of those were leased something before a restore and have not said what."""
 
@@ -146,7 +147,7 @@ def _before(budget: Budget, span: Span) -> Span:
 async def _fleet(tx: TenantTx, budget: Budget, restored_at: datetime | None) -> _Fleet:
     """The runtimes of *budget*, and those of them that a restore has us wait for."""
     of = {"project_id": budget.project_id, "of_runtime": budget.runtime_id, "restored_at": restored_at}
-    return (await tx.query(_Fleet, FLEET, tenant_id=tx.tenant_id, **of))[0]
+    return (await tx.query(_Fleet, FLEET, tenant_id=tx.tenant_id, seen=tx.sight.runtimes, **of))[0]
 
 
 async def _locked(tx: TenantTx, runtime_id: RuntimeId) -> list[Budget]:

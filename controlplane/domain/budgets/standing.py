@@ -19,6 +19,7 @@ SUMS: Final = text("""
     SELECT s.budget_id, s.starts_at, sum(s.used)::bigint, sum(s.amount)::bigint,
         sum(greatest(s.amount, s.used))::bigint, count(*), count(*) FILTER (WHERE NOT s.counted)
     FROM budget_slices s WHERE s.tenant_id = :tenant_id AND s.starts_at <= :now AND s.ends_at > :now
+        AND (CAST(:seen AS uuid[]) IS NULL OR s.runtime_id = ANY (CAST(:seen AS uuid[])))
     GROUP BY s.budget_id, s.starts_at
 """)
 
@@ -83,7 +84,7 @@ async def of(tx: TenantTx, budgets: Sequence[Budget]) -> list[Standing]:
     """Of each of *budgets*, in their order."""
     sums = {
         (each.budget_id, each.starts_at): each
-        for each in await tx.query(_Sums, SUMS, tenant_id=tx.tenant_id, now=tx.now)
+        for each in await tx.query(_Sums, SUMS, tenant_id=tx.tenant_id, now=tx.now, seen=tx.sight.runtimes)
     }
     [restored] = await tx.query(_Restored, RESTORED)
     found = []
