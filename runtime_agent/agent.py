@@ -15,6 +15,7 @@ import httpx
 from msgspec.structs import replace
 
 from runtime_agent import doing, heartbeat, home, rewinding, sockets
+from runtime_agent.budgets.keeping import Budgets
 from runtime_agent.channel import Channel
 from runtime_agent.clock import Clock, utc_now
 from runtime_agent.collecting import Collector, Shelf, of_logs
@@ -104,6 +105,7 @@ class Agent:
         self.newer_config = asyncio.Event()
         self.config_pace = Pace()
         self.commands.reached, self.commands.newer = self.trial.reached, self._hear_of_config
+        self.budgets = Budgets(outbox, self.server, self.credentials, self.troubles, clock)
         self.last_words = ""
         """What the server, or the way to it, said last when it did not simply answer."""
 
@@ -177,6 +179,7 @@ class Agent:
         self.trial.heard = self.trial.heard or self.trial.trying
         if pulse.config.generation > self.trial.reached(pulse.store_id):
             self._hear_of_config(pulse.config.generation)
+        self.budgets.hear(pulse.store_id, pulse.budgets)
         fits = heartbeat.fits(self.outbox, before, store_id, pulse)
         await self.duties.heed(pulse, may_compare=fits and store_id is not None)
         try:
@@ -238,8 +241,9 @@ class Agent:
                 kinds |= of_logs(collector, frozenset(self.post.settings.logs))
                 means = Means(self.outbox, scanner.source, engine, self._rewinding(its), self.server)
                 kinds |= rewinding.of_checkpoints(means, look, self.clock)
+                self.budgets.enforcer.source, self.budgets.enforcer.acting = scanner.source, engine
         self.commands.doers, self.commands.said = kinds, said
-        self.commands.allowed = frozenset(self.post.settings.commands)
+        self.commands.allowed = self.budgets.enforcer.allowed = frozenset(self.post.settings.commands)
         logs = frozenset(self.post.settings.logs)
         self.commands.tails = Tails(self.server, self.clock, self.redaction, allowed=logs, homes=homes)
 

@@ -153,7 +153,7 @@ class Daemon:
         lookers = [self._looker(scanner) for scanner in self._agent.scanners]
         files = [self._keep_files] if self._agent.files.any() else []
         lasting = [self._send, self._beat, self._obey, self._carry_out, self._configure, self._bring, self._tidy]
-        return [*lasting, *files, *lookers]
+        return [*lasting, self._keep_to_budgets, *files, *lookers]
 
     def close(self) -> None:
         for watcher in self._watchers.values():
@@ -233,6 +233,22 @@ class Daemon:
             busy = agent.trial.trying or agent.fetching.wanted
             with suppress(TimeoutError):
                 await asyncio.wait_for(agent.newer_config.wait(), TRIED_S if busy else None)
+
+    async def _keep_to_budgets(self) -> None:
+        budgets = self._agent.budgets
+        while True:
+            budgets.changed.clear()
+            with suppress(DiskFull):
+                if await budgets.step():
+                    self._unsent.set()
+            self._report()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(budgets.changed.wait(), budgets.wait_s)
+
+    def _found(self) -> None:
+        """Something was read: there may be something to send, and something was used."""
+        self._unsent.set()
+        self._agent.budgets.changed.set()
 
     async def _carry_out(self) -> None:
         """Beside hearing what is asked: a command may take long."""
@@ -316,9 +332,10 @@ class Daemon:
         await asyncio.to_thread(watcher.ensure)  # before looking: what changes from here on is told
         outcome = await _in_thread(scanner, agent.look, scanner, self._between(scanner))
         agent.troubles.report("watch", watcher.troubles, agent.clock())
-        self._unsent.set()
         self._report()
         self._unread[scanner.source.kind] = outcome is None
+        agent.budgets.looked_at(all_of_it=outcome is not None)
+        self._unsent.set()
         if outcome is None:
             return time.monotonic() + HOME_MISSING_S
         if watcher.active:
@@ -340,7 +357,7 @@ class Daemon:
             self._agent.disk_full(error)
             scanner.touched.add(keys, time.monotonic() + HOME_MISSING_S)
             await asyncio.sleep(1.0)
-        self._unsent.set()
+        self._found()
 
     def _between(self, scanner: Scanner) -> Callable[[Outcome], None]:
         """Called in the scanning thread: what was found is sent, and what changed now does not wait for the rest."""

@@ -14,7 +14,7 @@ from runtime_agent.http import Http, Refused
 from runtime_agent.outbox.contents import Waiting
 from runtime_agent.outbox.log import Batch
 from runtime_agent.tokens import Tokens
-from runtime_agent.wire import comparing, sync
+from runtime_agent.wire import budgets, comparing, sync
 from runtime_agent.wire.commands import Accepted, Confirmed, Orders
 from runtime_agent.wire.config import Desired
 from runtime_agent.wire.content import CONTENT_TYPE, Check, Checked, Commit, Committed, HeldContent, Put, Wanted
@@ -84,6 +84,10 @@ class Server:
             return self.http.get_newer("/v1/runtime/config", {"Authorization": f"Bearer {token}"}, tag, Desired)
 
         return await self._with_token(ask)
+
+    async def lease_budgets(self, ask: budgets.Ask) -> budgets.Leased:
+        """Slices of budgets, once more; those that are held do not become less."""
+        return await self._say("/v1/runtime/budgets", ask, budgets.Leased)
 
     async def poll(
         self, store_id: UUID | None, after: int, wait_s: int, config: int = 0, tails: Sequence[str] = ()

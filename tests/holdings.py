@@ -28,6 +28,8 @@ from controlplane.domain import (
     users,
 )
 from controlplane.domain.audit import Actor, Personal, checkpoints, retention, streams
+from controlplane.domain.budgets import definitions, leasing, notices
+from controlplane.domain.budgets.definitions import NewBudget
 from controlplane.domain.configs import advancing, documents, effective
 from controlplane.domain.configs.documents import Edit, Scope
 from controlplane.domain.content import chunks, policies
@@ -52,6 +54,7 @@ from controlplane.kit.ids import RuntimeId, new_id, text_id
 from controlplane.kit.openid.tokens import Identity
 from controlplane.kit.secret import Secret
 from runtime_agent.wire import chain
+from runtime_agent.wire.budgets import Ask
 from runtime_agent.wire.content import Chunk, Content
 from runtime_agent.wire.sync import Hello
 from tests.conftest import KEYRING
@@ -110,6 +113,7 @@ async def fill(db: Database, make: Make, slug: str = MARK) -> Holdings:
         await _discloses(tx, boss, accounts[0], slug)
         await commands.create(tx, boss, commands.Wanted(kind="rescan", runtime_id=runtime.id, comment=slug))
     await _configures(db, boss, runtime, slug)
+    await _budgets(db, boss, runtime, slug)
     await _keeps(db, tenant, boss)
     await _exports(db, tenant, boss)
     return Holdings(tenant, runtime, accounts, secrets)
@@ -124,6 +128,14 @@ async def _configures(db: Database, boss: Actor, runtime: Joined, mark: str) -> 
         await advancing.advance(tx)
     async with db.tenant(runtime.tenant_id) as tx:
         await effective.news(tx, runtime.id)
+
+
+async def _budgets(db: Database, boss: Actor, runtime: Joined, mark: str) -> None:
+    """A budget of which something was leased and used, and a warning."""
+    async with db.tenant(runtime.tenant_id) as tx:
+        made = await definitions.create(tx, boss, NewBudget(name=f"of {mark}", amount=100, period="day"))
+        await leasing.lease(tx, KEYRING, runtime.id, Ask())
+        await notices.warn(tx, made, made.current(tx.now), 60)
 
 
 async def _people(db: Database, tenant: Tenant) -> list[Account]:

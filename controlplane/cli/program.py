@@ -8,6 +8,7 @@ import msgspec
 from controlplane.cli import leaving
 from controlplane.cli.api_key import api_key
 from controlplane.cli.audit import audit
+from controlplane.cli.budget import budget
 from controlplane.cli.checkpoint import checkpoint
 from controlplane.cli.command import command
 from controlplane.cli.config import config
@@ -47,7 +48,7 @@ for each in leaving.COMMANDS:
 
 for group in (
     *(up, serve, db, operator, tenant, api_key, join_token, runtime, checkpoint),
-    *(command, config, logs, vault, audit, openapi, doctor),
+    *(command, config, budget, logs, vault, audit, openapi, doctor),
 ):
     program.add_command(group)
 

@@ -18,6 +18,7 @@ UNAUDITED = frozenset(
         *(t.connection_events, t.refresh_orphans, t.connect_sessions, t.login_transactions),
         *(t.device_transactions, t.connection_revocations, t.leases, t.vault_reads, t.credential_prints),
         *(t.contents, t.content_chunks, t.chunks, t.log_tails),
+        *(t.budget_slices, t.budget_talks, t.budget_notices),
         *(t.idempotency_records, t.platform_idempotency_records),
     )
 )

@@ -20,7 +20,7 @@ READS: Final = frozenset(
     | {"scim-token:read", "domain:read", "sso:read", "audit:read", "event:read", "webhook:read", "impersonation:read"}
     | {"provider:read", "oauth-app:read", "connection:read", "policy:read", "lease:read"}
     | {"runtime-key:read"}
-    | {"command:read", "approval:read", "config:read"}
+    | {"command:read", "approval:read", "config:read", "budget:read"}
 )
 """In either mode: to look."""
 
@@ -62,6 +62,7 @@ NEVER: Final[Mapping[str, str]] = MappingProxyType(
         "command:create": "runtimes act in the tenant's own network",
         "command:withdraw": "runtimes act in the tenant's own network",
         "approval:decide": "whoever decides answers for it",
+        "budget:write": "budgets pause work",
         "webhook:write": "webhooks let data out, and their secrets are shown",
     }
 )

@@ -44,6 +44,8 @@ PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
         "approval:decide": "Approve and reject what sessions ask for.",
         "config:read": "See documents of configuration, prompts included, and how they reach the runtimes.",
         "config:write": "Decide what runtimes are to be like, and roll that out.",
+        "budget:read": "See budgets, and what each runtime has used of them.",
+        "budget:write": "Decide how much runtimes may use, and whether they are paused when it is used up.",
         "join-token:read": "See join tokens, never their secret.",
         "join-token:create": "Make join tokens: let runtimes in.",
         "join-token:revoke": "Revoke join tokens.",
@@ -101,6 +103,7 @@ RUNTIME_PERMISSIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "sync:write": "Report what a runtime does, as that runtime.",
         "config:fetch": "Have one's configuration, as that runtime.",
+        "budget:lease": "Have a part of a budget, as that runtime.",
         "command:fetch": "Be asked to do something, as that runtime.",
         "credential:lease": "Have credentials that a policy lets the runtime have.",
     }
@@ -139,7 +142,7 @@ DANGEROUS: Final = frozenset(
     | {"api-key:create", "api-key:revoke", "scim-token:create", "scim-token:revoke"}
     | {"runtime-key:create", "runtime-key:revoke"}
     | {"domain:manage", "sso:manage", "webhook:write", "oauth-app:write", "connection:write", "policy:write"}
-    | {"connection:disclose", "content:decide", "config:write"}
+    | {"connection:disclose", "content:decide", "config:write", "budget:write"}
     | {"operator:tenant-write", "operator:tenant-delete"}
     | {"operator:key-create", "operator:key-revoke", "operator:vault-rotate"}
     | {"operator:oauth-app-write"}
@@ -152,6 +155,7 @@ RESERVED: Final = frozenset({"tenant:own"})
 _WORK = {
     *("session:read", "run:read", "checkpoint:read", "agent:read", "runtime:read"),
     *("project:read", "provider:read", "tenant:read", "command:read", "approval:read", "config:read"),
+    "budget:read",
 }
 
 Role: TypeAlias = Literal["owner", "admin", "user_admin", "developer", "auditor", "billing", "viewer"]
@@ -185,7 +189,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             | {"event:read", "webhook:read", "impersonation:read", "oauth-app:read", "connection:read"}
             | {"policy:read", "lease:read", "runtime-key:read"}
         ),
-        "billing": frozenset({"tenant:read", "project:read"}),
+        "billing": frozenset({"tenant:read", "project:read", "budget:read"}),
         "viewer": frozenset(_WORK),
     }
 )

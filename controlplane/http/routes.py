@@ -30,7 +30,8 @@ WITH_KEYS: Final = frozenset({Surface.TENANT, Surface.OPERATOR})
 CHANGES: Final = frozenset({"PUT", "PATCH", "DELETE"})
 
 NEED_MATCH: Final = frozenset(
-    {"configs", "connections", "oauth-apps", "roles", "role-assignments", "settings", "sso-connections", "webhooks"}
+    {"budgets", "configs", "connections", "oauth-apps", "roles", "role-assignments", "settings", "sso-connections"}
+    | {"webhooks"}
 )
 """What several people edit: the collections whose changes say which state they are changes of."""
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime_agent.clock import from_us, to_ms, to_us
-from runtime_agent.outbox import log, refused
+from runtime_agent.outbox import log, refused, spending
 from runtime_agent.outbox.file import Outbox
 from runtime_agent.outbox.lines import new_record_id
 from runtime_agent.sources import Draft, Reading, Seen, Unit, vanished
@@ -90,6 +90,8 @@ def keep(outbox: Outbox, source: str, found: list[Found], at: datetime) -> int:
         records: list[AnyRecord] = []
         for unit in found:
             unit_id, said = _unit(tx, source, unit, at)
+            if unit.reading.spent is not None:
+                spending.note(tx, unit.key, unit.reading.spent, at)
             for draft in unit.reading.records:
                 record = _news(tx, unit_id, said, draft, at)
                 if record is not None:
@@ -224,6 +226,7 @@ def forget_gone(outbox: Outbox, now: datetime) -> None:
         tx.execute("DELETE FROM entities WHERE unit IN (SELECT id FROM units WHERE gone_ms < ?)", long_ago)
         tx.execute("DELETE FROM refused WHERE unit IN (SELECT id FROM units WHERE gone_ms < ?)", long_ago)
         tx.execute("DELETE FROM contents WHERE unit IN (SELECT id FROM units WHERE gone_ms < ?)", long_ago)
+        tx.execute("DELETE FROM spent WHERE key IN (SELECT key FROM units WHERE gone_ms < ?)", long_ago)
         tx.execute("DELETE FROM units WHERE gone_ms < ?", long_ago)
 
 
@@ -234,9 +237,13 @@ def units_known(outbox: Outbox) -> int:
 
 def tip(outbox: Outbox) -> list[Tip]:
     """Sessions that have not ended, those that changed last; what of them is still in the log makes no difference."""
+    return sorted(running(outbox), key=lambda each: each.changed_at, reverse=True)[:MOST_TIPS]
+
+
+def running(outbox: Outbox) -> list[Tip]:
+    """Sessions that have not ended, in no order."""
     rows = outbox.rows("SELECT last FROM units WHERE last IS NOT NULL AND gone_ms IS NULL LIMIT ?", [MOST_OPEN])
-    open_ones = [_TIP.decode(line) for (line,) in rows]
-    return sorted(open_ones, key=lambda each: each.changed_at, reverse=True)[:MOST_TIPS]
+    return [_TIP.decode(line) for (line,) in rows]
 
 
 def troubles(outbox: Outbox, limit: int = 20) -> list[Trouble]:

@@ -96,6 +96,25 @@ CREATE TABLE IF NOT EXISTS inbox (
     state TEXT NOT NULL,
     until_ms INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS spent (      -- by units, in all, by the end of that quarter of an hour since 1970
+    key TEXT NOT NULL,
+    quarter INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    micro_usd INTEGER,                  -- NULL: no file tells a price
+    PRIMARY KEY (key, quarter)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS spent_quarter ON spent (quarter);
+CREATE TABLE IF NOT EXISTS slices (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS slice_marks (
+    budget TEXT NOT NULL,
+    starts_ms INTEGER NOT NULL,
+    beyond INTEGER NOT NULL,
+    warned INTEGER NOT NULL,
+    exhausted INTEGER NOT NULL,
+    unenforced TEXT NOT NULL,
+    PRIMARY KEY (budget, starts_ms)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held_back (key TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
 """Tables that programs of this version do well without, so a file that has them is still one of theirs."""
 

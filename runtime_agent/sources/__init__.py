@@ -16,6 +16,7 @@ from runtime_agent.sources.source import (
     Said,
     Seen,
     Source,
+    Spent,
     Unit,
     vanished,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Said",
     "Seen",
     "Source",
+    "Spent",
     "Unit",
     "UnknownSource",
     "UnknownZone",

@@ -77,6 +77,16 @@ class Draft(Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
+class Spent(Struct, frozen=True, kw_only=True):
+    """What a unit has used since it began, as far as its files tell."""
+
+    tokens: int
+    micro_usd: int | None
+    """None: no file tells a price."""
+    at: datetime
+    """The source's own time of the last change."""
+
+
 class Reading(Struct, frozen=True, kw_only=True):
     """Everything there is to say about one unit now."""
 
@@ -94,6 +104,8 @@ class Reading(Struct, frozen=True, kw_only=True):
     """The newest sign of life."""
     troubles: list[Trouble] = []
     """What a person must look at; the same trouble may come from many units."""
+    spent: Spent | None = None
+    """None: nothing can be told."""
 
 
 class Health(Struct, frozen=True, kw_only=True):

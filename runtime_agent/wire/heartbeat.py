@@ -91,6 +91,8 @@ class Pulse(Struct, frozen=True, kw_only=True):
     """What the project wants of checkpoints."""
     config: News = News()
     """Which configuration there is for the runtime."""
+    budgets: Count = 0
+    """Revision of the tenant's budgets: another one than is held is asked for. 0: there have never been any."""
 
 
 class Bye(Struct, frozen=True, kw_only=True):

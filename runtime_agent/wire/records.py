@@ -4,14 +4,15 @@ A line has neither sequence number nor epoch: its position gives them, so that a
 keeps its bytes and its hash. Only what is on the allow-list leaves the network; see ``runtime_agent.redact``.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.budgets import BudgetId
 from runtime_agent.wire.commands import Bundle, CommandId, Reached
 from runtime_agent.wire.content import Content
-from runtime_agent.wire.types import Amount, Instant, Key, Line, Name, Quality, Seq, Status, WaitingFor
+from runtime_agent.wire.types import Amount, Count, Instant, Key, Line, Name, Quality, Seq, Status, WaitingFor
 
 MAX_RECORD_BYTES = 256 * 1024
 """The longest line. A longer one becomes a ``quarantine`` record."""
@@ -200,5 +201,27 @@ class CommandState(Record, frozen=True, kw_only=True, tag="command"):
     """Of logs that were collected."""
 
 
-AnyRecord: TypeAlias = SessionState | RunState | CheckpointSeen | CostLine | Gap | Quarantine | CommandState
+class BudgetState(Record, frozen=True, kw_only=True, tag="budget"):
+    """What has become of a budget at this runtime. ``occurred_at`` is when."""
+
+    budget: BudgetId
+    starts_at: Instant
+    """Of the period."""
+    state: Literal["warned", "exhausted", "unenforced", "released"]
+    """``unenforced``: it is used up, and what runs could not be paused."""
+    percent: Amount = 0
+    """Of a warning: the threshold."""
+    used: Count = 0
+    """By this runtime in the period."""
+    amount: Count = 0
+    """Its slice."""
+    code: Annotated[str, Meta(max_length=64)] = ""
+    """Why it could not be enforced, for programs."""
+    line: Line = ""
+    """For people."""
+
+
+AnyRecord: TypeAlias = (
+    SessionState | RunState | CheckpointSeen | CostLine | Gap | Quarantine | CommandState | BudgetState
+)
 """What a line may be. Decode with ``msgspec.json.Decoder(AnyRecord)``."""

@@ -1,6 +1,8 @@
 """What requests of the tenant API bring: something that an owner is let through with, and what of it names an object."""
 
 BODIES = {
+    "NewBudgetBody": {"name": "x", "limit": 1},
+    "BudgetChange": {"limit": 2},
     "NewConfig": {"document": {}},
     "ConfigChange": {"document": {}},
     "Batch": {"ids": ["x"]},
@@ -87,6 +89,7 @@ UNIQUE = {
 """Fields of bodies that can be taken already, and what they are like."""
 
 REFERENCES = {
+    "NewBudgetBody": {"project": "project", "runtime": "runtime"},
     "NewCommand": {"runtime": "runtime"},
     "NewCollection": {"runtime": "runtime"},
     "NewApiKey": {"service_account": "service_account"},

@@ -22,6 +22,8 @@ from controlplane.domain import (
     scim_tokens,
     service_accounts,
 )
+from controlplane.domain.budgets import definitions, leasing
+from controlplane.domain.budgets.definitions import NewBudget
 from controlplane.domain.holdings import Holder
 from controlplane.domain.impersonation import requests
 from controlplane.domain.impersonation.requests import Wanted
@@ -36,7 +38,9 @@ from controlplane.domain.vault.policies import NewPolicy
 from controlplane.domain.vault.statics import NewStatic
 from controlplane.kit.ids import parse_id, text_id
 from controlplane.kit.secret import Secret
+from runtime_agent.wire.budgets import Ask
 from tests import contents
+from tests.conftest import KEYRING
 from tests.domain.vault import begun
 from tests.http import configured, told
 from tests.make import SHELL
@@ -86,6 +90,7 @@ class Company:
             "role": self._role,
             "scim_token": self._scim_token,
             "service_account": self._service_account,
+            "budget": self._budget,
             "checkpoint": self._checkpoint,
             "command": self._command,
             **configured.factory(db, tenant, CANARY),
@@ -156,6 +161,13 @@ class Company:
     async def _approval(self):
         asks = {"status": "waiting", "waiting_for": "human_approval"}
         return text_id("apr", await self._rows.session(self.runtime, agent=CANARY, **asks))
+
+    async def _budget(self):
+        """With something of it leased."""
+        async with self._db.tenant(self.tenant.tenant_id) as tx:
+            made = await definitions.create(tx, SHELL, NewBudget(name=CANARY, amount=1000))
+            await leasing.lease(tx, KEYRING, self.runtime.id, Ask())
+        return text_id("bud", made.id)
 
     async def _command(self):
         """Which can still be taken back."""

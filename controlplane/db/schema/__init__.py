@@ -18,6 +18,13 @@ from controlplane.db.schema.audit import (
     platform_audit_heads,
     platform_audit_streams,
 )
+from controlplane.db.schema.budgets import (
+    budget_heads,
+    budget_notices,
+    budget_slices,
+    budget_talks,
+    budgets,
+)
 from controlplane.db.schema.commands import (
     commands,
 )
@@ -169,6 +176,11 @@ __all__ = [
     "audit_streams",
     "audit_verdicts",
     "browser_sessions",
+    "budget_heads",
+    "budget_notices",
+    "budget_slices",
+    "budget_talks",
+    "budgets",
     "ceremonies",
     "checkpoints",
     "chore_leases",

@@ -111,6 +111,23 @@ class RolloutEnded(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class BudgetTurned(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something has become of a budget."""
+
+    budget: str
+    period_starts_at: str
+    runtime: str | None = None
+    """At which; none: of the whole budget."""
+    percent: int = 0
+    """Of a warning: the threshold."""
+    used: int = 0
+    """In the period: by the runtime, or by all."""
+    amount: int = 0
+    """What was leased to the runtime, or the limit."""
+    code: str = ""
+    """Why it could not be enforced: ``not-allowed``, ``runtime-unreachable``, ``session-not-loaded`` …"""
+
+
 class EventType(Struct, frozen=True):
     name: str
     """``noun.verb``."""
@@ -143,6 +160,9 @@ ALL: Final[Sequence[EventType]] = (
     _act("api-key.rotated", "An API key was replaced by another."),
     _act("approval.approved", "Somebody approved what a session asked for.", command=str),
     _act("approval.rejected", "Somebody rejected what a session asked for.", command=str),
+    _act("budget.changed", "A budget is another than before.", changed=list[str], limit=int, limit_before=int),
+    _act("budget.created", "A budget was made.", level=str, unit=str, limit=int, period=str),
+    _act("budget.deleted", "A budget was deleted.", level=str, unit=str),
     _act("checkpoint.compared", "What two checkpoints hold was compared.", other=str),
     _act("checkpoint.exported", "What a checkpoint holds was taken out.", policy=str),
     _act(
@@ -270,6 +290,10 @@ ALL: Final[Sequence[EventType]] = (
     _act("webhook.disabled", "Nothing is sent to a webhook any more.", reason=str),
     _act("webhook.secret-rotated", "A webhook has a new secret.", overlap_s=int),
     EventType("approval.requested", "A session waits for somebody's approval.", ApprovalRequested),
+    EventType("budget.exhausted", "A runtime has used up what was leased to it of a budget.", BudgetTurned),
+    EventType("budget.released", "A runtime has something of a budget again, or its period is over.", BudgetTurned),
+    EventType("budget.unenforced", "A budget is used up, and a runtime cannot pause what goes on.", BudgetTurned),
+    EventType("budget.warned", "A threshold of a budget is reached.", BudgetTurned),
     EventType("command.delivered", "A runtime has a command on its disk.", CommandTurned),
     EventType("command.finished", "A command has come to its end.", CommandTurned),
     EventType("command.started", "A runtime carries a command out.", CommandTurned),

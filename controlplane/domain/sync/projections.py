@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql
 from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import commands
+from controlplane.domain.budgets import notices
 from controlplane.domain.sync import contents, rows, turns
 from controlplane.domain.sync.batches import Unknown
 from controlplane.domain.sync.contents import Told
@@ -26,6 +27,7 @@ from controlplane.domain.sync.turns import Turned
 from controlplane.kit.clock import EARLIEST
 from controlplane.kit.ids import ProjectId, RuntimeId
 from runtime_agent.wire.records import (
+    BudgetState,
     CheckpointSeen,
     CommandState,
     CostLine,
@@ -57,7 +59,7 @@ class Rows:
         self._contents: dict[UUID, Told] = {}
         self._losses: list[Row] = []
         self._agents: set[str] = set()
-        self._commands: list[CommandState] = []
+        self._turned: list[CommandState | BudgetState] = []
 
     def add(self, seq: int, record: Record | Unknown) -> None:
         """Project *record*. Of two states of one thing in a batch the later one stays."""
@@ -71,8 +73,8 @@ class Rows:
                 self._put_checkpoint(rows.checkpoint(self._ids, seq, record), record)
             case CostLine():
                 self._put_fact(t.cost_entries, rows.cost(self._ids, seq, record))
-            case CommandState():
-                self._commands.append(record)
+            case CommandState() | BudgetState():
+                self._turned.append(record)
             case Gap():
                 self._lost("gap", seq, record, record.count, record.reason, record.detail)
                 self._losses[-1] |= {"first_at": _written(record.first_at), "last_at": _written(record.last_at)}
@@ -148,8 +150,10 @@ class Rows:
                 await self._write(tx, runtime_id, tuple(given), values)
             else:
                 await tx.load(_write(tuple(given)), **values)
-        if self._commands:
-            await commands.report(tx, runtime_id, self._commands)
+        if told := [each for each in self._turned if isinstance(each, CommandState)]:
+            await commands.report(tx, runtime_id, told)
+        if noticed := [each for each in self._turned if isinstance(each, BudgetState)]:
+            await notices.report(tx, runtime_id, noticed, told=came_at is None)
         if self._contents:
             await contents.write(tx, runtime_id, project_id, received_at, self._contents.values())
         if self._losses:

@@ -41,6 +41,8 @@ class Seen(Cursor, frozen=True, kw_only=True):
     told_error: str
     told_drift: list[str]
     """What it said last of its configuration."""
+    budgets: int
+    """Revision of the tenant's budgets."""
 
     @property
     def news(self) -> News | None:
@@ -76,8 +78,10 @@ STANDING: Final = inside(
         coalesce(k.generation, 0) AS config_generation, coalesce(k.hash, '') AS config_hash,
         coalesce(k.status, 'none') AS told_status, coalesce(k.said_generation, 0) AS told_generation,
         coalesce(k.applied, 0) AS told_applied, coalesce(k.applied_hash, '') AS told_hash,
-        coalesce(k.error, '') AS told_error, coalesce(k.drift, '{{}}') AS told_drift
+        coalesce(k.error, '') AS told_error, coalesce(k.drift, '{{}}') AS told_drift,
+        coalesce(b.revision, 0) AS budgets
     {JOINED}
+    LEFT JOIN budget_heads b ON b.tenant_id = c.tenant_id
     LEFT JOIN config_heads h ON h.tenant_id = c.tenant_id
     LEFT JOIN runtime_configs k ON k.tenant_id = c.tenant_id AND k.runtime_id = c.runtime_id
     CROSS JOIN LATERAL (

@@ -38,6 +38,7 @@ from controlplane.http.console import (
 from controlplane.http.console.pages import (
     approvals,
     audit,
+    budgets,
     checkpoints,
     commands,
     comparison,
@@ -199,6 +200,7 @@ router = Router(
                 *approvals.HANDLERS,
                 *commands.HANDLERS,
                 *receipts.HANDLERS,
+                *budgets.HANDLERS,
                 *configs.HANDLERS,
                 *wordings.HANDLERS,
                 *logs.HANDLERS,

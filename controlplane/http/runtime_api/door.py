@@ -9,6 +9,7 @@ from litestar.di import Provide
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.runtime_tokens import AccessTokens, TokenInvalid
 from controlplane.http.runtime_api.blobs import BlobsController
+from controlplane.http.runtime_api.budgets import BudgetsController
 from controlplane.http.runtime_api.calls import CallsController
 from controlplane.http.runtime_api.channel import channel
 from controlplane.http.runtime_api.commands import CommandsController
@@ -49,6 +50,7 @@ router = Router(
         CommandsController,
         channel,
         ConfigController,
+        BudgetsController,
         ContentsController,
         LeasesController,
         LogsController,

@@ -104,6 +104,7 @@ def _pulse(cursor: Seen, now: datetime) -> Pulse:
         flags=_flags(cursor),
         cmds_waiting=cursor.asked,
         content=cursor.content(),
+        budgets=cursor.budgets,
     )
 
 

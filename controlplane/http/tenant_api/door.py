@@ -11,6 +11,7 @@ from controlplane.http.tenant_api.agents import AgentsController
 from controlplane.http.tenant_api.api_keys import ApiKeysController
 from controlplane.http.tenant_api.approvals import ApprovalsController
 from controlplane.http.tenant_api.audit_events import AuditEventsController
+from controlplane.http.tenant_api.budgets import BudgetsController
 from controlplane.http.tenant_api.checkpoints import CheckpointsController
 from controlplane.http.tenant_api.collecting import CollectingController
 from controlplane.http.tenant_api.commands import CommandsController
@@ -77,6 +78,7 @@ router = Router(
         CollectingController,
         CommandsController,
         ApprovalsController,
+        BudgetsController,
         ConfigsController,
         RolloutsController,
         RuntimeConfigsController,

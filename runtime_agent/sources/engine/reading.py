@@ -54,11 +54,12 @@ def reading(at: Glance) -> Reading:
     assert started_at is not None
     states = [session.session_draft(it), session.run_draft(it)] if folder.complete else []
     running = folder.complete and it.standing.status == "running"
+    costs = facts.costs(it.agent, it.name, folder.costs, it.times, _named_at(it) or started_at)
     return Reading(
         records=[
             *(draft for draft in states if draft is not None),
             *it.checkpoints,
-            *facts.costs(it.agent, it.name, folder.costs, it.times, _named_at(it) or started_at),
+            *costs,
         ],
         seen=seen,
         again=folder.again,
@@ -66,6 +67,7 @@ def reading(at: Glance) -> Reading:
         due_at=_due_at(it.facts.touched_at if running else seen.broken_since if folder.again else None),
         touched_at=it.facts.touched_at,
         troubles=_troubles(folder.codes, at.key),
+        spent=session.spent(it, costs),
     )
 
 

@@ -13,12 +13,13 @@ from runtime_agent.sources.engine.status import Facts, Standing
 from runtime_agent.sources.engine.times import Times, compact, raw
 from runtime_agent.sources.engine.values import count, hexadecimal, word
 from runtime_agent.sources.engine.visits import Work
-from runtime_agent.sources.source import NO_ID, NO_TIME, STALE_AFTER, Draft
+from runtime_agent.sources.source import NO_ID, NO_TIME, STALE_AFTER, Draft, Spent
 from runtime_agent.wire.records import (
     MAX_PATH,
     MAX_REASONS,
     MAX_RECORD_BYTES,
     CheckpointSeen,
+    CostLine,
     Error,
     RunState,
     SessionState,
@@ -205,6 +206,20 @@ def run_draft(it: Session) -> Draft | None:
         execution=hexadecimal(summary.execution_id),
     )
     return Draft("run", f"{it.agent}/{it.name}/{key}", True, _fitting(record))
+
+
+def spent(it: Session, costs: list[Draft]) -> Spent:
+    """L2 counts while a run is under way and over all runs of the session; L1 only once one has ended, and only that."""
+    summary, logged = it.summary, it.work.all
+    told = count(summary.total_input_tokens) + count(summary.total_output_tokens) if summary else 0
+    prices = [draft.record.micro_usd for draft in costs if isinstance(draft.record, CostLine)]
+    started_at = it.moments.started_at
+    assert started_at is not None
+    return Spent(
+        tokens=max(told, logged.input_tokens + logged.output_tokens),
+        micro_usd=sum(prices) if prices else None,
+        at=_changed_at(it, started_at),
+    )
 
 
 def _changed_at(it: Session, started_at: datetime) -> datetime:
