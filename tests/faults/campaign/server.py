@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 
 import asyncpg
 
@@ -56,11 +57,15 @@ class ControlPlane:
         self._pid = None
         self._db = self._look = None
 
-    def prepare(self):
-        """The database, the keyring and a server."""
+    def prepare(self, way):
+        """The database, the keyring and a server.
+
+        Args:
+            way: URL by which the server logs in to its database.
+        """
         self.home.mkdir(parents=True)
         keys.write(self.home / "secrets" / "keyring.json", KEYRING)
-        settings = f'database_url = "{self.urls.app}"\ndatabase_owner_url = "{self.urls.owner}"\n'
+        settings = f'database_url = "{way}"\ndatabase_owner_url = "{self.urls.owner}"\n'
         (self.home / "controlplane.toml").write_text(settings)
         self._run(self._make())
         self.start()
@@ -98,7 +103,8 @@ class ControlPlane:
     def kill(self):
         """SIGKILL to all of it; the database is not touched."""
         if self._pid is not None:
-            os.killpg(self._pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
 
     def start_again(self):
         """After a kill."""
@@ -119,11 +125,11 @@ class ControlPlane:
             self.file.replace(self.older)
         self._run(recovering.backup(self.home, self.urls, self.file))
 
-    def restore(self, file=None):
+    def restore(self, file):
         """``controlplane db restore``, as an operator would: the server is stopped before, and started after."""
         self.kill()
         self._run(self._leave())
-        self._run(recovering.restore(self.home, self.urls, file or self.file))
+        self._run(recovering.restore(self.home, self.urls, file))
         self.start_again()
 
     async def _leave(self):
