@@ -54,6 +54,7 @@ class Campaign:
             tell: Called with a line now and then.
         """
         assembled, parent = assemble(), os.getpid()
+        programs.load()
         collector.calm()  # as every replica does; and what is loaded stays shared between all that are forked from here
         services = None if "TEST_SUPERUSER_URL" in os.environ else Services()
         try:
@@ -145,15 +146,14 @@ def _played_all(folder, schedules, place, assembled):
     """What is to be said of each schedule, one after the other; until nobody wants to hear more."""
     folder.mkdir()
     folder.chmod(0o711)
-    servers = Nursery({"serve": programs.serving(assembled)})
     agents = Nursery({"command": programs.command, "agent": programs.agent})
     try:
         for first in range(0, len(schedules), FRESH_AFTER):
             name = f"campaign_{os.getpid()}_{first}"
-            server = ControlPlane(folder / name, name, place.urls, place.superuser, servers)
+            server = ControlPlane(folder / name, name, place.urls, place.superuser)
             network = Network(server.port, server.urls.app)
             try:
-                server.prepare(network.link.url)
+                server.prepare(network.link.url, assembled)
                 for number, schedule in enumerate(schedules[first : first + FRESH_AFTER], first):
                     yield _played(folder / f"{number}-{schedule.name}", schedule, server, network, agents)
             finally:
@@ -161,7 +161,6 @@ def _played_all(folder, schedules, place, assembled):
                 network.close()
     finally:
         agents.close()
-        servers.close()
 
 
 def _played(place, schedule, server, network, agents):
