@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check lint faults campaign refreshes sabotage bench herd conformance lock
+.PHONY: help venv run test check lint faults campaign ablations refreshes sabotage bench herd conformance lock
 
 help: ## what can be made here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,10 @@ faults: $(READY) ## kill -9 of everything, 200 times, a quarter of an hour; KILL
 	@$(BIN)/python -m tests.faults --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
 campaign: $(READY) ## 2,000 random schedules of the model's faults, half an hour; SCHEDULES=1 SEED=7 plays that one again
-	@$(BIN)/python -m tests.faults.campaign --schedules $(or $(SCHEDULES),2000) --seed $(or $(SEED),0)
+	@$(BIN)/python -m tests.faults.campaign $(if $(WAY),--way $(WAY),--schedules $(or $(SCHEDULES),2000) --seed $(or $(SEED),0))
+
+ablations: $(READY) ## take each rule of the sync protocol out of the code and print what the campaign says; ONLY="a word" of its name
+	@$(BIN)/python -m scripts.ablate $(if $(ONLY),"$(ONLY)")
 
 refreshes: $(READY) ## one grant, three processes, sixty callers, tokens of two seconds, and a minute of faults
 	$(BIN)/pytest tests/refreshing/long_form.py tests/refreshing/oidc_provider.py

@@ -4,20 +4,11 @@ Each sabotage is made in a copy of the checkout and tried with the tests that ou
 not apply any more (the line has changed) and one that no test notices both end this with status 1.
 """
 
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from scripts.ablations import ABLATIONS
-from scripts.sabotage import Sabotage
-
-ROOT = Path(__file__).parents[1]
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "node_modules")
-
+from scripts.sabotage import Moved, Sabotage, broken
 
 SABOTAGES = (
     Sabotage(
@@ -362,25 +353,13 @@ def main(wanted: list[str]) -> int:
 
 def attempt(sabotage: Sabotage) -> str:
     """Why it was not noticed; empty where it was."""
-    with _copy() as copy:
-        for change in (sabotage, *sabotage.besides):
-            path = copy / change.file
-            code = path.read_text()
-            if code.count(change.was) != 1:
-                return f"{change.file} has not the line any more"
-            path.write_text(code.replace(change.was, change.becomes))
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *sabotage.noticed_by]
-        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)  # noqa: S603 our own tests
-        return "" if done.returncode == 1 and "failed" in done.stdout else f"the tests ended with {done.returncode}"
-
-
-@contextmanager
-def _copy() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="sabotage-") as folder:
-        Path(folder).chmod(0o755)
-        copy = Path(folder) / "checkout"
-        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
-        yield copy
+    try:
+        with broken(sabotage) as copy:
+            command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *sabotage.noticed_by]
+            done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)  # noqa: S603 our own tests
+    except Moved as moved:
+        return str(moved)
+    return "" if done.returncode == 1 and "failed" in done.stdout else f"the tests ended with {done.returncode}"
 
 
 if __name__ == "__main__":

@@ -60,10 +60,9 @@ class Story:
 
     recorder = Slow
 
-    def __init__(self, folder, dice, *, live, begun=None):
+    def __init__(self, folder, dice, *, live, begun):
         self.agent = dice.choices(AGENTS, [one.weight for one in AGENTS])[0]
-        at = begun or now()
-        self.plan = plan(self.agent, session_name(at, UTC, dice), dice)
+        self.plan = plan(self.agent, session_name(begun, UTC, dice), dice)
         self.key = f"{self.agent.name}/{self.plan.name}"
         self.folder = folder / "agents" / self.agent.name / "sessions" / self.plan.name
         self.files = self.recorder(self.folder, self.agent, UTC, dice, live=live, served=self.plan.served)
@@ -110,13 +109,13 @@ class Writer:
 
     story = Story
 
-    def __init__(self, folder, dice):
+    def __init__(self, folder, dice, clock=now):
         self.home = folder / "engine-home"
         self.stories = {}
         """By key: everything that was ever begun."""
         self.gone = {}
         """By key, sessions whose folder was deleted: the state that must be known of them for ever."""
-        self._dice = dice
+        self._dice, self._clock = dice, clock
         self._moving = []
         self._stop = threading.Event()
         self._thread = None
@@ -171,9 +170,9 @@ class Writer:
             self._step()
 
     def _begin(self):
-        story = self.story(self.home, self._dice, live=True)
+        story = self.story(self.home, self._dice, live=True, begun=self._clock())
         self.stories[story.key] = story
-        self._moving.append((story, life(story.files, story.plan, now)))
+        self._moving.append((story, life(story.files, story.plan, self._clock)))
 
     def _step(self):
         story, steps = one = self._dice.choice(self._moving)

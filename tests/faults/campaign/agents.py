@@ -13,6 +13,9 @@ from tests.faults.campaign import outboxes
 from tests.faults.processes import kill, runs, until
 
 PATIENCE_S = 60.0
+COPIES = 3
+"""Kept of one disk: an older one may be put back after a newer one, and the other way round."""
+
 SETTINGS = 'source_timezone = "UTC"\nscan_interval_s = 1.0\n'
 
 
@@ -25,8 +28,10 @@ class RuntimeAgent:
 
     def __init__(self, home, nursery):
         self.home, self.log = home, home.with_suffix(".log")
-        self.copy = home.with_suffix(".copy")
+        self.copies = []
+        """Of its disk, oldest first."""
         self._nursery = nursery
+        self._taken = 0
         self._pid = self._talk = self._told = None
 
     def join(self, url, token, source):
@@ -103,12 +108,16 @@ class RuntimeAgent:
             raise AssertionError(f"the agent ended by itself: {self.log.read_text()[-2000:]}")
 
     def take_copy(self):
-        outboxes.copy(self.home, self.copy)
+        if len(self.copies) == COPIES:
+            shutil.rmtree(self.copies.pop(0))
+        self._taken += 1
+        self.copies.append(self.home.with_suffix(f".copy-{self._taken}"))
+        outboxes.copy(self.home, self.copies[-1])
 
-    def roll_back(self):
+    def roll_back(self, copy):
         self.end()
         shutil.rmtree(self.home)
-        shutil.copytree(self.copy, self.home)
+        shutil.copytree(copy, self.home)
 
     def bugs(self):
         """Lines of its log that only a bug writes."""

@@ -5,19 +5,20 @@ import msgspec
 from runtime_agent.wire.heartbeat import Heartbeat, Pulse
 from runtime_agent.wire.sync import Ack, Hello, Welcome
 
-DIED, RESTORED = "died", "restored"
+DIED, RESTORED, SAID = "died", "restored", "said"
+"""What is heard besides calls: the server, or its talk with the database, came to an end; a heartbeat has left."""
 
 
 def must_be_named(heard):
-    """Epoch, first and last number of each, and all that any heartbeat ever said the log reached to.
+    """Epoch, first and last number of each.
 
-    A runtime's last word is remembered by the server that heard it. Where a server died, neither that nor how far it had
-    come is known until it says so; after a restore nothing of before counts.
+    A runtime's last word is remembered by the server that heard it. Where a server died, or a call of it did, neither that
+    nor how far it had come is known until it says so; after a restore nothing of before counts.
 
     Args:
-        heard: Path, body and answer of every call that was answered well, in order, and what befell the server.
+        heard: As :attr:`network.Network.heard` has it.
     """
-    named, said = set(), set()
+    named = set()
     word = cursor = None
     for path, body, answer in heard:
         match path:
@@ -28,7 +29,6 @@ def must_be_named(heard):
             case "/heartbeat":
                 told, pulse = _read(body, Heartbeat), _read(answer, Pulse)
                 word, cursor = (told.epoch, told.last_seq), (pulse.epoch, pulse.acked)
-                said.add(word)
             case "/sync/log":
                 cursor = cursor and (cursor[0], max(cursor[1], _read(answer, Ack).acked))
             case "/sync/hello":
@@ -37,12 +37,14 @@ def must_be_named(heard):
                     kept = max(cursor[1], told.last_seq) if told.epoch == cursor[0] else cursor[1]
                     named |= {(cursor[0], kept + 1, word[1])} if word[1] > kept else set()
                 cursor = (welcome.epoch, welcome.from_seq - 1)
-    return named, said
+    return named
 
 
 def astray(rows, stored, heard, ledger):
     """In words, the ranges that are called lost and are not, and those that are and are not called so."""
-    named, said = must_be_named(heard)
+    named = must_be_named(heard)
+    told = [_read(body, Heartbeat) for path, body, _ in heard if path == SAID]
+    said = {(each.epoch, each.last_seq) for each in told}
     wrong = [f"lost, and nobody says so: {each}" for each in named - {_place(row) for row in rows}]
     for row in rows:
         place = f"{_place(row)}, called {row['kind']}"

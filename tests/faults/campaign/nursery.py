@@ -9,8 +9,9 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 MESSAGE_BYTES = 1 << 16
 
 
@@ -58,11 +59,12 @@ def end_with(parent):
 
 def _bear(wanted, programs):
     """Until nobody wants anything any more."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what children leave behind is counted here as well
     nursery = os.getpid()
     while True:
         message, handles, _, _ = socket.recv_fds(wanted, MESSAGE_BYTES, 2)
+        _bury()
         if not message:
             os._exit(0)
         child = os.fork()
@@ -76,9 +78,15 @@ def _bear(wanted, programs):
         _become(programs, *json.loads(message), *handles)
 
 
+def _bury():
+    """Children that have ended; the time that they took counts as the nursery's."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _become(programs, program, arguments, talk, output):
     os.setsid()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(output, 1)
     os.dup2(output, 2)

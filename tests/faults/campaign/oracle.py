@@ -12,6 +12,7 @@ from tests.faults.promise import on_disk
 from tests.faults.stored import stretches
 from tests.faults.verdict import CURSOR, applied_twice, broken_chains, items_astray, outcomes_astray
 
+IDS = "SELECT record_ids FROM sync_batches"
 LOSSES = "SELECT kind, epoch, first_seq, last_seq, records, reason FROM sync_losses ORDER BY noticed_at"
 
 
@@ -38,8 +39,8 @@ class Ledger:
         self.acknowledged |= held.acknowledged
 
     def roll_back(self, disk):
-        """To when it had held *disk*."""
-        self.excused |= self.disk - disk
+        """To when it had held *disk*, which may be more than it has held since."""
+        self.excused = (self.excused | self.disk) - disk
         self.disk, self.disk_went_back = set(disk), True
 
     def missing(self, stored):
@@ -79,6 +80,12 @@ def verdict(ask, ledger, writer, held, heard):
     wrong += outcomes_astray(server, writer)
     wrong += [f"put aside by the agent: {row}" for row in held.put_aside]
     return wrong + losses.astray(ask(LOSSES), stored, heard, ledger)
+
+
+def stored_ids(ask):
+    """Of every record that is on the server, 16 bytes each."""
+    packed = b"".join(row["record_ids"] for row in ask(IDS))
+    return {packed[at : at + 16] for at in range(0, len(packed), 16)}
 
 
 def _named(line):

@@ -1,15 +1,18 @@
 """One schedule from an empty home to the verdict."""
 
 import shutil
+from collections import Counter
+from contextlib import suppress
 from random import Random
 
-from controlplane.demo.recorder import Recorder
 from tests.faults.campaign import oracle, outboxes
-from tests.faults.campaign.agents import Died, RuntimeAgent
+from tests.faults.campaign.agents import COPIES, Died, RuntimeAgent
+from tests.faults.campaign.at_work import Runtime
 from tests.faults.campaign.losses import DIED, RESTORED
 from tests.faults.campaign.outboxes import Outbox
+from tests.faults.campaign.witness import Witness
+from tests.faults.items import shown
 from tests.faults.trace import Trace
-from tests.faults.writer import Story, Writer
 
 ROUNDS = 40
 """Of looking, sending and beating, until it must have come to rest."""
@@ -21,20 +24,8 @@ TURNS = 8
 LOCKED = "runtime-locked"
 
 
-class Brisk(Story):
-    """Its files are whole whenever somebody looks: nobody does while it writes."""
-
-    recorder = Recorder
-
-
-class Runtime(Writer):
-    story = Brisk
-
-    def write(self, steps):
-        for _ in range(steps):
-            if len(self._moving) < 2:
-                self._begin()
-            self._step()
+class Idle(Exception):
+    """A step has found nothing to do."""
 
 
 class Play:
@@ -47,13 +38,21 @@ class Play:
         self._other = RuntimeAgent(folder / "clone", nursery)
         self._outbox = Outbox(folder / "agent")
         self._ledger = oracle.Ledger()
-        self._disk_then = self._tenant_id = None
+        self._witness = Witness(self._ledger)
+        self._disks_then = []
+        """What each copy of the disk had held."""
+        self._ask = None
         self._server_died = False
+        self.happened = Counter()
+        """Steps that really were taken, and what became of messages."""
 
     def go(self):
         """
+        Returns:
+            Where everything came to, in words: the same whenever the schedule is played.
+
         Raises:
-            AssertionError: In the end something is not where it must be.
+            AssertionError: Something is not where it must be.
         """
         network = self._network
         network.begin(self.trace)
@@ -63,23 +62,31 @@ class Play:
             for step in self.schedule.steps:
                 self._take(step)
             self._settle()
-            self._compare()
+            return self._compare()
         finally:
             for each in (self._agent, self._other):
                 each.end()
             self._mend()
+            self.happened += network.happened
             self.trace.close()
 
     def _join(self):
         self._tenant_id, token = self._server.new_tenant()
+        self._ask = self._server.asking(self._tenant_id)
         self._agent.join(self._network.url, token, self._runtime.home)
         self._release()
 
     def _take(self, step):
         self._network.fates = list(step.fates)
-        getattr(self, f"_{step.what.replace('-', '_')}")(step)
+        with suppress(Idle):
+            getattr(self, f"_{step.what.replace('-', '_')}")(step)
+            self.happened[step.what] += 1
         self._network.fates = []
         self._mend()
+        self._witness.look(self._note(), self._stored)
+
+    def _stored(self):
+        return oracle.stored_ids(self._ask)
 
     def _mend(self):
         """A server that was killed is started again, as whoever operates it would."""
@@ -133,6 +140,8 @@ class Play:
         self.trace.say("prune", str(self._outbox.held().where))
 
     def _crash(self, _):
+        if not self._agent.is_there:
+            raise Idle
         self.trace.say("acrash")
         self._agent.end()
 
@@ -154,13 +163,16 @@ class Play:
     def _vanish(self, step):
         """Somebody deletes a session's folder."""
         there = [story for story in self._runtime.stories.values() if story.is_there()]
-        if there:
-            story = there[step.number % len(there)]
-            self.trace.say("vanish", story.key)
-            self._runtime.gone[story.key] = ("state", story.key)
-            self._runtime.vanish(story)
+        if not there:
+            raise Idle
+        story = there[step.number % len(there)]
+        self.trace.say("vanish", story.key)
+        self._runtime.gone[story.key] = ("state", story.key)
+        self._runtime.vanish(story)
 
     def _arrive(self, step):
+        if not self._network.late:
+            raise Idle
         self._network.arrive(step.number)
 
     def _server_crash(self, _):
@@ -169,32 +181,45 @@ class Play:
     def _snap(self, _):
         self._note()
         self._agent.take_copy()
-        self._disk_then = set(self._ledger.disk)
+        self._disks_then = [*self._disks_then, set(self._ledger.disk)][-COPIES:]
         self.trace.say("snap")
 
     def _rollback(self, _):
+        self._put_back(-1)
+
+    def _rollback_older(self, _):
+        """To the oldest copy there is; where there are two, the other one may be put back later."""
+        self._put_back(0)
+
+    def _put_back(self, which):
         self._note()
-        self._agent.roll_back()
-        self._ledger.roll_back(self._disk_then)
-        self.trace.say("rollback", str(self._outbox.held().where))
+        self._agent.roll_back(self._agent.copies[which])
+        self._ledger.roll_back(self._disks_then[which])
+        held = self._outbox.held()
+        self._witness.replaced(held)
+        self.trace.say("rollback", str(held.where))
 
     def _backup(self, _):
         self._server.back_up()
+        self._witness.backed_up(self._stored())
         self.trace.say("backup")
 
     def _restore(self, _):
         self.trace.say("restore")
-        self._server.restore()
-        self._network.note(RESTORED)
-        self._ledger.went_back = True
+        self._restore_from(self._server.file)
 
     def _restore_older(self, _):
         if not self._server.older.exists():
-            return
+            raise Idle
         self.trace.say("restore", "of the backup before the last one")
-        self._server.restore(self._server.older)
+        self._ledger.older = True
+        self._restore_from(self._server.older)
+
+    def _restore_from(self, file):
+        self._server.restore(file)
         self._network.note(RESTORED)
-        self._ledger.went_back = self._ledger.older = True
+        self._ledger.went_back = True
+        self._witness.backed_up(self._stored())
 
     def _clone(self, step):
         """The machine is copied, and both run. Somebody notices, and the copy is thrown away."""
@@ -257,14 +282,18 @@ class Play:
         done = self._agent.command("once")
         verified = self._agent.command("verify")
         held = self._note()
-        ask = self._server.asking(self._tenant_id)
-        wrong = oracle.verdict(ask, self._ledger, self._runtime, held, self._network.heard)
+        wrong = oracle.verdict(self._ask, self._ledger, self._runtime, held, self._network.heard)
         wrong += self._agent.bugs() + self._other.bugs()
         if done["left"] or done["problem"]:
             wrong.append(f"once: {done}")
         wrong += self._unlike(verified)
         if wrong:
             raise AssertionError("\n".join(wrong[:40]))
+        there = ", ".join(
+            f"{count} {kind}" for kind, count in sorted(Counter(item[0] for item in shown(self._ask)).items())
+        )
+        lost = len(self._ask(oracle.LOSSES))
+        return f"epoch {held.where.epoch}, record {held.where.last_seq}, {there or 'nothing'}, {lost} named losses"
 
     def _unlike(self, verified):
         """What makes both sides differ. Of a session that is deleted, a disk that went back may know less than the server."""

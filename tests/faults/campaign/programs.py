@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from contextlib import suppress
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -15,6 +16,8 @@ from controlplane.kit import log, memory
 from controlplane.settings import read
 from runtime_agent import cli, identity, joining, once, settings, verifying
 from runtime_agent.agent import Post, opened
+from runtime_agent.clock import utc_now
+from runtime_agent.http import Http, Unreachable
 from runtime_agent.outbox.position import position
 from tests.faults.campaign.nursery import end_with
 
@@ -63,11 +66,32 @@ async def _do(running, what):
     return {}
 
 
-def serving(assembled):
-    """The program that a server is: ``controlplane serve`` without its chores, with routes that were put together before."""
+def load():
+    """What programs load by themselves when they need it, once, before all of them."""
+    asyncio.run(_call_nobody())
 
-    def serve(_, home, port):
-        os.environ["CONTROLPLANE_HOME"] = home
+
+async def _call_nobody():
+    async with Http("http://127.0.0.1:9", utc_now) as http:
+        with suppress(Unreachable):
+            await http.post("/", b"", {}, dict)
+
+
+def serving(assembled, home):
+    """The program that a server is: ``controlplane serve`` without its chores, of parts that are there before it starts.
+
+    Args:
+        home: With its settings.
+    """
+    os.environ["CONTROLPLANE_HOME"] = str(home)
+    log.configure()
+    given = read(os.environ)
+    keyring, sealing = keys.opened(given.kek, given.keyring, os.environ, given.kek_grace())
+    app = furnish(
+        assembled, Parts(Database(given.database_url, sealing=sealing), keyring, None, given), with_chores=False
+    )
+
+    def serve(_, port):
         memory.keep_private()
         server = Granian(
             "controlplane.app:from_environment",
@@ -76,17 +100,12 @@ def serving(assembled):
             port=int(port),
             log_level=LogLevels.warning,
         )
-        server.serve(target_loader=lambda: _furnished(assembled), wrap_loader=False)
+        server.serve(target_loader=lambda: _tied(app), wrap_loader=False)
 
     return serve
 
 
-def _furnished(assembled):
+def _tied(app):
     """In the process that granian has forked to serve."""
     end_with(os.getppid())
-    log.configure()
-    given = read(os.environ)
-    keyring, sealing = keys.opened(given.kek, given.keyring, os.environ, given.kek_grace())
-    return furnish(
-        assembled, Parts(Database(given.database_url, sealing=sealing), keyring, None, given), with_chores=False
-    )
+    return app

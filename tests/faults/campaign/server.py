@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 
 import asyncpg
 
@@ -16,6 +17,8 @@ from controlplane.db.roles import Urls
 from controlplane.db.upgrade import upgrade
 from controlplane.domain import keys, runtime_locks
 from controlplane.domain.keys import Keyring, masters
+from tests.faults.campaign import programs
+from tests.faults.campaign.nursery import Nursery
 from tests.faults.processes import runs, until
 from tests.make import Make
 
@@ -38,7 +41,7 @@ async def make_template(superuser):
 class ControlPlane:
     """At most one server, on the same database and port each time."""
 
-    def __init__(self, folder, name, urls, superuser, nursery):
+    def __init__(self, folder, name, urls, superuser):
         """
         Args:
             name: Of the database, which is a copy of the template.
@@ -50,19 +53,25 @@ class ControlPlane:
         self.urls = Urls(app=_at(urls.app, name), owner=_at(urls.owner, name))
         self.superuser = _at(superuser, name)
         self.port = _free_port()
-        self._nursery = nursery
+        self._nursery = None
         self._runner = asyncio.Runner()
         self._name, self._template = name, urls.app.rpartition("/")[2]
         self._pid = None
         self._db = self._look = None
 
-    def prepare(self):
-        """The database, the keyring and a server."""
+    def prepare(self, way, assembled):
+        """The database, the keyring and a server.
+
+        Args:
+            way: URL by which the server logs in to its database.
+            assembled: The app that it serves, without what it works with.
+        """
         self.home.mkdir(parents=True)
         keys.write(self.home / "secrets" / "keyring.json", KEYRING)
-        settings = f'database_url = "{self.urls.app}"\ndatabase_owner_url = "{self.urls.owner}"\n'
+        settings = f'database_url = "{way}"\ndatabase_owner_url = "{self.urls.owner}"\n'
         (self.home / "controlplane.toml").write_text(settings)
         self._run(self._make())
+        self._nursery = Nursery({"serve": programs.serving(assembled, self.home)})
         self.start()
         self.await_ready()
 
@@ -75,8 +84,7 @@ class ControlPlane:
         await db.close()
 
     def start(self):
-        self._pid, self._talk = self._nursery.begin("serve", self.home, self.port, log=self.log)
-        self._pids = [self._pid]
+        self._pid, self._talk = self._nursery.begin("serve", self.port, log=self.log)
 
     def await_ready(self):
         end = time.monotonic() + START_S
@@ -98,7 +106,8 @@ class ControlPlane:
     def kill(self):
         """SIGKILL to all of it; the database is not touched."""
         if self._pid is not None:
-            os.killpg(self._pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
 
     def start_again(self):
         """After a kill."""
@@ -119,11 +128,11 @@ class ControlPlane:
             self.file.replace(self.older)
         self._run(recovering.backup(self.home, self.urls, self.file))
 
-    def restore(self, file=None):
+    def restore(self, file):
         """``controlplane db restore``, as an operator would: the server is stopped before, and started after."""
         self.kill()
         self._run(self._leave())
-        self._run(recovering.restore(self.home, self.urls, file or self.file))
+        self._run(recovering.restore(self.home, self.urls, file))
         self.start_again()
 
     async def _leave(self):
@@ -175,6 +184,8 @@ class ControlPlane:
         self._run(self._leave())
         self._run(self._drop())
         self._runner.close()
+        if self._nursery is not None:
+            self._nursery.close()
 
     async def _drop(self):
         connection = await asyncpg.connect(_at(self.superuser, "postgres"))
