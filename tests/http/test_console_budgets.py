@@ -2,33 +2,10 @@
 
 import pytest
 
-from controlplane.domain import projects
 from controlplane.domain.budgets import definitions, leasing
 from controlplane.kit.ids import text_id
 from runtime_agent.wire.budgets import Ask, Use
 from tests.conftest import KEYRING
-from tests.http.test_console_access import Browser
-from tests.runtimes import join
-
-
-@pytest.fixture
-async def tenant(make):
-    return await make.tenant("acme")
-
-
-@pytest.fixture
-async def runtime(db, tenant):
-    async with db.tenant(tenant.tenant_id) as tx:
-        project = await projects.named(tx, projects.DEFAULT)
-    return await join(db, tenant.tenant_id, project.id)
-
-
-@pytest.fixture
-def browsing(client, make, tenant):
-    async def browsing(role="owner"):
-        return Browser(client, tenant, await make.person(tenant, role))
-
-    return browsing
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ IDS: Final = {
     "ApiKey": "key",
     "Approval": "apr",
     "BrowserSession": "bs",
+    "Budget": "bud",
     "Checkpoint": "cp",
     "Command": "cmd",
     "Config": "cfg",
@@ -108,7 +109,7 @@ PUBLIC_KEY: Final = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 
 PATTERNED: Final = (
     *(MOMENT, HEX, HEX[:32], HEX[:16], PUBLIC_KEY, "08:00"),
-    *(f"cmd_{SAMPLE}", f"tail_{SAMPLE}", f"logs-cmd_{SAMPLE}.zip"),
+    *(f"bud_{SAMPLE}", f"cmd_{SAMPLE}", f"tail_{SAMPLE}", f"logs-cmd_{SAMPLE}.zip"),
 )
 """What fits the patterns there are."""
 

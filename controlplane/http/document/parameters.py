@@ -22,6 +22,7 @@ KINDS: Final = {
     "approval": "apr",
     "assignment": "asg",
     "checkpoint": "cp",
+    "budget": "bud",
     "command": "cmd",
     "config": "cfg",
     "app": "app",
