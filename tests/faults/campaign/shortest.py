@@ -17,7 +17,7 @@ SHORTEST = {
     "no-fencing": f"{GOES} write look send snap write look send rollback write look send send beat",
     "no-head-in-ack-nor-durable": OVERTAKEN,
     "no-store-id": (
-        f"{GOES} snap backup write look send rollback look snap send send:copy"
+        f"{GOES} snap backup write look send rollback beat rollback look snap send send:copy"
         " restore rollback send send rollback-older look send arrive"
     ),
     "no-head-in-ack": OVERTAKEN,
