@@ -275,7 +275,7 @@ class Play:
                 return
             rested = bool(answer and answer["level"] and answer["sure"] and not answer["words"])
             before = where
-        raise AssertionError(f"L0: it does not come to rest: {where}, {answer}")
+        raise AssertionError(f"L0 it does not come to rest: {where}, {answer}")
 
     def _compare(self):
         self._agent.stop()
