@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from controlplane.embedded import Services
@@ -30,6 +31,7 @@ def main() -> int:
     options.add_argument("only", nargs="*", help="those in whose name one of these words stands")
     options.add_argument("--seed", type=int, default=SEED)
     options.add_argument("--schedules", type=int, default=SCHEDULES, help="0: the shortest ways alone")
+    options.add_argument("--at-once", type=int, default=2)
     given = options.parse_args()
     wanted = [each for each in ABLATIONS if not given.only or any(word in each.name for word in given.only)]
     services, missed = Services(), 0
@@ -39,10 +41,12 @@ def main() -> int:
         there = {"TEST_SUPERUSER_URL": superuser, "TEST_APP_URL": urls.app, "TEST_OWNER_URL": urls.owner}
         os.environ |= there  # noqa: TID251 all campaigns work on the same server
         print("| rule | on its shortest way | on random schedules |\n|---|---|---|", flush=True)
-        for ablation in wanted:
-            way, dealt = attempt(ablation, given.seed, given.schedules)
-            missed += not way.startswith("caught")
-            print(f"| {ablation.name} | {way} | {dealt} |", flush=True)
+        with ThreadPoolExecutor(given.at_once) as several:
+            tried = {several.submit(attempt, each, given.seed, given.schedules): each for each in wanted}
+            for done in as_completed(tried):
+                way, dealt = done.result()
+                missed += not way.startswith("caught")
+                print(f"| {tried[done].name} | {way} | {dealt} |", flush=True)
     finally:
         services.stop()
     return 1 if missed else 0

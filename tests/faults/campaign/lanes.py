@@ -61,6 +61,8 @@ class Campaign:
             place = _place(services)
             ears = [self._begin(number, parent, place, assembled) for number in range(self.lanes)]
             self._listen(ears, tell)
+        except KeyboardInterrupt:
+            tell("stopped")
         finally:
             if services is not None:
                 services.stop()

@@ -14,10 +14,10 @@ from tests.faults.campaign.witness import Witness
 from tests.faults.items import shown
 from tests.faults.trace import Trace
 
-ROUNDS = 40
+ROUNDS = 12
 """Of looking, sending and beating, until it must have come to rest."""
 
-SENDS = 60
+SENDS = 25
 TURNS = 8
 """Of both, while there are two."""
 
@@ -275,7 +275,7 @@ class Play:
                 return
             rested = bool(answer and answer["level"] and answer["sure"] and not answer["words"])
             before = where
-        raise AssertionError(f"L0: it does not come to rest: {where}, {answer}")
+        raise AssertionError(f"L0 it does not come to rest: {where}, {answer}")
 
     def _compare(self):
         self._agent.stop()

@@ -12,12 +12,12 @@ SHORTEST = {
     "no-fencing-no-chain": f"{GOES} snap write look send rollback look send send beat",
     "no-chain": f"{GOES} snap write look send rollback write look send send send beat",
     "no-diff": f"{GOES} snap write look send rollback look send send",
-    "cursor-outside-transaction": "write look send send:server-dies:committed",
+    "cursor-outside-transaction": f"{GOES} write look send:server-dies:committed",
     "ack-before-commit": f"{GOES} write snap look send:server-dies:uncommitted rollback",
     "no-fencing": f"{GOES} write look send snap write look send rollback write look send send beat",
     "no-head-in-ack-nor-durable": OVERTAKEN,
     "no-store-id": (
-        f"{GOES} snap backup write look send rollback look snap send send:copy"
+        f"{GOES} snap backup write look send rollback beat rollback look snap send send:copy"
         " restore rollback send send rollback-older look send arrive"
     ),
     "no-head-in-ack": OVERTAKEN,
