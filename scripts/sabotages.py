@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.ablations import ABLATIONS
+from scripts.log_sabotages import LOGS
 from scripts.sabotage import Sabotage
 
 ROOT = Path(__file__).parents[1]
@@ -348,7 +349,7 @@ SABOTAGES = (
 def main(wanted: list[str]) -> int:
     """Try all, or those in whose name one of *wanted* stands."""
     unnoticed = []
-    for sabotage in (*SABOTAGES, *ABLATIONS):
+    for sabotage in (*SABOTAGES, *LOGS, *ABLATIONS):
         if wanted and not any(word in sabotage.name for word in wanted):
             continue
         problem = attempt(sabotage)
