@@ -13,7 +13,7 @@ sent after it, or never; copy: arrives, and once more as late; echo: answered as
 it has left; agent-dies-unheard: before the answer is there; server-dies: before, while or after it is handled."""
 
 ONCE = {"late": "lose", "copy": "double", "echo": "deliver"}
-"""Of calls for tokens: one that comes late after others shows an old join state, as a copy of the identity does."""
+"""Of the call that joins."""
 
 UNLIKE = {"echo": "deliver"}
 """Of calls that are not appends."""
@@ -81,7 +81,7 @@ class Network:
 
     def _fate(self, path):
         told = self.fates.pop(0) if self.fates else ("deliver", 0.0)
-        changed = ONCE if path in ("/token", "/enroll") else {} if path == "/sync/log" else UNLIKE
+        changed = ONCE if path == "/enroll" else {} if path == "/sync/log" else UNLIKE
         return changed.get(told[0], told[0]), told[1]
 
     async def _pass_on(self, request):
