@@ -67,6 +67,8 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a rollback, and of a resume from somewhere else than where the session stopped."""
     undoes: str = ""
     """Of an undo: the command, ``cmd_…``, whose effect on the session's files is taken back."""
+    though_lost: bool = False
+    """Of what changes a session that looks lost: somebody has made sure that its process has ended."""
     not_after: str
     """RFC 3339. What has not begun by then does not begin."""
     begun: bool = False

@@ -47,6 +47,8 @@ class Command(Struct, frozen=True, kw_only=True):
     checkpoint_made_at: datetime | None
     undoes: UUID | None
     """The command that this one takes back."""
+    though_lost: bool
+    """Whoever asked has made sure that a session which looks lost has ended."""
 
 
 class Which(Struct, frozen=True, kw_only=True):
@@ -73,7 +75,8 @@ NEWEST: Final = text("""
     SELECT DISTINCT ON (c.session_id) c.id, c.runtime_id, c.number, c.kind, c.session_id, c.agent, c.source_id,
         c.session_changed_at, c.comment,
         c.state, c.code, c.detail, c.created_by, c.created_at, c.not_after, c.delivered_at, c.started_at, c.ended_at,
-        c.superseded_by, c.checkpoint_id, c.checkpoint, c.checkpoint_made_at, c.undoes
+        c.superseded_by, c.checkpoint_id, c.checkpoint, c.checkpoint_made_at, c.undoes,
+        c.though_lost
     FROM commands c
     WHERE c.tenant_id = ANY (CAST(:tenants AS uuid[])) AND c.session_id = ANY (CAST(:sessions AS uuid[]))
         AND c.kind = ANY (CAST(:kinds AS text[]))
