@@ -13,6 +13,9 @@ import msgspec
 from runtime_agent import home as homes
 from runtime_agent import identity as identities
 from runtime_agent.clock import Clock
+from runtime_agent.configuration import files, kept
+from runtime_agent.configuration.fetching import checked
+from runtime_agent.configuration.kept import Kept
 from runtime_agent.http import Busy, Http, Refused, Unreachable, at_server
 from runtime_agent.identity import Identity
 from runtime_agent.outbox import Outbox
@@ -82,8 +85,11 @@ def prepared(folder: Path, url: str) -> Identity:
 async def join(http: Http, folder: Path, identity: Identity, ticket: Ticket, clock: Clock) -> Identity:
     """Enroll with *ticket* and keep what the control plane answers.
 
+    The configuration that comes with it is on the disk before the runtime is one: nothing is ever looked at without.
+
     Raises:
         JoinRefused: With the control plane's own words.
+        ConfigForged: If that configuration is not the control plane's.
     """
     try:
         answer = await _ask(http, identity, ticket, clock)
@@ -105,6 +111,7 @@ async def join(http: Http, folder: Path, identity: Identity, ticket: Ticket, clo
         join_state=answer.join_state,
         lease_keys=answer.lease_keys,
     )
+    kept.save(folder, Kept(candidate=checked(joined, answer.config) if answer.config else None))
     identities.save(folder, joined)
     return joined
 
@@ -175,6 +182,8 @@ async def say_bye(server: Server, outbox: Outbox) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Delete keys and outbox. The runtime's own files are elsewhere and stay."""
-    for name in (homes.IDENTITY, homes.OUTBOX, homes.OUTBOX + "-wal", homes.OUTBOX + "-shm", homes.STATUS):
+    """Delete keys, outbox and configuration. The runtime's own files are elsewhere and stay."""
+    outbox = (homes.OUTBOX, homes.OUTBOX + "-wal", homes.OUTBOX + "-shm")
+    for name in (homes.IDENTITY, *outbox, homes.STATUS, kept.FILE):
         (folder / name).unlink(missing_ok=True)
+    files.take_away(folder)

@@ -34,24 +34,22 @@ def of_checkpoints(means: Means, look: Look, clock: Clock) -> dict[str, Doer]:
         look: Looks at everything once more, so that the control plane sees what has become of the session.
     """
 
-    def sight(command: Command) -> Sight:
-        key = f"{command.agent}/{command.session}"
-        return Sight(clock(), cursor.seen(means.outbox, means.source.kind, key))
-
     async def rollback(command: Command) -> str:
         place, whose = _place(command), (command.agent, command.session)
         if not await asyncio.to_thread(means.rewinding.done, *whose, command.command):
             content = await _in_home(means, command, clock) or await bringing_back.held(
                 means.server, means.outbox, place
             )
-            checkpoint = place.checkpoint, content
-            await asyncio.to_thread(means.rewinding.roll_back, *whose, checkpoint, command.command, sight(command))
+            checkpoint, seen = (place.checkpoint, content), await _sight(means, command, clock)
+            await asyncio.to_thread(means.rewinding.roll_back, *whose, checkpoint, command.command, seen)
         await _looked(look)
         return f"the session is back at {place.checkpoint}; what it was is kept"
 
     async def undo(command: Command) -> str:
         whose = command.agent, command.session
-        await asyncio.to_thread(means.rewinding.undo, *whose, command.undoes, command.command, sight(command))
+        if not await asyncio.to_thread(means.rewinding.done, *whose, command.command):
+            seen = await _sight(means, command, clock)
+            await asyncio.to_thread(means.rewinding.undo, *whose, command.undoes, command.command, seen)
         await _looked(look)
         return "the session is what it was before"
 
@@ -60,9 +58,23 @@ def of_checkpoints(means: Means, look: Look, clock: Clock) -> dict[str, Doer]:
             return await means.acting.resume(command.session)
         if await _in_home(means, command, clock) is None:
             raise Failed("checkpoint-gone", "the checkpoint is not in the home any more; roll back to it first")
+        await asyncio.to_thread(
+            means.rewinding.check, command.agent, command.session, await _sight(means, command, clock)
+        )
         return await means.acting.resume_from(command.agent, command.session, command.place.checkpoint)
 
     return {"rollback": rollback, "undo": undo, "resume": resume}
+
+
+async def _sight(means: Means, command: Command, clock: Clock) -> Sight:
+    """
+    Raises:
+        Failed: If it was said to have ended, and EngineX's own server knows better.
+    """
+    if command.though_lost and await means.acting.runs(command.session):
+        raise Failed("session-running", "EngineX's server runs the session; pause it first")
+    key = f"{command.agent}/{command.session}"
+    return Sight(clock(), cursor.seen(means.outbox, means.source.kind, key), command.though_lost)
 
 
 async def _in_home(means: Means, command: Command, clock: Clock) -> bytes | None:

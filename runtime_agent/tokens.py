@@ -26,6 +26,9 @@ FAR_S = 10.0
 """A refusal is tried once more when it showed the clocks to be further apart than we knew."""
 
 
+OVERTAKEN = "token-call-overtaken"
+"""The call that our disk names was answered long ago: the disk went back, or there are two of us."""
+
 UNKNOWN_KEY = "assertion-invalid"
 """The control plane does not know us by the key that we signed with."""
 
@@ -88,11 +91,21 @@ class Tokens:
 
     async def _replace(self) -> None:
         if not self.identity.nonce:
-            self._keep(msgspec.structs.replace(self.identity, nonce=secrets.token_urlsafe(24)))
-        identity, answer = await self._known()
+            self._begin()
+        try:
+            identity, answer = await self._known()
+        except Refused as refused:
+            if refused.problem.code != OVERTAKEN:
+                raise
+            self._begin()  # a call of our own, so that it is noticed whose the answered one was
+            identity, answer = await self._known()
         self._keep(msgspec.structs.replace(identity, join_state=answer.join_state, nonce=""))
         self._token = answer.access_token
         self._good_until = time.monotonic() + answer.expires_in - min(EARLY_S, answer.expires_in / 10)
+
+    def _begin(self) -> None:
+        """A call that nobody has made before, on disk before it is made."""
+        self._keep(msgspec.structs.replace(self.identity, nonce=secrets.token_urlsafe(24)))
 
     async def _known(self) -> tuple[Identity, TokenAnswer]:
         """Who we are by the key that the control plane knows us by, and its answer.

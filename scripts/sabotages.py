@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from scripts.ablations import ABLATIONS
+from scripts.log_sabotages import LOGS
 from scripts.sabotage import Moved, Sabotage, broken
 
 SABOTAGES = (
@@ -339,7 +340,7 @@ SABOTAGES = (
 def main(wanted: list[str]) -> int:
     """Try all, or those in whose name one of *wanted* stands."""
     unnoticed = []
-    for sabotage in (*SABOTAGES, *ABLATIONS):
+    for sabotage in (*SABOTAGES, *LOGS, *ABLATIONS):
         if wanted and not any(word in sabotage.name for word in wanted):
             continue
         problem = attempt(sabotage)

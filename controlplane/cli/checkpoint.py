@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +11,9 @@ from controlplane.cli.options import home_option, json_option, show, show_list, 
 COLUMNS = ("created_at", "kind", "node", "next_node", "content", "id")
 
 comment_option = click.option("--comment", default="", help="For the runtime, and for the log.")
+lost_option = click.option(
+    "--though-lost", is_flag=True, help="The session looks lost, and you have made sure that its process has ended."
+)
 
 
 @click.group()
@@ -35,10 +39,11 @@ def list_(home: Path, tenant: str, session: str, node: str, as_json: bool) -> No
 @tenant_option
 @json_option
 @comment_option
+@lost_option
 @click.argument("identity", metavar="CHECKPOINT")
-def rollback(home: Path, tenant: str, identity: str, comment: str, as_json: bool) -> None:
+def rollback(home: Path, tenant: str, identity: str, as_json: bool, **said: Any) -> None:
     """Have its runtime bring the session back to it, and print the command's id. What it was is kept for an undo."""
-    _ask("rollback", (home, tenant, identity), comment, as_json)
+    _ask("rollback", (home, tenant, identity), as_json, **said)
 
 
 @checkpoint.command()
@@ -46,18 +51,19 @@ def rollback(home: Path, tenant: str, identity: str, comment: str, as_json: bool
 @tenant_option
 @json_option
 @comment_option
+@lost_option
 @click.argument("identity", metavar="CHECKPOINT")
-def resume(home: Path, tenant: str, identity: str, comment: str, as_json: bool) -> None:
+def resume(home: Path, tenant: str, identity: str, as_json: bool, **said: Any) -> None:
     """Have the session go on from it, and print the command's id."""
-    _ask("resume", (home, tenant, identity), comment, as_json)
+    _ask("resume", (home, tenant, identity), as_json, **said)
 
 
-def _ask(kind: str, where: tuple[Path, str, str], comment: str, as_json: bool) -> None:
+def _ask(kind: str, where: tuple[Path, str, str], as_json: bool, **said: Any) -> None:
     from controlplane.cli import checkpoint_reading as reading
     from controlplane.cli.command import shown
 
     home, tenant, identity = where
-    made = shown(reading.asked(home, tenant, identity, kind, comment))
+    made = shown(reading.asked(home, tenant, identity, kind, **said))
     show(made, str(made["id"]), as_json)
 
 

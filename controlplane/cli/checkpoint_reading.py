@@ -3,7 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from controlplane.cli.options import instant
@@ -67,12 +67,16 @@ def listed(home: Path, tenant: str, session: str, node: str) -> list[dict[str, o
     return within(home, tenant, work)
 
 
-def asked(home: Path, tenant: str, identity: str, kind: str, comment: str) -> Command:
-    """A command of *kind* to the runtime whose session the checkpoint is of."""
+def asked(home: Path, tenant: str, identity: str, kind: str, **said: Any) -> Command:
+    """A command of *kind* to the runtime whose session the checkpoint is of.
+
+    Args:
+        said: More of what is :class:`Wanted`.
+    """
 
     async def work(tx: TenantTx, _: Keyring) -> Command:
         found = await checkpoints.get(tx, parsed("cp", identity))
-        wanted = Wanted(kind=kind, session_id=found.session_id, checkpoint_id=found.id, comment=comment)
+        wanted = Wanted(kind=kind, session_id=found.session_id, checkpoint_id=found.id, **said)
         return await commands.create(tx, shell(), wanted)
 
     return within(home, tenant, work)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -33,9 +33,12 @@ def command() -> None:
 @click.argument("target", metavar="RUNTIME|SESSION")
 @tenant_option
 @click.option("--comment", default="", help="For the runtime, and for the log.")
+@click.option(
+    "--though-lost", is_flag=True, help="Of an undo: you have made sure that the session's process has ended."
+)
 @home_option
 @json_option
-def send(kind: str, target: str, tenant: str, comment: str, home: Path, as_json: bool) -> None:
+def send(kind: str, target: str, tenant: str, home: Path, as_json: bool, **said: Any) -> None:
     """Ask for it and print the command's id: rescan and drain of a runtime, rt_…, the others of a session, ses_…
 
     Undo takes a session's last rollback back; controlplane checkpoint asks for those. It must begin within an hour. A runtime that polls hears of it within half a minute.
@@ -47,13 +50,11 @@ def send(kind: str, target: str, tenant: str, comment: str, home: Path, as_json:
 
     async def work(tx: "TenantTx", _: "Keyring") -> "Command":
         if kind in {"approve", "reject"}:
-            found = await approvals.decide(tx, shell(), identity, cast("Decision", kind), comment)
+            found = await approvals.decide(tx, shell(), identity, cast("Decision", kind), said["comment"])
             assert found.decision is not None, "it was just made"
             return found.decision
         session = identity if kind in commands.FITTING else None
-        wanted = commands.Wanted(
-            kind=kind, comment=comment, session_id=session, runtime_id=None if session else identity
-        )
+        wanted = commands.Wanted(kind=kind, session_id=session, runtime_id=None if session else identity, **said)
         return await commands.create(tx, shell(), wanted)
 
     made = shown(within(home, tenant, work))

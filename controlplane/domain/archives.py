@@ -89,6 +89,7 @@ SECRETS: Final = frozenset(
         ("api_keys", "key_hash"),
         ("invitations", "token_hash"),
         ("join_tokens", "token_hash"),
+        ("runtimes", "join_calls"),
         ("runtimes", "join_nonce"),
         ("scim_tokens", "token_hash"),
     }

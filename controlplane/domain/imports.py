@@ -228,7 +228,8 @@ async def _fill(tx: TenantTx, archive: Archive, table: Table, accounts: dict[UUI
     """Write one file's rows into its table."""
     columns = archives.columns_of(table)
     behind = [name for where, name in sorted(archives.SECRETS) if where == table.name]
-    fillers = [FILLED if table.c[name].type.python_type is bytes else "''" for name in behind]
+    empty: dict[type, str] = {bytes: FILLED, str: "''"}
+    fillers = [empty.get(table.c[name].type.python_type, "'[]'") for name in behind]
     statement = text(
         f"INSERT INTO {table.name} (tenant_id, {', '.join([*columns, *behind])}) "  # noqa: S608 names of the schema
         f"SELECT CAST(:tenant_id AS uuid), {', '.join([*columns, *fillers])} "

@@ -1,12 +1,14 @@
 """Two copies of one runtime's identity: how they are noticed, what becomes of them, and who lets one in again.
 
 Each token call shows the join state that the last one was answered with. An older one comes from another copy, or from
-a disk that went back; the two cannot be told apart, so neither gets in until a person has looked.
+a disk that went back; the two cannot be told apart, so neither gets in until a person has looked. One that was only long
+on its way is known by its nonce.
 """
 
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import text
 
@@ -14,6 +16,7 @@ from controlplane.db import schema as t
 from controlplane.db.database import TenantTx
 from controlplane.domain import audit, runtimes
 from controlplane.domain.audit import Actor
+from controlplane.domain.join_calls import Book, Call
 from controlplane.domain.runtimes import Identity
 from controlplane.kit.ids import RuntimeId, text_id
 from controlplane.kit.problems import Refusal
@@ -31,6 +34,16 @@ class RuntimeLocked(Refusal):
     )
 
 
+class TokenCallOvertaken(Refusal):
+    """It was answered before, and others since; or it may have been, and our database knows no more."""
+
+    code, status, title = "token-call-overtaken", 409, "Later calls for tokens of this runtime have been answered"
+    hint = (
+        "An agent hears this only if its disk went back or was copied. It asks once more by itself, and is told which; "
+        "in the quarter of an hour after a restore of the control plane it goes on asking until then."
+    )
+
+
 class Turn(Struct, frozen=True, kw_only=True):
     """What a token call that was let in is answered with."""
 
@@ -40,8 +53,8 @@ class Turn(Struct, frozen=True, kw_only=True):
 
 
 COUNT: Final = text("""
-    UPDATE runtimes SET join_count = :count, join_nonce = :nonce, released = false, recoveries = :recoveries,
-        generation = :generation
+    UPDATE runtimes SET join_count = :count, join_nonce = :nonce, join_calls = CAST(:calls AS jsonb), released = false,
+        recoveries = :recoveries, generation = :generation
     WHERE tenant_id = :tenant_id AND id = :id
 """)
 
@@ -49,25 +62,34 @@ COUNT: Final = text("""
 async def count_call(tx: TenantTx, runtime: Identity, shown: int | None, nonce: str) -> Turn | None:
     """Count a token call, or lock the runtime: then None, and the caller refuses once that is committed.
 
-    The same nonce gets the same answer, so that a lost reply does no harm. A counter beyond ours is no copy: we have
-    signed it, so it was our own database that went back. After a release the first call is let in whatever it shows.
+    The same nonce gets the same answer, so that a lost reply does no harm. After a release the first call that was never
+    seen before is let in whatever it shows.
 
     Args:
         runtime: From :func:`runtimes.identify` in the same transaction.
         shown: The counter in the join state that was shown; None: it was not one of ours.
+
+    Raises:
+        TokenCallOvertaken: If it has been answered before the last one. That changes nothing.
     """
-    if nonce == runtime.join_nonce:
+    calls = msgspec.convert(runtime.join_calls, list[Call])
+    book = Book(count=runtime.join_count, nonce=runtime.join_nonce, calls=calls)
+    kind = book.kind(shown, nonce, tx.now, released=runtime.released)
+    if kind == "again":
         return Turn(count=runtime.join_count, generation=runtime.generation)
+    if kind == "late":
+        raise TokenCallOvertaken
     recoveries, generation = runtime.recoveries, runtime.generation
-    if not runtime.released and (shown is None or shown < runtime.join_count):
+    if kind == "old":
         if not recoveries:
             await lock(tx, runtime.id, "join-state", shown=shown, expected=runtime.join_count)
             return None
         recoveries, generation = recoveries - 1, generation + 1
         _tell(tx, runtime.id, "runtime.recovered", shown=shown, expected=runtime.join_count, left=recoveries)
-    count = max(runtime.join_count, shown or 0) + 1
-    await tx.load(COUNT, id=runtime.id, count=count, nonce=nonce, recoveries=recoveries, generation=generation)
-    return Turn(count=count, generation=generation)
+    after = book.after(shown, nonce, tx.now)
+    its = {"count": after.count, "nonce": nonce, "calls": msgspec.json.encode(after.calls).decode()}
+    await tx.load(COUNT, id=runtime.id, **its, recoveries=recoveries, generation=generation)
+    return Turn(count=after.count, generation=generation)
 
 
 async def lock(tx: TenantTx, runtime_id: RuntimeId, cause: str, **facts: int | None) -> None:

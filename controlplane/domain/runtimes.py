@@ -67,6 +67,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     generation: int
     join_count: int
     join_nonce: str
+    join_calls: list[object]
+    """As :mod:`controlplane.domain.join_calls` remembers them."""
     released: bool
     recoveries: int
     state: str
@@ -116,6 +118,7 @@ async def enroll(
         generation=1,
         join_count=1,
         join_nonce="",
+        join_calls=[],
         facts=msgspec.to_builtins(asked.facts),
         labels=asked.labels,
         state="silent",

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime_agent.home import write_whole
-from runtime_agent.wire.config import Desired, Effective
+from runtime_agent.wire.config import ContentPart, Desired, Effective, RedactionPart
 
 FILE: Final = "configuration.json"
 
@@ -19,6 +19,9 @@ class Refused(Struct, frozen=True, kw_only=True):
     generation: int
     store_id: UUID
     error: str
+    redaction: RedactionPart = RedactionPart()
+    content: ContentPart = ContentPart()
+    """What it was to keep in, which counts all the same where there is no good one."""
 
 
 class Kept(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ and so do a few starts of the program that did not end as they should: whatever 
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -97,6 +98,9 @@ class Trial:
             return
         its = candidate.effective
         refused = Refused(generation=its.generation, store_id=its.store_id, error=redact.line(error))
+        with suppress(Unfit):
+            said = understood(its)
+            refused = replace(refused, redaction=said.redaction, content=said.content)
         logger.warning("config.failed: generation %d: %s", its.generation, error)
         wanted = Kept(good=self._kept.good, refused=refused)
         if not self._keep(wanted):
@@ -144,7 +148,8 @@ class Trial:
         if good is None:
             self._document = Document()
             files.take_away(self._home)
-            self._take(self._document)
+            refused = self._kept.refused
+            self._take(Document(redaction=refused.redaction, content=refused.content) if refused else self._document)
             return
         try:
             self._use(good.effective)

@@ -14,6 +14,10 @@ class Failed(Exception):
 class Acting(Protocol):
     """Each returns what came of it, for people, and raises :class:`Failed`. Sessions go by the source's own names."""
 
+    async def runs(self, session: str) -> bool:
+        """Whether it is known there to run. Never raises: what cannot be asked knows of none."""
+        ...
+
     async def pause(self, session: str) -> str: ...
 
     async def resume(self, session: str) -> str: ...

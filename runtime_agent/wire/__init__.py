@@ -10,7 +10,7 @@ Compatibility:
 
 History of PROTOCOL:
     1: 2026-11-21 join, token, hello, log, diff, heartbeat; sessions, runs, checkpoints, cost lines, gaps, quarantine;
-        commands; desired configuration; budgets.
+        commands; desired configuration, the first with the answer to join; budgets.
 """
 
 PROTOCOL = 1

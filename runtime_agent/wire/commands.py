@@ -106,6 +106,8 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of an undo: the command, ``cmd_…``, whose effect on the session's files is taken back."""
     collecting: Collecting | None = None
     """Of a collection of logs."""
+    though_lost: bool = False
+    """Of what changes a session that looks lost: somebody has made sure that its process has ended."""
     not_after: str
     """RFC 3339. What has not begun by then does not begin."""
     begun: bool = False

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from runtime_agent.wire.config import Desired
 from runtime_agent.wire.types import Name
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -54,6 +55,8 @@ class Enrolled(Struct, frozen=True, kw_only=True):
     expires_in: int
     lease_keys: dict[str, str] = {}
     """What leases are signed with, by key id; Ed25519, base64url. Pinned from here on."""
+    config: Desired | None = None
+    """What the runtime is to be like from its first look on; None: nobody has said anything."""
 
 
 class TokenRequest(Struct, frozen=True, kw_only=True):

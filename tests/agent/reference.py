@@ -175,7 +175,9 @@ class ReferenceServer:
         )
 
     def token(self, said: TokenRequest) -> TokenAnswer:
-        """The same nonce gets the same answer; an older join state with another nonce is a copy of the identity."""
+        """The last nonce gets the same answer; an older join state with another nonce is a copy of the identity."""
+        if said.nonce in list(self.answers)[:-1]:
+            raise Problem(409, "token-call-overtaken")
         if said.nonce not in self.answers:
             if said.join_state != f"state-{self.tokens}":
                 raise Problem(403, "runtime-locked")

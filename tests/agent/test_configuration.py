@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
+from runtime_agent import joining
 from runtime_agent.agent import Post, opened
 from runtime_agent.configuration import files, trying
 from runtime_agent.configuration.fetching import ConfigForged, checked
@@ -173,6 +174,25 @@ def test_what_cannot_be_written_fails_with_the_reason(home):
 
     assert program.said == ("failed", 1, 0)
     assert "FileExistsError" in program.trial.standing().error
+
+
+def test_where_nothing_proved_itself_yet_what_a_failed_one_keeps_in_stays_in(home):
+    (home / files.FOLDER).write_text("in the way")
+    program = Program(home)
+    program.trial.offer(desired(1, {"redaction": {"words": ["Quandt"]}, **prompt("one")}))
+
+    for each in (program, Program(home)):
+        assert each.said == ("failed", 1, 0)
+        assert (each.taken[-1].redaction.words, each.taken[-1].prompts) == (["Quandt"], {})
+
+
+def test_whoever_leaves_and_joins_as_another_begins_without(home):
+    good(home)
+
+    joining.forget(home)
+
+    assert Program(home).said == ("none", 0, 0)
+    assert Program(home).has("prompts/greeting.md") is None
 
 
 def test_what_somebody_changes_there_is_told_and_left_as_it_is(home):

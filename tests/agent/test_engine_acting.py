@@ -144,6 +144,35 @@ async def test_a_rollback_and_its_undo_are_done_looked_at_and_done_once(asked):
     assert len(asked.looks) == 3
 
 
+LEFT = {
+    "status": "active",
+    "timestamps": {"started_at": naive(NOW - timedelta(hours=1)), "updated_at": naive(NOW - timedelta(minutes=11))},
+}
+
+
+@pytest.mark.parametrize("kind", ["rollback", "resume", "undo"])
+async def test_a_session_that_only_looks_lost_is_changed_on_somebodys_word_alone(asked, kind):
+    asked.folder.checkpoint(MADE)
+    idle = {"session_id": "other", "agent_path": f"/srv/{AGENT}"}
+    there, runs = Engine(listed={"sessions": [idle]}), Engine(listed={"sessions": [idle, *LOADED["sessions"]]})
+    first = command("rollback", place=PLACE, command="cmd_" + "1" * 26, though_lost=True)
+    if kind == "undo":
+        await asked(there, first, **LEFT)
+    its = command(kind, place=PLACE, undoes=first.command)
+    sure = msgspec.structs.replace(its, though_lost=True)
+    claimed = {**LEFT, "claimed_by": "worker-1", "claimed_at": naive(NOW - timedelta(seconds=30))}
+
+    refused = []
+    for engine_there, asking, said in ((there, its, LEFT), (runs, sure, LEFT), (there, sure, claimed)):
+        with pytest.raises(Failed) as failed:
+            await asked(engine_there, asking, **said)
+        refused.append(failed.value.code)
+
+    assert refused == ["session-may-run", "session-running", "session-running"]
+    assert there.told == runs.told == []
+    await asked(there, sure, **LEFT)
+
+
 async def test_a_checkpoint_that_is_nowhere_is_not_gone_back_to(asked):
     with pytest.raises(Failed) as nowhere:
         await asked(Engine(), command("rollback", place=PLACE), status="completed")

@@ -121,6 +121,19 @@ class TestTokens:
 
         assert refused.value.problem.code == "runtime-locked"
 
+    async def test_a_copy_that_was_made_during_a_call_is_turned_away_too(self, rig):
+        copy = msgspec.structs.replace(identity.load(rig.folder), nonce="nonce of that call")
+        identity.save(rig.folder, copy)
+        for _ in range(2):
+            await tokens(rig, Network(rig.server)).current()
+        identity.save(rig.folder, copy)
+
+        with pytest.raises(Refused) as refused:
+            await tokens(rig, Network(rig.server)).current()
+
+        assert refused.value.problem.code == "runtime-locked"
+        assert identity.load(rig.folder).nonce != copy.nonce
+
     async def test_a_token_that_the_server_forgot_is_replaced_within_the_call(self, rig):
         rig.write(1)
         await rig.sync.step()

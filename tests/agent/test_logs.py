@@ -252,6 +252,17 @@ async def test_a_part_is_sent_as_credit_allows_and_every_line_once(folder, logs,
     assert (other.chunks[-1].ended, other.chunks[-1].next) == ("complete", (folder / "run.log").stat().st_size - 4)
 
 
+async def test_what_is_sent_is_what_may_be_shown(folder, logs):
+    (folder / "run.log").write_text("Quandt: Bearer abcdefgh12345678\n")
+    redaction = Redaction()
+    redaction.use(RedactionPart(words=["quandt"]))
+    other = Other()
+
+    await Sending(other, tail(follow=False), redaction).all_of(logs)
+
+    assert [chunk.lines for chunk in other.chunks] == [["[redacted]: Bearer [secret]".replace("Bearer ", "")]]
+
+
 async def test_a_tail_goes_on_until_nobody_looks(folder, logs):
     (folder / "run.log").write_text("one\n")
     other = Other(grants=[-1])

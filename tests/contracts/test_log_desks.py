@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from controlplane.domain.logs import CreditExceeded, Desk, desk, looks
 from controlplane.domain.logs.tails import OpenTail
 from controlplane.kit.channels import Channels
-from runtime_agent.wire.logs import CHUNK_BYTES, Chunk
+from runtime_agent.wire.logs import CAP_BYTES, CHUNK_BYTES, Chunk
 from tests.conftest import KEYRING
 
 TENANT = UUID(int=1)
@@ -32,7 +33,7 @@ def desks(redis):
 def tail():
     facts = {"agent": "a", "source_id": "s", "log": "raw", "path": "run.log", "first_byte": 0, "follow": True}
     ids = {"id": uuid4(), "runtime_id": uuid4(), "session_id": uuid4()}
-    return OpenTail(**facts, **ids, most=1_000, not_after=datetime(2026, 1, 1, tzinfo=UTC))
+    return OpenTail(**facts, **ids, most=CAP_BYTES, not_after=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def chunk(number, *lines):
@@ -69,6 +70,16 @@ async def test_an_agent_waits_while_nobody_takes_what_it_sent(desks, tail, monke
             await there.deliver(tail.id, chunk(5, "more"))
         assert look.held == looks.ROOM_BYTES
         assert look.broken
+
+
+async def test_more_than_was_asked_for_is_not_taken(desks, tail):
+    here, there = desks
+    small = replace(tail, most=10)
+    async with here.looking(TENANT, small) as look:
+        await there.deliver(tail.id, chunk(1, "x" * CHUNK_BYTES))
+        await look.next(1)
+        with pytest.raises(CreditExceeded):
+            await there.deliver(tail.id, chunk(2, "more than ten"))
 
 
 async def test_room_that_is_made_lets_the_agent_go_on(desks, tail):

@@ -233,6 +233,20 @@ async def test_too_many_failures_stop_it_and_everybody_goes_back(fleet):
     assert (await fleet.within(lambda tx: documents.get(tx, config.id))).stable == 1
 
 
+async def test_of_two_versions_that_come_together_it_is_known_which_one_a_runtime_failed_at(fleet):
+    deadly = await fleet.make({"agent": {"scan_interval_s": 5}})
+    fleet.clock.forward(timedelta(seconds=1))
+    sound = await fleet.make({"agent": {"log_level": "debug"}}, level="label", label="zone", value="us")
+    await fleet.advance()
+    found = [(await fleet.takes(fleet.members[1])).document for _ in range(2)]
+    await fleet.takes(fleet.members[2], error="the agent died of it")
+    await fleet.advance()
+    await everywhere(fleet, sound)
+
+    assert found == ['{"agent":{"scan_interval_s":5}}', '{"agent":{"log_level":"debug","scan_interval_s":5}}']
+    assert [(await fleet.rollout(each)).state for each in (deadly, sound)] == ["failed", "finished"]
+
+
 async def test_who_has_fetched_it_and_falls_silent_has_failed_and_who_was_away_has_not(fleet):
     plan = replace(AT_ONCE, answer_s=60, max_failed_percent=100)
     config = await fleet.make({"agent": {"scan_interval_s": 30}}, plan)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from controlplane.domain import commands, events
-from controlplane.domain.commands import NothingToUndo, SessionUnfit
+from controlplane.domain.commands import NothingToUndo, SessionMayRun, SessionUnfit
 from controlplane.kit.clock import rfc3339
 from controlplane.kit.ids import new_id, text_id
 from controlplane.kit.problems import NotFound
@@ -71,6 +71,19 @@ async def test_what_runs_is_neither_rolled_back_nor_resumed_from_elsewhere_nor_u
             await ask(db, runtime, kind, runs, **given)
     with pytest.raises(SessionUnfit):
         await ask(db, runtime, "resume", runs, checkpoint_id=checkpoint_id)
+
+
+async def test_what_only_looks_lost_takes_somebodys_word_that_it_has_ended(db, rows, runtime):
+    lost = await rows.session(runtime, status="lost")
+    checkpoint_id = await rows.checkpoint(runtime, lost)
+
+    for kind in ("rollback", "resume"):
+        with pytest.raises(SessionMayRun):
+            await ask(db, runtime, kind, lost, checkpoint_id=checkpoint_id)
+    await ask(db, runtime, "rollback", lost, checkpoint_id=checkpoint_id, though_lost=True)
+
+    [order] = await handed(db, runtime)
+    assert order.command.though_lost
 
 
 async def test_a_session_that_has_ended_is_resumed_from_a_checkpoint_only(db, rows, runtime, session_id):

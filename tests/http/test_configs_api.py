@@ -2,10 +2,17 @@
 
 import asyncio
 
+import httpx
 import msgspec
 import pytest
 
 from controlplane.chores.rollouts import advance_rollouts
+from runtime_agent import joining
+from runtime_agent.agent import Post, opened
+from runtime_agent.http import Http
+from runtime_agent.settings import Settings
+from runtime_agent.wire.join import Facts
+from tests.agent.homes import NOW, SessionFolder
 from tests.domain.sync.test_turns import statements
 from tests.http.agents import Agent, code
 from tests.make import bearer
@@ -83,6 +90,39 @@ async def test_from_a_document_to_the_runtime_and_back(api, agent, advance):
     assert [each["target"]["id"] for each in recorded] == [config]
     told = (await api("GET", "/events?types=rollout.finished,config.created")).json()["data"]
     assert [each["type"] for each in told] == ["config.created", "rollout.finished"]
+
+
+@pytest.fixture
+def newcomer(app, clock, make, tenant, tmp_path):
+    """Of a machine that joins now, what its first look writes down, the control plane being away by then."""
+    folder = tmp_path / "engine"
+
+    async def newcomer():
+        clock.forward(NOW - clock())
+        SessionFolder(folder).state()
+        identity = joining.prepared(tmp_path, "http://test")
+        ticket = joining.Ticket(await make.join_token(tenant), "late", Facts())
+        async with Http("http://test", clock, httpx.ASGITransport(app)) as http:
+            joined = await joining.join(http, tmp_path, identity, ticket, clock)
+        post = Post(tmp_path, Settings(sources=[f"engine:{folder}"], source_timezone="UTC"), joined)
+        async with opened(post, clock, httpx.MockTransport(lambda _: httpx.Response(503))) as late:
+            late.look(late.scanners[0])
+            return b"".join(row[0] for row in late.outbox.rows("SELECT line FROM log"))
+
+    return newcomer
+
+
+async def test_the_first_look_of_a_machine_that_joins_keeps_in_what_was_decided_before(api, agent, advance, newcomer):
+    await api("POST", "/configs", {"document": {"redaction": {"withhold": ["nodes"]}}, "plan": AT_ONCE})
+    await advance()
+    news = (await beat(agent))["config"]
+    await beat(agent, status="applied", generation=1, applied=1, hash=news["hash"])
+    await advance()
+
+    lines = await newcomer()
+
+    assert b'"steps":1' in lines
+    assert b"intake" not in lines
 
 
 async def test_of_two_editors_the_second_has_to_look_again(api):

@@ -56,6 +56,19 @@ async def test_the_undo_is_offered_while_there_is_one_and_the_session_does_not_r
     assert "Pause it" in await owner.text(f"/checkpoints/{text_id('cp', checkpoint_id)}")
 
 
+async def test_of_a_session_that_looks_lost_one_has_to_say_that_it_has_ended(browsing, db, runtime, asked):
+    session_id = await Rows(db).session(runtime, status="lost")
+    checkpoint = text_id("cp", await Rows(db).checkpoint(runtime, session_id))
+    owner, session = await browsing(), f"/sessions/{text_id('ses', session_id)}"
+    said = {"kind": "rollback", "checkpoint": checkpoint}
+
+    assert (await owner.text(f"/checkpoints/{checkpoint}")).count('name="though_lost" value="yes" required') == 2
+    assert "may still live" in (await owner.post(f"{session}/commands", **said)).text
+    assert (await owner.post(f"{session}/commands", **said, though_lost="yes")).status_code == 303
+
+    assert [each.though_lost for each in await asked()] == [True]
+
+
 async def test_who_may_only_look_is_offered_nothing(browsing, db, runtime, asked):
     session_id = await Rows(db).session(runtime)
     checkpoint_id = await Rows(db).checkpoint(runtime, session_id)

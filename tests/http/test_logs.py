@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import os
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 
 from controlplane.db import schema as t
 from controlplane.domain import audit, projects
 from controlplane.domain.grants import Limit
+from controlplane.domain.logs import LEASE
 from controlplane.domain.runtimes import revoke
 from controlplane.http import looking
 from controlplane.kit.ids import RuntimeId, text_id
@@ -81,6 +84,25 @@ def looks(app):
             await viewer.close()
 
     return opened
+
+
+@pytest.fixture
+async def holding(database):
+    """The tables in which some row has the words, as text or as bytes."""
+    connection = await asyncpg.connect(os.environ["TEST_SUPERUSER_URL"].rpartition("/")[0] + f"/{database}")
+
+    async def found(words):
+        shapes = f"%{words}%", f"%{words.encode().hex()}%"
+        return [
+            table.name
+            for table in t.metadata.sorted_tables
+            if await connection.fetchval(
+                f"SELECT EXISTS (SELECT FROM {table.name} r WHERE r::text LIKE ANY ($1))", shapes
+            )
+        ]
+
+    yield found
+    await connection.close()
 
 
 async def poll(agent, tails="-", **given):
@@ -220,6 +242,26 @@ async def test_another_runtimes_tail_is_nobodys(logs, key, looks, agent, other):
 
         said = [data["lines"] for name, data in [event async for event in viewer.events()] if name == "lines"]
     assert said == [["true"]]
+
+
+async def test_a_viewer_of_whom_nothing_is_heard_any_more_looks_no_longer(agent, logs, key, looks, clock):
+    async with looks(f"{logs}/details/tail", key):
+        [ask] = await poll(agent, wait=5)
+        clock.forward(LEASE)
+
+        assert code(await bring(agent, ask["tail"]["tail"], lines=["late"])) == (409, "tail-ended")
+        assert await poll(agent) == []
+
+
+async def test_no_table_holds_a_line_that_is_looked_at(agent, logs, key, looks, holding):
+    async with looks(f"{logs}/raw/tail?path=run.log", key) as viewer:
+        [ask] = await poll(agent, wait=5)
+        await bring(agent, ask["tail"]["tail"], lines=["quite-a-marker"])
+        events = viewer.events()
+        assert [await anext(events), await anext(events)][1][1]["lines"] == ["quite-a-marker"]
+        assert await holding("quite-a-marker") == []
+        assert "log_tails" in await holding("run.log")
+    assert await holding("quite-a-marker") == []
 
 
 async def test_who_loses_the_permission_stops_seeing(logs, key, looks, monkeypatch, client, tenant):

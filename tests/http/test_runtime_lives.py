@@ -5,9 +5,11 @@ from datetime import timedelta
 import msgspec
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from controlplane.db import schema as t
 from controlplane.domain import rekeying
+from controlplane.domain.join_calls import LATEST
 from runtime_agent import identity as identities
 from runtime_agent.wire.heartbeat import Pulse
 from runtime_agent.wire.join import AUDIENCE
@@ -119,6 +121,44 @@ async def test_a_join_state_beyond_ours_is_a_database_that_went_back(agent, app,
 
     count = app.state.access_tokens.count_in(reply.json()["join_state"], agent.answer.runtime_id)
     assert (reply.status_code, count) == (200, 41)
+
+
+async def test_a_call_that_was_long_on_its_way_locks_nobody(agent, db, tenant):
+    early = agent.asks_for_a_token(nonce=A)
+    for nonce in (A, B):
+        agent.answer = replace(agent.answer, join_state=(await calls(agent, nonce)).json()["join_state"])
+
+    late = await agent.post(TOKEN, early)
+
+    assert code(late) == (409, "token-call-overtaken")
+    assert (await calls(agent, C)).status_code == 200
+    assert "runtime.locked" not in await told(db, tenant)
+
+
+async def test_a_late_call_uses_up_neither_a_release_nor_a_recovery(agent, client, owner, db, tenant):
+    early = agent.asks_for_a_token(nonce=A)
+    for nonce in (A, B):
+        agent.answer = replace(agent.answer, join_state=(await calls(agent, nonce)).json()["join_state"])
+    await asked(client, owner, tenant, agent, "/release", recoveries=1)
+
+    assert code(await agent.post(TOKEN, early)) == (409, "token-call-overtaken")
+
+    first = agent.asks_for_a_token(nonce=C, join_state=early["join_state"])
+    second = agent.asks_for_a_token(nonce="nonce of a fourth", join_state=early["join_state"])
+    assert [(await agent.post(TOKEN, said)).status_code for said in (first, second)] == [200, 200]
+    assert (await told(db, tenant)).count("runtime.recovered") == 1
+
+
+async def test_what_a_restored_database_has_forgotten_is_late_for_a_while_and_then_a_copy(agent, app, clock):
+    def showing(count, nonce):
+        state = app.state.access_tokens.join_state(agent.answer.runtime_id, count)
+        return agent.post(TOKEN, agent.asks_for_a_token(join_state=state, nonce=nonce))
+
+    await showing(40, A)
+
+    assert code(await showing(20, B)) == (409, "token-call-overtaken")
+    clock.forward(LATEST)
+    assert code(await showing(20, C)) == (403, "runtime-locked")
 
 
 async def test_two_programs_that_take_turns_in_the_heartbeats_are_two_copies(agent, clock):

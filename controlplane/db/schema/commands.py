@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
@@ -45,6 +46,7 @@ commands = tenant_table(
     Column("logged_since", Instant),
     Column("logged_until", Instant),
     Column("bundle", JSONB),
+    Column("though_lost", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint(
         "state IN ('queued', 'delivered', 'running', 'succeeded', 'failed', 'expired', 'superseded')", name="state"
     ),
@@ -58,5 +60,6 @@ commands = tenant_table(
 )
 """``session_id`` points into a projection, so there is no foreign key. ``agent`` and ``source_id`` are the source's own
 names of that session; ``session_changed_at`` is of the state of it that a decision was made on. ``checkpoint`` is the
-source's own name of the one that a rollback, or a resume, is about; ``undoes`` the command that an undo takes back. ``logs`` and the times say what is to be collected, ``bundle`` what the
-runtime says of the file that came of it; the file itself is in its network."""
+source's own name of the one that a rollback, or a resume, is about; ``undoes`` the command that an undo takes back.
+``logs`` and the times say what is to be collected, ``bundle`` what the runtime says of the file that came of it; the
+file itself is in its network. ``though_lost``: whoever asked has made sure that a session which looks lost has ended."""

@@ -147,6 +147,7 @@ runtimes = tenant_table(
     Column("generation", Integer, nullable=False),
     Column("join_count", BigInteger, nullable=False),
     Column("join_nonce", Text, nullable=False),
+    Column("join_calls", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     Column("previous_key", LargeBinary),
     Column("previous_key_until", Instant),
     Column("key_since", Instant),

@@ -68,6 +68,13 @@ class SessionUnfit(Refusal):
         return {"standing": self.standing}
 
 
+class SessionMayRun(Refusal):
+    """It was not touched for ten minutes, and never said that it ends."""
+
+    code, status, title = "session-may-run", 409, "The session looks lost, and its process may still live"
+    hint = "Make sure on its machine that nothing runs it any more, then say so: though_lost. Or cancel it there first."
+
+
 class TooManyCommands(Refusal):
     code, status, title = "too-many-commands", 409, f"The runtime has {MOST_OPEN} commands that are not finished"
     hint = "Wait for it, or withdraw some."
@@ -107,6 +114,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """For the kinds in :data:`FITTING`; says which runtime, too."""
     checkpoint_id: UUID | None = None
     """Of that session: where a rollback goes, and from where a resume may go on."""
+    though_lost: bool = False
+    """Whoever asks has made sure that a session which looks lost has ended."""
     comment: str = ""
     not_after: datetime | None = None
     collecting: Range | None = None
@@ -139,10 +148,13 @@ async def create(tx: TenantTx, actor: Actor, wanted: Wanted) -> Command:
     Raises:
         NotFound: If the tenant has no such runtime or session, or the session no such checkpoint.
         RuntimeGone, SessionUnfit, TooManyCommands, NotAfterUnfit, RangeUnfit, NothingToUndo: If nothing could come of it.
+        SessionMayRun: If it could come to harm.
     """
     session = None if wanted.session_id is None else await sessions.get(tx, wanted.session_id)
     if session is not None and not fits(wanted.kind, session, placed=wanted.checkpoint_id is not None):
         raise SessionUnfit(_standing(session))
+    if session is not None and session.status == "lost" and not wanted.though_lost:
+        raise SessionMayRun
     place = await travelling.place(tx, wanted.kind, session, wanted.checkpoint_id)
     not_after = wanted.not_after or tx.now + LIFETIME
     if not tx.now < not_after <= tx.now + LONGEST:
@@ -163,6 +175,7 @@ async def create(tx: TenantTx, actor: Actor, wanted: Wanted) -> Command:
         "agent": session.agent if session else "",
         "source_id": session.source_id if session else "",
         "session_changed_at": session.changed_at if session and wanted.kind in DECISIONS else None,
+        "though_lost": wanted.though_lost,
         "comment": wanted.comment,
         "state": "queued",
         "code": "",
@@ -262,5 +275,7 @@ def _record(tx: TenantTx, actor: Actor, action: str, command: Command, **facts: 
         about["undoes"] = text_id("cmd", command.undoes)
     if command.logs is not None:
         about["logs"] = ",".join(command.logs)
-    own = {"comment": command.comment} if command.comment else {}
+    own: dict[str, object] = {"comment": command.comment} if command.comment else {}
+    if command.though_lost:
+        own["though_lost"] = True
     audit.record(tx, actor, action, ("command", text_id("cmd", command.id)), own=own, **about, **facts)

@@ -22,7 +22,7 @@ from runtime_agent.wire.commands import MOST_AT_ONCE, Collecting, Command, Order
 WAITING: Final = text("""
     SELECT c.id, c.number, c.kind, c.agent, c.source_id, c.session_changed_at, c.comment, c.not_after,
         c.state = 'running' AS begun, n.slug AS tenant, c.checkpoint_id, c.checkpoint, c.checkpoint_made_at, c.undoes,
-        h.digest, coalesce(h.kid, '') AS kid, c.logs, c.logged_since, c.logged_until
+        c.though_lost, h.digest, coalesce(h.kid, '') AS kid, c.logs, c.logged_since, c.logged_until
     FROM commands c JOIN tenants n ON n.tenant_id = c.tenant_id
     LEFT JOIN contents h ON h.tenant_id = c.tenant_id AND h.checkpoint_id = c.checkpoint_id
     WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id AND c.ended_at IS NULL
@@ -61,6 +61,7 @@ class _Waiting(Struct, frozen=True):
     checkpoint: str | None
     checkpoint_made_at: datetime | None
     undoes: UUID | None
+    though_lost: bool
     digest: bytes | None
     kid: str
     logs: list[str] | None
@@ -128,6 +129,7 @@ def _order(keyring: Keyring, runtime_id: RuntimeId, row: _Waiting) -> Order:
         place=_place(row),
         undoes=text_id("cmd", row.undoes) if row.undoes else "",
         collecting=_collecting(row),
+        though_lost=row.though_lost,
         not_after=rfc3339(row.not_after),
         begun=row.begun,
     )

@@ -53,6 +53,8 @@ class Command(Struct, frozen=True, kw_only=True):
     logged_until: datetime | None
     bundle: dict[str, Any] | None
     """What the runtime says of the file that it made: a :class:`runtime_agent.wire.commands.Bundle`."""
+    though_lost: bool
+    """Whoever asked has made sure that a session which looks lost has ended."""
 
 
 class Which(Struct, frozen=True, kw_only=True):
@@ -80,7 +82,7 @@ NEWEST: Final = text("""
         c.session_changed_at, c.comment,
         c.state, c.code, c.detail, c.created_by, c.created_at, c.not_after, c.delivered_at, c.started_at, c.ended_at,
         c.superseded_by, c.checkpoint_id, c.checkpoint, c.checkpoint_made_at, c.undoes, c.logs, c.logged_since,
-        c.logged_until, NULL AS bundle
+        c.logged_until, NULL AS bundle, c.though_lost
     FROM commands c
     WHERE c.tenant_id = ANY (CAST(:tenants AS uuid[])) AND c.session_id = ANY (CAST(:sessions AS uuid[]))
         AND c.kind = ANY (CAST(:kinds AS text[]))

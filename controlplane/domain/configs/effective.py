@@ -25,19 +25,26 @@ STANDING: Final = text("""
 """)
 
 APPLYING: Final = text("""
+    WITH turns AS (
+        SELECT g.config_id, g.version, g.outcome, row_number() OVER (
+            PARTITION BY g.outcome = 'applied' ORDER BY g.generation NULLS LAST, o.created_at, o.config_id) AS turn
+        FROM rollout_targets g
+        JOIN rollouts o ON o.tenant_id = g.tenant_id AND o.config_id = g.config_id AND o.version = g.version
+        WHERE g.tenant_id = :tenant_id AND g.runtime_id = :runtime_id AND g.outcome <> 'planned'
+            AND o.state IN ('running', 'paused')
+    )
     SELECT d.id, d.level, v.version, v.document
     FROM runtimes r
     JOIN configs d ON d.tenant_id = r.tenant_id AND (d.level = 'tenant' OR d.project_id = r.project_id
         OR d.runtime_id = r.id OR d.level = 'label' AND r.labels ->> d.label = d.value)
-    LEFT JOIN rollouts o ON o.tenant_id = d.tenant_id AND o.config_id = d.id AND o.state IN ('running', 'paused')
-    LEFT JOIN rollout_targets g ON g.tenant_id = o.tenant_id AND g.config_id = o.config_id AND g.version = o.version
-        AND g.runtime_id = r.id AND g.outcome <> 'planned'
+    LEFT JOIN turns g ON g.config_id = d.id AND (g.outcome = 'applied' OR g.turn = 1)
     JOIN config_versions v ON v.tenant_id = d.tenant_id AND v.config_id = d.id
-        AND v.version = CASE WHEN g.runtime_id IS NULL THEN d.stable ELSE g.version END
+        AND v.version = CASE WHEN g.config_id IS NULL THEN d.stable ELSE g.version END
     WHERE r.tenant_id = :tenant_id AND r.id = :runtime_id
     ORDER BY array_position(ARRAY['tenant', 'project', 'label', 'runtime'], d.level), d.rank, d.label, d.value
 """)
-"""The widest first. Of a document that is being rolled out its new version for those whose turn it was."""
+"""The widest first. Of a document that is being rolled out its new version for those whose turn it was: what they have
+taken, and one more at a time, so that it is known which one they could not take."""
 
 KEEP: Final = text("""
     INSERT INTO runtime_configs AS c (tenant_id, runtime_id, revision, generation, hash, document, parts, problem,
@@ -62,11 +69,22 @@ PLACED: Final = text("""
             ELSE g.outcome END,
         error = :problem
     FROM runtime_configs c, json_to_recordset(CAST(:parts AS json)) AS p(config uuid, version int)
-    WHERE g.tenant_id = :tenant_id AND g.runtime_id = :runtime_id AND g.outcome = 'released' AND g.generation IS NULL
+    WHERE g.tenant_id = :tenant_id AND g.runtime_id = :runtime_id AND g.outcome IN ('released', 'missed')
+        AND g.generation IS NULL
         AND g.config_id = p.config AND g.version = p.version
         AND c.tenant_id = g.tenant_id AND c.runtime_id = g.runtime_id
 """)
 """The first generation with the version in it. Where that changes nothing for the runtime, it has it already."""
+
+
+WAITING: Final = text("""
+    UPDATE runtime_configs c SET revision = c.revision - 1
+    WHERE c.tenant_id = :tenant_id AND c.runtime_id = :runtime_id AND EXISTS (
+        SELECT 1 FROM rollout_targets g
+        JOIN rollouts o ON o.tenant_id = g.tenant_id AND o.config_id = g.config_id AND o.version = g.version
+        WHERE g.tenant_id = c.tenant_id AND g.runtime_id = c.runtime_id AND g.generation IS NULL
+            AND g.outcome IN ('released', 'missed') AND o.state IN ('running', 'paused'))
+""")
 
 
 class Part(Struct, frozen=True):
@@ -96,6 +114,12 @@ async def news(tx: TenantTx, runtime_id: RuntimeId) -> News:
     if standing.head > standing.made and standing.head:
         return await _made(tx, runtime_id, standing.head)
     return News(generation=standing.generation, hash=standing.hash)
+
+
+async def go_on(tx: TenantTx, runtime_id: RuntimeId) -> News:
+    """As :func:`news`, of a runtime that has just taken a version, or failed at it: another may be waiting for that."""
+    await tx.load(WAITING, runtime_id=runtime_id)
+    return await news(tx, runtime_id)
 
 
 async def _made(tx: TenantTx, runtime_id: RuntimeId, revision: int) -> News:

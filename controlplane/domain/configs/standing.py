@@ -165,7 +165,7 @@ async def heard(tx: TenantTx, runtime_id: RuntimeId, said: wire.Standing) -> New
     if said.status == "failed" and said.generation:
         told = ConfigTurned(runtime=text_id("rt", runtime_id), generation=said.generation, error=_kept(said.error))
         events.tell(tx, "config.failed", told)
-    return news
+    return await effective.go_on(tx, runtime_id)
 
 
 async def desired(tx: TenantTx, keyring: Keyring, runtime_id: RuntimeId) -> Desired:
@@ -191,6 +191,14 @@ async def desired(tx: TenantTx, keyring: Keyring, runtime_id: RuntimeId) -> Desi
     )
     key = keys.lease_keys(keyring)[keyring.current]
     return Desired(effective=effective_now, key=keyring.current, signature=base64url(key.sign(effective_now.signed())))
+
+
+async def first(tx: TenantTx, keyring: Keyring, runtime_id: RuntimeId) -> Desired | None:
+    """What a runtime that joins is to be like, before it has looked at anything; None: there is nothing for it."""
+    try:
+        return await desired(tx, keyring, runtime_id)
+    except NotFound:
+        return None
 
 
 async def retry(tx: TenantTx, actor: Actor, runtime_id: RuntimeId) -> None:

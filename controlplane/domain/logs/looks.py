@@ -29,7 +29,7 @@ class Look:
         self._chunks: deque[Chunk] = deque()
         self._number = 0
         self._came, self._went = asyncio.Event(), asyncio.Event()
-        self._held = 0
+        self._held = self._taken = 0
         self._over = False
 
     @property
@@ -52,16 +52,18 @@ class Look:
         return chunk
 
     def put(self, chunk: Chunk) -> bool:
-        """Take what an agent sent, once however often it comes; False: there is no room, and it could have known."""
+        """Take what an agent sent, once however often it comes; False: there is no room, or it was not asked for."""
         if self.closed or self._over or chunk.number <= self._number:
             return True
         weight = chunk.weight()
-        fits = weight <= self._credit() and len(self._chunks) < MOST_CHUNKS
+        asked_for = self._taken + weight <= self.tail.most + CHUNK_BYTES  # the first line may be longer than all of it
+        fits = asked_for and weight <= self._credit() and len(self._chunks) < MOST_CHUNKS
         if self.broken or chunk.number != self._number + 1 or not fits:
             self.broken = True
             self._came.set()
             return False
         self._number, self._over = chunk.number, bool(chunk.ended)
+        self._taken += weight
         if self._chunks and not (chunk.lines or chunk.gap or chunk.ended):
             return True
         self._held += weight

@@ -20,6 +20,7 @@ from controlplane.domain import (
     tenants,
 )
 from controlplane.domain.audit import Actor
+from controlplane.domain.configs import standing
 from controlplane.domain.keys import Keyring
 from controlplane.domain.permissions import Runtime
 from controlplane.domain.runtime_locks import RuntimeLocked
@@ -79,12 +80,10 @@ class JoinController(Controller):
                 if runtime.join_count > 1:
                     raise KeyInUse
             else:
-                token = await join_tokens.spend(tx, token_hash)
-                await projects.check_open(tx, token.project_id)
-                actor = Actor(kind="join-token", id=text_id("jt", token.id), request_id=request_id(request.scope))
-                runtime = await runtimes.enroll(tx, actor, token.project_id, data, public_key, sealing_key)
-                await cursors.begin(tx, runtime.id)
+                asked = request_id(request.scope), data
+                runtime = await _newcomer(tx, asked, token_hash, public_key, sealing_key)
             project = await projects.get(tx, runtime.project_id)
+            config = await standing.first(tx, keyring, runtime.id)
             now = tx.now
         return Enrolled(
             runtime_id=runtime.id,
@@ -96,6 +95,7 @@ class JoinController(Controller):
             access_token=_access_token(access_tokens, tenant_id, runtime, now),
             expires_in=int(LIFETIME.total_seconds()),
             lease_keys=_lease_keys(keyring),
+            config=config,
         )
 
     @post(
@@ -169,6 +169,17 @@ class JoinController(Controller):
         async with leasing.db.tenant(runtime.tenant_id) as tx:
             await rekeying.replace(tx, actor, runtime.id, public_key)
         return KnownBy(public_key=data.public_key)
+
+
+async def _newcomer(
+    tx: TenantTx, asked: tuple[str, Enroll], token_hash: bytes, public_key: bytes, sealing_key: bytes
+) -> Identity:
+    token = await join_tokens.spend(tx, token_hash)
+    await projects.check_open(tx, token.project_id)
+    actor = Actor(kind="join-token", id=text_id("jt", token.id), request_id=asked[0])
+    runtime = await runtimes.enroll(tx, actor, token.project_id, asked[1], public_key, sealing_key)
+    await cursors.begin(tx, runtime.id)
+    return runtime
 
 
 def _lease_keys(keyring: Keyring) -> dict[str, str]:

@@ -41,6 +41,9 @@ class NewCommand(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For the others."""
     checkpoint: Id | None = None
     """For ``rollback``: one of the session's; for ``resume``, if it is to go on from there."""
+    though_lost: bool = False
+    """A session that looks lost was not touched for ten minutes; its process may live. True: you have made sure that it
+    does not."""
     comment: Annotated[str, Meta(max_length=1000, pattern=r"^[^\u0000]*$")] = ""
     not_after: Annotated[datetime, Meta(tz=True)] | None = None
     """What has not begun by then does not begin. Null: an hour from now."""
@@ -129,6 +132,7 @@ class CommandsController(Controller):
             runtime_id=maybe("rt", data.runtime),
             session_id=maybe("ses", data.session),
             checkpoint_id=maybe("cp", data.checkpoint),
+            though_lost=data.though_lost,
             comment=data.comment,
             not_after=data.not_after,
         )

@@ -46,6 +46,15 @@ class EngineServer:
         """
         self._url, self._transport = url, transport
 
+    async def runs(self, session: str) -> bool:
+        """Only what its own server runs is known to it, and not what a worker or a shell does."""
+        try:
+            async with self._client() as client:
+                await self._loaded(client, _runs(session))
+        except (httpx.HTTPError, Failed):
+            return False
+        return True
+
     async def pause(self, session: str) -> str:
         await self._call("POST", _runs(session), "/pause")
         return "EngineX pauses it"

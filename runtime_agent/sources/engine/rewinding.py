@@ -19,6 +19,7 @@ from runtime_agent.sources.engine.home import EngineHome
 from runtime_agent.sources.engine.older import Document
 from runtime_agent.sources.source import Seen
 from runtime_agent.swapping import SHELF, Exchange, Moved, NothingKept, Swap, exchanged, shelf, sync, write_new
+from runtime_agent.wire.records import SessionState
 
 KEPT_FOR: Final = timedelta(days=30)
 """What a session was stays that long after it was replaced."""
@@ -26,6 +27,9 @@ KEPT_FOR: Final = timedelta(days=30)
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 LOCK: Final = "state.json.lock"
 """Held by the worker of EngineX that has claimed the session."""
+
+CLAIMED: Final = timedelta(seconds=60)
+"""How long a worker's claim counts, unless it says it again."""
 
 CONVERSATIONS: Final = "conversations"
 """Of what was said after the checkpoint, which holds none of it: a node that begins anew begins a new one."""
@@ -36,6 +40,8 @@ class Sight(NamedTuple):
 
     now: datetime
     seen: Seen | None
+    though_lost: bool = False
+    """Somebody has made sure that a session which looks lost has ended."""
 
 
 class EngineRewinding:
@@ -102,6 +108,18 @@ class EngineRewinding:
                     swap.give_back(undone)
                     raise
 
+    def check(self, agent: str, session: str, sight: Sight) -> None:
+        """Whether the session could be changed now.
+
+        Raises:
+            Failed: If it runs, may run, or is gone.
+        """
+        live = self._place(agent, session)
+        with _told():
+            self._at_rest(agent, session, sight)
+            with _held(live / LOCK):
+                pass
+
     def forget(self, now: datetime) -> int:
         """Delete what was kept for so long that nobody takes it back any more; returns how many folders that were."""
         gone, before = 0, (now - KEPT_FOR).timestamp()
@@ -134,7 +152,7 @@ class EngineRewinding:
         """The folder's fingerprint, as long as nobody writes there.
 
         Raises:
-            Failed: If the session runs, or is gone.
+            Failed: If the session runs, may run, or is gone.
         """
         key = f"{agent}/{session}"
         before = self._home.fingerprint(key)
@@ -146,6 +164,9 @@ class EngineRewinding:
             raise Failed("session-running", "the session runs; pause it first")
         if reading.again:
             raise Failed("session-running", "the session's files are being written, or cannot be read")
+        states = [draft.record for draft in reading.records if isinstance(draft.record, SessionState)]
+        if any(state.status == "lost" for state in states):
+            _check_ended(states, sight)
         return before
 
     def _compose(self, live: Path, aside: Path, checkpoint: tuple[Document, bytes], now: datetime) -> None:
@@ -174,6 +195,18 @@ class EngineRewinding:
             if self._home.fingerprint(f"{live.parent.parent.name}/{live.name}") != before:
                 raise Failed("session-running", "the session was changed meanwhile")
             swap.replace()
+
+
+def _check_ended(states: list[SessionState], sight: Sight) -> None:
+    """
+    Raises:
+        Failed: If the process of a session that looks lost is known to live, or nobody has made sure that it does not.
+    """
+    claims = [state.claimed_at for state in states if state.claimed_at is not None]
+    if any(sight.now - claimed_at < CLAIMED for claimed_at in claims):
+        raise Failed("session-running", "a worker of EngineX claims the session")
+    if not sight.though_lost:
+        raise Failed("session-may-run", "the session stopped without an end, which does not prove that its process has")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ sent after it, or never; copy: arrives, and once more as late; echo: answered as
 it has left; agent-dies-unheard: before the answer is there; server-dies, link-breaks: while it is handled, at a place."""
 
 ONCE = {"late": "lose", "copy": "double", "echo": "deliver"}
-"""Of calls for tokens: one that comes late after others shows an old join state, as a copy of the identity does."""
+"""Of the call that joins."""
 
 UNLIKE = {"echo": "deliver"}
 """Of calls that are not appends."""
@@ -100,7 +100,7 @@ class Network:
 
     def _fate(self, path):
         told, place = self.fates.pop(0) if self.fates else ("deliver", "")
-        changed = ONCE if path in ("/token", "/enroll") else {} if path == "/sync/log" else UNLIKE
+        changed = ONCE if path == "/enroll" else {} if path == "/sync/log" else UNLIKE
         fate = changed.get(told, told)
         if fate == "echo" and path not in self._before:
             fate = "deliver"

@@ -21,7 +21,7 @@ SENDS = 25
 TURNS = 8
 """Of both, while there are two."""
 
-LOCKED = "runtime-locked"
+LOCKED, OVERTAKEN = "runtime-locked", "token-call-overtaken"
 
 
 class Idle(Exception):
@@ -116,7 +116,7 @@ class Play:
             answer = None
         if agent is self._agent:
             self._note()
-        if answer and LOCKED in answer["words"] and not self._other.home.exists():
+        if answer and _is_shut_out(answer["words"]) and not self._other.home.exists():
             self._see_to_lock()
         return answer
 
@@ -152,7 +152,7 @@ class Play:
         done = self._agent.command("once")
         self.trace.say("check", f"once: {done}")
         self._note()
-        if LOCKED in str(done):
+        if _is_shut_out(str(done)):
             self._see_to_lock()
 
     # what happens around it
@@ -302,3 +302,8 @@ class Play:
         if verified.get("identical") or (level and may_know_less):
             return []
         return [f"not identical: {verified}"]
+
+
+def _is_shut_out(words):
+    """Whether a person has to let it in, now or, where a restored server is in doubt about it, in a quarter of an hour."""
+    return LOCKED in words or OVERTAKEN in words

@@ -31,6 +31,7 @@ class OfRuntime(Struct, frozen=True, kw_only=True):
 class OfSession(Struct, frozen=True, kw_only=True):
     kind: Literal["pause", "resume", "cancel", "rollback", "undo"]
     checkpoint: Annotated[str, Meta(max_length=40)] = ""
+    though_lost: Literal["", "yes"] = ""
     comment: Annotated[str, Meta(max_length=1_000, pattern=r"^[^\u0000]*$")] = ""
 
 
@@ -61,6 +62,7 @@ async def ask_session(
             kind=wanted.kind,
             session_id=identity("ses", session),
             checkpoint_id=identity("cp", wanted.checkpoint) if wanted.checkpoint else None,
+            though_lost=bool(wanted.though_lost),
             comment=wanted.comment.strip(),
         )
         await commands.create(tx, actor, its)
