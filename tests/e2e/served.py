@@ -3,6 +3,7 @@
 Quicker than ``up`` by the seconds that a Postgres of its own and its migrations take.
 """
 
+import copy
 import os
 import signal
 import subprocess
@@ -32,6 +33,14 @@ class Served:
         settings.chmod(0o600)
         programs.told(home, "db", "init", CONTROLPLANE_DATABASE_ADMIN_URL=os.environ["TEST_SUPERUSER_URL"])
 
+    def beside(self):
+        """Another replica of the same home and database, on a port of its own."""
+        other = copy.copy(self)
+        other.port, other._process = programs.free_port(), None
+        other.url = f"http://127.0.0.1:{other.port}"
+        other._log = self._log.with_name(f"serve-{other.port}.log")
+        return other
+
     def start(self):
         words = [sys.executable, "-m", "controlplane", "serve", "--home", self.home, "--port", str(self.port)]
         with self._log.open("ab") as log:
@@ -41,10 +50,11 @@ class Served:
             raise AssertionError(self._log.read_text())
 
     def stop(self):
-        """In order, if it runs."""
+        """In order, if it runs. Returns what it has logged since it exists."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(programs.PATIENCE_S)
+        return self._log.read_text() if self._log.exists() else ""
 
     def get(self, path, **more):
         return httpx.get(f"{self.url}{path}", timeout=programs.PATIENCE_S, **more)
