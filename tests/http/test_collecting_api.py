@@ -9,7 +9,7 @@ from controlplane.kit.ids import RuntimeId, parse_id, text_id
 from tests.domain.test_collecting import BUNDLE
 from tests.domain.test_commands import say
 from tests.http.agents import code
-from tests.http.test_console_access import Browser
+from tests.http.browsing import Browser
 from tests.make import SHELL, bearer
 from tests.rows import Rows
 from tests.runtimes import Joined
