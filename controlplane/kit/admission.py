@@ -10,6 +10,10 @@ from typing import Final
 LONGEST_S: Final = 20.0
 """That anybody is told to stay away: a heartbeat that waits for twice as long is not missed yet."""
 
+PATIENCE_S: Final = 8.0
+"""That anybody waits for their turn, as far as can be told: whoever called must not have given up by then, because
+what is done for them would be done in vain, and again."""
+
 
 class Line:
     """Those who were turned away, each told to come back at a time of its own."""
@@ -70,7 +74,7 @@ class Turns:
     ) -> None:
         """
         Args:
-            most_waiting: All names together; each has its share of that.
+            most_waiting: All names together; each has its share of that, and of what is done within :data:`PATIENCE_S`.
             first_guess_s: How long a turn takes, before any was taken.
             longest_s: That anybody is told to stay away.
         """
@@ -98,7 +102,8 @@ class Turns:
 
     async def _wait(self, name: str) -> None:
         names = len(self._waiting) + (name not in self._waiting)
-        if len(self._waiting.get(name, ())) >= max(1, self._most // names):
+        most = min(self._most, int(PATIENCE_S * self._at_once / self._takes_s))
+        if len(self._waiting.get(name, ())) >= max(1, most // names):
             raise TooManyWait(self._line.place(self._takes_s / self._at_once))
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, deque()).append(mine)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controlplane.kit.admission import LONGEST_S, Line, TooManyWait, Turns, Turnstile
+from controlplane.kit.admission import LONGEST_S, PATIENCE_S, Line, TooManyWait, Turns, Turnstile
 
 
 class Seconds:
@@ -84,6 +84,18 @@ async def test_of_those_who_are_turned_away_each_is_told_a_later_time_as_far_as_
         waiting.cancel()
 
     assert waits == [20.0, 35.0, 35.0]
+
+
+async def test_nobody_waits_longer_than_whoever_calls_does():
+    turns = Turns(1, most_waiting=100, first_guess_s=PATIENCE_S / 3)
+    async with turns.turn("a"), asyncio.TaskGroup() as group:
+        waiting = [group.create_task(turns.turn("a").__aenter__()) for _ in range(3)]
+        await asyncio.sleep(0)
+
+        with pytest.raises(TooManyWait):
+            await turns.turn("a").__aenter__()
+        for each in waiting:
+            each.cancel()
 
 
 async def test_who_leaves_while_waiting_keeps_nobody_from_their_turn():
