@@ -254,7 +254,8 @@ class Database:
         Args:
             url: ``postgresql://`` of the role ``cp_app``, which owns nothing.
             sealing: The master keys; None where nothing sealed is read or written.
-            pool_size: Connections kept; as many again are opened for a peak.
+            pool_size: Statements that are asked at once; for transactions beside them there are as many connections
+                again. What a peak has opened is kept: opening one takes longer than most of what it is for.
         """
         self.clock = clock
         self._sealing = sealing
@@ -264,8 +265,8 @@ class Database:
         self._turns = asyncio.Semaphore(pool_size)
         self._engine: AsyncEngine = engine_of(
             asyncpg_url(url),
-            pool_size=pool_size,
-            max_overflow=pool_size,
+            pool_size=2 * pool_size,
+            max_overflow=0,
             json_deserializer=msgspec.json.decode,
             hide_parameters=True,  # in error messages, which end up in logs
             connect_args={"server_settings": {"timezone": "UTC", "application_name": "controlplane"}},
