@@ -16,7 +16,7 @@ from runtime_agent.wire.types import Count
 LABEL: Final = b"engine-cloud/command/1\n"
 
 MOST_AT_ONCE: Final = 20
-LONGEST_WAIT_S: Final = 25
+LONGEST_WAIT_S: Final = 50
 LONGEST_COMMENT: Final = 1000
 
 CommandId: TypeAlias = Annotated[str, Meta(pattern="^cmd_[0-9a-z]{26}$")]
