@@ -18,6 +18,7 @@ from tests import programs
 from tests.agent.programs import daemon
 from tests.e2e.conftest import Site, agrees
 from tests.e2e.served import Served
+from tests.e2e.test_content import files, shown
 from tests.e2e.test_logs import Viewer, looked_at
 from tests.http.agents import Agent
 
@@ -196,7 +197,9 @@ def test_a_replica_that_ends_hands_over_its_runtimes_and_nobody_is_called_silent
     site.once()
 
     agrees(site)
-    assert {each["restorable"] for each in site.listing("checkpoints")} == {True}
+    assert {(session, each["source"]["id"]) for session, each in shown(site) if each["restorable"]} == files(
+        site
+    ).keys()
     assert "runtime.silent" not in {each["action"] for each in site.listing("audit-events")}
     assert balancer.went_to == {first.port, second.port}
     assert (first._process.returncode, before.events[-1]) == (0, "ended")

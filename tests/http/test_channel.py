@@ -115,7 +115,7 @@ async def test_it_ends_with_the_token_that_it_was_opened_with(clock, line):
         assert await line.closed() == (4401, "authentication-required")
 
 
-@pytest.mark.parametrize("frame", ["{", "[]", '{"wait": 26}', '{"tails": ["x"]}', " " * FRAME_BYTES + "{}"])
+@pytest.mark.parametrize("frame", ["{", "[]", '{"wait": 51}', '{"tails": ["x"]}', " " * FRAME_BYTES + "{}"])
 async def test_what_is_no_question_ends_it(line, frame):
     async with line:
         line.say(frame)
