@@ -59,7 +59,7 @@ def seal(db, superuser_here):
     """Seals reads when nothing that other databases of this server do holds one of them back, and says how many."""
 
     async def seal() -> int:
-        async with asyncio.timeout(180):  # purges and rotations of other tests hold theirs for a minute and more
+        async with asyncio.timeout(60):
             while await superuser_here.fetchval(RUNNING):
                 await superuser_here.execute("SELECT pg_sleep(0.01)")
         return await seal_reads(db)
