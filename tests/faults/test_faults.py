@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.faults.run import Run
 
-KILLS, SEED, PAST = 10, 5, 80
+KILLS, SEED, PAST = 18, 5, 80
 
 
 def test_whatever_is_killed_and_whenever_every_record_is_there_once():
