@@ -68,6 +68,20 @@ async def agent(client, clock, make, tenant):
 
 
 @pytest.fixture
+async def api(client, make, tenant):
+    """Calls the tenant's API by a key of an owner, or with the headers given; *more* are headers beside."""
+    key = await make.api_key(tenant)
+
+    async def api(method, path, said=None, headers=None, **more):
+        given = {"json": said} if said is not None else {}
+        return await client.request(
+            method, f"/v1/tenants/{tenant.slug}{path}", headers={**(headers or key), **more}, **given
+        )
+
+    return api
+
+
+@pytest.fixture
 async def directory(client, make, tenant):
     """The directory of the tenant."""
     return Directory(client, await make.scim_token(tenant))

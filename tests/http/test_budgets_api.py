@@ -1,39 +1,13 @@
 """Budgets at the doors: who may decide, what a runtime gets to hear and to lease, and what is told of it."""
 
 import msgspec
-import pytest
 
 from controlplane.kit.ids import new_id
 from runtime_agent.wire.budgets import Ask, Leased, Use
 from runtime_agent.wire.records import BudgetState
-from tests.http.agents import Agent, code
+from tests.http.agents import code
 
 BUDGET = {"name": "a day", "limit": 1000, "period": "day", "zone": "Europe/Berlin", "action": "pause"}
-
-
-@pytest.fixture
-async def tenant(make):
-    return await make.tenant()
-
-
-@pytest.fixture
-async def agent(client, clock, make, tenant):
-    agent = Agent(client, clock)
-    assert (await agent.enroll(await make.join_token(tenant))).status_code == 201
-    return agent
-
-
-@pytest.fixture
-async def api(client, make, tenant):
-    key = await make.api_key(tenant)
-
-    async def api(method, path, said=None, headers=None, **more):
-        given = {"json": said} if said is not None else {}
-        return await client.request(
-            method, f"/v1/tenants/{tenant.slug}{path}", headers={**(headers or key), **more}, **given
-        )
-
-    return api
 
 
 async def lease(agent, **said):

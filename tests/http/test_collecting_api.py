@@ -24,17 +24,6 @@ async def runtime(db, tenant, agent):
     return Joined(tenant.tenant_id, project.id, RuntimeId(agent.answer.runtime_id))
 
 
-@pytest.fixture
-async def api(client, make, tenant):
-    key = await make.api_key(tenant)
-
-    async def api(method, path, said=None, headers=None):
-        more = {} if said is None else {"json": said}
-        return await client.request(method, f"/v1/tenants/{tenant.slug}{path}", headers=headers or key, **more)
-
-    return api
-
-
 async def collect(api, **said):
     headers = said.pop("headers", None)
     return await api("POST", "/commands/collect-logs", said, headers)

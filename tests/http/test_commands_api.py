@@ -17,33 +17,10 @@ ASKS = {"status": "waiting", "waiting_for": "human_approval", "current_node": "r
 
 
 @pytest.fixture
-async def tenant(make):
-    return await make.tenant()
-
-
-@pytest.fixture
-async def agent(client, clock, make, tenant):
-    agent = Agent(client, clock)
-    assert (await agent.enroll(await make.join_token(tenant))).status_code == 201
-    return agent
-
-
-@pytest.fixture
 async def runtime(db, tenant, agent):
     async with db.tenant(tenant.tenant_id) as tx:
         project = await projects.named(tx, projects.DEFAULT)
     return Joined(tenant.tenant_id, project.id, RuntimeId(agent.answer.runtime_id))
-
-
-@pytest.fixture
-async def api(client, make, tenant):
-    key = await make.api_key(tenant)
-
-    async def api(method, path, said=None, headers=None):
-        more = {} if said is None else {"json": said}
-        return await client.request(method, f"/v1/tenants/{tenant.slug}{path}", headers=headers or key, **more)
-
-    return api
 
 
 async def poll(agent, **given):

@@ -22,31 +22,6 @@ DOCUMENT = {"agent": {"scan_interval_s": 30}, "prompts": {"greeting": {"text": "
 
 
 @pytest.fixture
-async def tenant(make):
-    return await make.tenant()
-
-
-@pytest.fixture
-async def agent(client, clock, make, tenant):
-    agent = Agent(client, clock)
-    assert (await agent.enroll(await make.join_token(tenant))).status_code == 201
-    return agent
-
-
-@pytest.fixture
-async def api(client, make, tenant):
-    key = await make.api_key(tenant)
-
-    async def api(method, path, said=None, headers=None, **more):
-        given = {"json": said} if said is not None else {}
-        return await client.request(
-            method, f"/v1/tenants/{tenant.slug}{path}", headers={**(headers or key), **more}, **given
-        )
-
-    return api
-
-
-@pytest.fixture
 def advance(db, app):
     async def advance():
         await advance_rollouts(db, app.state.wakeups)
